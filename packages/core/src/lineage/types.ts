@@ -1,0 +1,199 @@
+import type { Digest, ImageReference, OperationOptions, Platform, ResolvedImage } from '@imagevet/registry';
+import type { Gap } from '../errors.ts';
+
+/** Where the source of an image is: a repository at a commit. */
+export interface SourceLocation {
+  /** Repository URL, https, without `.git`: `https://github.com/docker-library/php`. */
+  readonly repository: string;
+  /** Full commit id, lower-case hex. */
+  readonly commit: string;
+  /** Build context inside the repository; `.` is its root. */
+  readonly directory: string;
+  /** Dockerfile path inside the repository. */
+  readonly path: string;
+  /** Branch or tag said to contain the commit: `refs/heads/dist-amd64`. */
+  readonly ref?: string;
+}
+
+/** Where a claim came from, most trustworthy first. */
+export type ProvenanceKind =
+  | 'buildkit-attestation'
+  | 'oci-annotation'
+  | 'official-images'
+  | 'docker-hub-description'
+  | 'image-label'
+  | 'image-history';
+
+/** What one source says about an image. Claims are kept as said; disagreement is a conflict, not an error. */
+export interface ProvenanceClaim {
+  readonly kind: ProvenanceKind;
+  /** URL or digest of what was read. */
+  readonly foundAt: string;
+  readonly location?: SourceLocation;
+  /** The Dockerfile itself, when the claim embeds it. */
+  readonly dockerfile?: string;
+  /** The base image it names. */
+  readonly base?: { readonly reference: string; readonly digest?: Digest };
+  /** True for a guess (free-form description, reverse-engineered history). */
+  readonly heuristic?: boolean;
+  /** RFC 3339 time as of which the source was read, when not now. */
+  readonly asOf?: string;
+  readonly note?: string;
+}
+
+/** The image a provenance source is asked about. `image` is absent when no registry could show it. */
+export interface ProvenanceSubject {
+  readonly reference: ImageReference;
+  readonly platform: Platform;
+  readonly image?: ResolvedImage;
+  readonly asOf?: Date;
+}
+
+/** Somebody who can say where an image came from. */
+export interface ProvenanceSource {
+  readonly kind: ProvenanceKind;
+  /** Yields every claim it knows; nothing when it knows none. @throws CoreError, RegistryError when it cannot be asked */
+  claims(subject: ProvenanceSubject, options?: OperationOptions): AsyncIterable<ProvenanceClaim>;
+}
+
+/** One file of a source tree. */
+export interface SourceEntry {
+  /** Relative to the directory asked for, `/`-separated. */
+  readonly path: string;
+  readonly type: 'file' | 'executable' | 'symlink' | 'submodule';
+  /** File content, or the symlink's target, or the submodule's commit. */
+  readonly content: Uint8Array;
+}
+
+/** Whether a commit is in the history of a branch or tag of the repository itself (not of a fork). */
+export type Reachability = 'reachable' | 'unreachable' | 'unchecked';
+
+/** A place that holds source repositories: GitHub, a git server, a local mirror. */
+export interface SourceHost {
+  supports(repository: string): boolean;
+  /** @throws CoreError `SOURCE_COMMIT_NOT_FOUND`, `SOURCE_NOT_FOUND` (no such file), `SOURCE_UNREACHABLE`, ... */
+  readFile(
+    repository: string,
+    commit: string,
+    path: string,
+    options?: OperationOptions,
+  ): Promise<{ readonly content: Uint8Array; readonly url: string }>;
+  /** Every file below a directory; the build context of a rebuild. */
+  readDirectory(
+    repository: string,
+    commit: string,
+    directory: string,
+    options?: OperationOptions,
+  ): AsyncIterable<SourceEntry>;
+  /** Newest commit that changed `path` not after `asOf` (default: now), on the default branch. */
+  commitOf(
+    repository: string,
+    path: string,
+    options?: OperationOptions & { readonly asOf?: Date },
+  ): Promise<string>;
+  reachability(
+    repository: string,
+    commit: string,
+    options?: OperationOptions & { readonly ref?: string },
+  ): Promise<Reachability>;
+}
+
+/** The Dockerfile of a node and how sure it is. */
+export interface DockerfileRecord {
+  readonly status:
+    | 'found'
+    /** The commit is named but no longer in the repository; the claim stands, the bytes are missing. */
+    | 'commit-unreachable'
+    | 'file-missing'
+    | 'host-unreachable'
+    /** No source names a Dockerfile. */
+    | 'not-named';
+  readonly location?: SourceLocation;
+  /** The claim it was taken from. */
+  readonly kind?: ProvenanceKind;
+  readonly url?: string;
+  readonly text?: string;
+  /** sha256 of the bytes. */
+  readonly digest?: Digest;
+  readonly reachability: Reachability;
+  /** Whether the instructions of the final stage agree with the image's history. */
+  readonly consistency: 'consistent' | 'inconsistent' | 'unchecked';
+  /** Why, when inconsistent: the first instruction or history entry that does not fit. */
+  readonly inconsistency?: { readonly line?: number; readonly history?: number; readonly message: string };
+}
+
+/** An image of the lineage. */
+export interface LineageNode {
+  /** `<canonical reference> <os>/<architecture>[/<variant>]`; unique in the lineage. */
+  readonly id: string;
+  readonly reference: ImageReference;
+  readonly platform: Platform;
+  readonly image?: ResolvedImage;
+  readonly claims: readonly ProvenanceClaim[];
+  readonly dockerfile: DockerfileRecord;
+  /** Set where the lineage ends: `scratch` (FROM scratch), or the reason it could not go on. */
+  readonly end?: 'scratch' | 'unresolved' | 'cycle' | 'depth-limit';
+}
+
+/** What another image is to this one. `base` edges are the spine. */
+export type EdgeKind = 'base' | 'stage' | 'copy-from' | 'mount-from' | 'frontend';
+
+/** How far an edge is known. Never averaged: one refutation makes it `contradicted`. */
+export type EdgeGrade = 'proven' | 'attested' | 'claimed' | 'contradicted' | 'unknown';
+
+/** One reason to believe or disbelieve an edge. */
+export interface EdgeEvidence {
+  readonly kind: ProvenanceKind | 'dockerfile' | 'layers';
+  readonly verdict: 'supports' | 'refutes' | 'neutral';
+  readonly message: string;
+  readonly foundAt?: string;
+}
+
+/** `from` (the child) was built on or with `to` (the parent). */
+export interface LineageEdge {
+  readonly kind: EdgeKind;
+  readonly from: string;
+  readonly to: string;
+  /** The name as the child's Dockerfile or claim writes it. */
+  readonly name: string;
+  readonly line?: number;
+  readonly grade: EdgeGrade;
+  readonly evidence: readonly EdgeEvidence[];
+}
+
+/** Two sources that say different things about one node. */
+export interface LineageConflict {
+  readonly node: string;
+  readonly about: 'source' | 'base';
+  readonly statements: readonly {
+    readonly kind: ProvenanceKind;
+    readonly foundAt: string;
+    readonly value: string;
+  }[];
+}
+
+/** Where an image came from, for one platform. Plain data. */
+export interface Lineage {
+  /** Id of the image asked about. */
+  readonly root: string;
+  readonly platform: Platform;
+  /** RFC 3339; absent means now. */
+  readonly asOf?: string;
+  /** The image asked about first; parents follow their children. */
+  readonly nodes: readonly LineageNode[];
+  readonly edges: readonly LineageEdge[];
+  readonly conflicts: readonly LineageConflict[];
+  readonly gaps: readonly Gap[];
+}
+
+/** Progress of {@link resolveLineage}. */
+export type LineageEvent =
+  | { readonly type: 'image-resolving'; readonly node: string; readonly depth: number }
+  | { readonly type: 'provenance-asking'; readonly node: string; readonly kind: ProvenanceKind }
+  | {
+      readonly type: 'dockerfile-fetched';
+      readonly node: string;
+      readonly url?: string;
+      readonly status: DockerfileRecord['status'];
+    }
+  | { readonly type: 'edge-graded'; readonly from: string; readonly to: string; readonly grade: EdgeGrade };

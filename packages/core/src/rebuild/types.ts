@@ -1,0 +1,106 @@
+import type { Descriptor, Digest, ImageReference, OperationOptions, Platform } from '@imagevet/registry';
+import type { CoreErrorCode, Gap } from '../errors.ts';
+import type { EdgeKind, SourceEntry, SourceLocation } from '../lineage/types.ts';
+
+/** An image a step builds on: another step's result, or an image outside the plan pinned by digest. */
+export interface RebuildInput {
+  readonly kind: EdgeKind;
+  /** The reference in canonical form, as the Dockerfile resolves to it. */
+  readonly reference: string;
+  /** Step that makes it. */
+  readonly step?: string;
+  /** Public digest it is pinned to when no step makes it. */
+  readonly pinned?: Digest;
+}
+
+/** One image to rebuild. */
+export interface RebuildStep {
+  /** The lineage node's id. */
+  readonly id: string;
+  readonly reference: ImageReference;
+  readonly platform: Platform;
+  readonly location: SourceLocation;
+  /** Dockerfile text as fetched, before substitution. */
+  readonly dockerfile: string;
+  readonly inputs: readonly RebuildInput[];
+  /** Manifest digest of the public image it stands for, when a registry showed it. */
+  readonly original?: Digest;
+  /** Where the result goes; tag included. */
+  readonly target: ImageReference;
+}
+
+/** What to build, in dependency order (parents first). Data: print it, store it, approve it, run it later. */
+export interface RebuildPlan {
+  /** sha256 of the plan's content. */
+  readonly id: Digest;
+  readonly platform: Platform;
+  readonly steps: readonly RebuildStep[];
+  /** Nodes that cannot be rebuilt, and why. */
+  readonly gaps: readonly Gap[];
+}
+
+/** What a builder is asked to do. */
+export interface BuildRequest {
+  readonly dockerfile: string;
+  /** Context files; `.dockerignore` applied, Dockerfile not included. */
+  readonly context: readonly SourceEntry[];
+  readonly platform: Platform;
+  readonly target: ImageReference;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export type BuildEvent =
+  | { readonly type: 'build-log'; readonly text: string }
+  | { readonly type: 'push-progress'; readonly text: string };
+
+/** What came out of a build, as the registry shows it. */
+export interface BuiltImage {
+  /** Digest-qualified reference. */
+  readonly reference: ImageReference;
+  readonly descriptor: Descriptor;
+  readonly diffIds: readonly Digest[];
+  readonly imageId: Digest;
+}
+
+/** Something that builds and pushes images. */
+export interface Builder {
+  readonly name: string;
+  /** Rejects with `ENGINE_UNREACHABLE` when no engine answers. */
+  probe(
+    options?: OperationOptions,
+  ): Promise<{ readonly name: string; readonly version: string; readonly platform: Platform }>;
+  build(
+    request: BuildRequest,
+    options?: OperationOptions & { readonly onProgress?: (event: BuildEvent) => void },
+  ): Promise<BuiltImage>;
+}
+
+export type RebuildOutcome =
+  | {
+      readonly step: string;
+      readonly status: 'built';
+      readonly image: BuiltImage;
+      readonly durationMs: number;
+    }
+  | {
+      readonly step: string;
+      readonly status: 'failed';
+      readonly code: CoreErrorCode | string;
+      readonly message: string;
+      /** Dockerfile line that failed, when known. */
+      readonly line?: number;
+      readonly log: readonly string[];
+      readonly durationMs: number;
+    }
+  | { readonly step: string; readonly status: 'skipped'; readonly blockedBy: readonly string[] };
+
+export type RebuildEvent =
+  | { readonly type: 'step-started'; readonly step: string; readonly index: number; readonly total: number }
+  | { readonly type: 'step-log'; readonly step: string; readonly text: string }
+  | { readonly type: 'step-finished'; readonly step: string; readonly status: RebuildOutcome['status'] };
+
+export interface RebuildResult {
+  readonly plan: Digest;
+  readonly engine: { readonly name: string; readonly version: string };
+  readonly outcomes: readonly RebuildOutcome[];
+}

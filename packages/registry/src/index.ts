@@ -1,0 +1,33 @@
+export type { ResolvedImage } from './content/image.ts';
+export type {
+  BlobSource,
+  Fetcher,
+  Pusher,
+  ReferrerLister,
+  Resolver,
+  TagLister,
+} from './content/interfaces.ts';
+export {
+  type Digest,
+  type DigestAlgorithm,
+  Digester,
+  digestAlgorithm,
+  digestHex,
+  digestOf,
+  isDigest,
+  parseDigest,
+} from './digest.ts';
+export { ImagevetError, type ImagevetErrorOptions, RegistryError, type RegistryErrorCode } from './errors.ts';
+export type {
+  Annotations,
+  Descriptor,
+  ExecutionConfig,
+  HistoryEntry,
+  ImageConfig,
+  ImageIndex,
+  ImageManifest,
+  Platform,
+  VerifiedManifest,
+} from './oci/types.ts';
+export type { OperationOptions } from './options.ts';
+export type { ImageReference, Repository } from './reference.ts';
