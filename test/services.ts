@@ -1,0 +1,196 @@
+// Real services for tests: a Docker Engine, docker-registry, notary-server and the stock clients.
+// A test says what it needs; when it is not here the reason is printed and the test is skipped, except
+// under IMAGEVET_REQUIRE_SERVICES=1 (set in CI), where a missing service is a failure.
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const required = process.env.IMAGEVET_REQUIRE_SERVICES === '1';
+
+/** Programs a test can ask for by name, and `docker-engine` for a running engine. */
+export type Service = 'docker-engine' | (string & {});
+
+/** Where the Docker Engine listens: DOCKER_HOST, or the default socket when it exists. */
+export const dockerHost: string | undefined =
+  process.env.DOCKER_HOST ?? (existsSync('/var/run/docker.sock') ? 'unix:///var/run/docker.sock' : undefined);
+
+/**
+ * Tells whether all services are here. Prints what is missing, once per call; throws instead when services
+ * are required. Use as `describe.skipIf(!available('notary-server', 'notary'))`.
+ */
+export function available(...services: readonly Service[]): boolean {
+  const missing = services.filter((service) =>
+    service === 'docker-engine' ? dockerHost === undefined : findProgram(service) === undefined,
+  );
+  if (missing.length === 0) return true;
+  const message = `needs ${missing.join(', ')}, not found on this machine`;
+  if (required) throw new Error(`${message} (IMAGEVET_REQUIRE_SERVICES=1)`);
+  process.stderr.write(`SKIPPED: ${message}\n`);
+  return false;
+}
+
+/** Full path of a program on PATH. */
+export function findProgram(name: string): string | undefined {
+  return (process.env.PATH ?? '')
+    .split(delimiter)
+    .concat('/usr/sbin', '/sbin')
+    .map((directory) => join(directory, name))
+    .find((path) => existsSync(path));
+}
+
+/** A server process; `close` ends it and removes its directory. */
+export interface RunningService {
+  /** `127.0.0.1:<port>` */
+  readonly host: string;
+  readonly url: string;
+  /** Private directory of the server. */
+  readonly directory: string;
+  close(): Promise<void>;
+}
+
+/** Starts Debian's docker-registry (distribution 2.8) on a free loopback port. */
+export async function startDockerRegistry(
+  options: { readonly htpasswd?: string } = {},
+): Promise<RunningService> {
+  const directory = mkdtempSync(join(tmpdir(), 'imagevet-registry-'));
+  const port = await freePort();
+  const lines = [
+    'version: 0.1',
+    `storage: {filesystem: {rootdirectory: ${directory}/data}, delete: {enabled: true}}`,
+    `http: {addr: "127.0.0.1:${port}"}`,
+  ];
+  if (options.htpasswd !== undefined) {
+    writeFileSync(join(directory, 'htpasswd'), options.htpasswd);
+    lines.push(`auth: {htpasswd: {realm: test, path: ${directory}/htpasswd}}`);
+  }
+  writeFileSync(join(directory, 'config.yml'), `${lines.join('\n')}\n`);
+  return startService('docker-registry', ['serve', join(directory, 'config.yml')], {
+    directory,
+    port,
+    scheme: 'http',
+  });
+}
+
+/** A notary-server over TLS with its own CA. */
+export interface NotaryService extends RunningService {
+  /** PEM file of the CA that signed the server's certificate. */
+  readonly caFile: string;
+  readonly ca: string;
+}
+
+/** Starts Debian's notary-server: TLS, memory store, local ed25519 signer. */
+export async function startNotaryServer(): Promise<NotaryService> {
+  const directory = mkdtempSync(join(tmpdir(), 'imagevet-notary-'));
+  const port = await freePort();
+  writeCertificates(directory);
+  writeFileSync(
+    join(directory, 'config.json'),
+    JSON.stringify({
+      server: {
+        http_addr: `127.0.0.1:${port}`,
+        tls_cert_file: join(directory, 'server.crt'),
+        tls_key_file: join(directory, 'server.key'),
+      },
+      trust_service: { type: 'local' },
+      storage: { backend: 'memory' },
+      caching: { max_age: { current_metadata: 0, consistent_metadata: 0 } },
+      logging: { level: 'error' },
+    }),
+  );
+  const service = await startService('notary-server', ['-config', join(directory, 'config.json')], {
+    directory,
+    port,
+    scheme: 'https',
+  });
+  const caFile = join(directory, 'ca.crt');
+  return { ...service, caFile, ca: readFileSync(caFile, 'utf8') };
+}
+
+/** A DOCKER_CONFIG directory whose docker CLI trusts the notary's certificate. */
+export function createDockerConfig(directory: string, notary: NotaryService): string {
+  const config = join(directory, 'docker');
+  mkdirSync(join(config, 'tls', notary.host), { recursive: true });
+  writeFileSync(join(config, 'tls', notary.host, 'ca.crt'), notary.ca);
+  return config;
+}
+
+/** A loopback TCP port nobody listens on. */
+export async function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+async function startService(
+  program: string,
+  args: readonly string[],
+  options: { directory: string; port: number; scheme: 'http' | 'https' },
+): Promise<RunningService> {
+  const path = findProgram(program);
+  if (path === undefined) throw new Error(`${program} is not installed`);
+  const child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let log = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      log = `${log}${chunk.toString('utf8')}`.slice(-8192);
+    });
+  }
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  for (let attempt = 0; attempt < 200; attempt += 1) {
+    if (child.exitCode !== null) throw new Error(`${program} ended with ${child.exitCode}:\n${log}`);
+    if (await accepts(options.port)) {
+      return {
+        host: `127.0.0.1:${options.port}`,
+        url: `${options.scheme}://127.0.0.1:${options.port}`,
+        directory: options.directory,
+        close: async () => {
+          child.kill('SIGKILL');
+          await exited;
+          rmSync(options.directory, { recursive: true, force: true });
+        },
+      };
+    }
+    await sleep(50);
+  }
+  child.kill('SIGKILL');
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const { connect } = await import('node:net');
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+function writeCertificates(directory: string): void {
+  const openssl = (...args: readonly string[]) =>
+    execFileSync('openssl', args, { cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] });
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  openssl(
+    ...['req', '-x509', ...newKey, '-days', '30', '-keyout', 'ca.key', '-out', 'ca.crt'],
+    ...['-subj', '/CN=imagevet-test-ca', '-addext', 'basicConstraints=critical,CA:TRUE'],
+  );
+  openssl('req', ...newKey, '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=localhost');
+  writeFileSync(
+    join(directory, 'ext'),
+    'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n',
+  );
+  openssl(
+    ...['x509', '-req', '-in', 'server.csr', '-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial'],
+    ...['-days', '30', '-extfile', 'ext', '-out', 'server.crt'],
+  );
+}
