@@ -162,6 +162,7 @@ async function startService(
     await sleep(50);
   }
   child.kill('SIGKILL');
+  throw new Error(`${program} did not answer within 10 s:\n${log}`);
 }
 
 async function accepts(port: number): Promise<boolean> {
