@@ -4,10 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { available, dockerHost, type RunningService, startDockerRegistry } from '../../../../test/services.ts';
+import {
+  available,
+  dockerHost,
+  type RunningService,
+  startDockerRegistry,
+} from '../../../../test/services.ts';
 import { resolveImage } from '../content/image.ts';
 import { digestOf } from '../digest.ts';
 import { parseReference } from '../reference.ts';
+import { collect } from '../testing/collect.ts';
 import { pushTestImage, pushTestIndex } from '../testing/image.ts';
 import { startRegistry, type TestRegistry } from '../testing/registry.ts';
 import { RegistryClient } from './client.ts';
@@ -35,7 +41,7 @@ describe.skipIf(!available('docker-registry'))('RegistryClient against docker-re
     const read = await resolveImage(reference, { source: client });
     expect(read).toEqual(pushed);
     expect(await client.resolve(reference)).toEqual(pushed.manifest);
-    const tags = await Array.fromAsync(client.tags(reference));
+    const tags = await collect(client.tags(reference));
     expect(tags).toEqual(['1']);
     await client.deleteManifest({ ...reference, digest: pushed.manifest.digest });
     await expect(client.fetchManifest(reference)).rejects.toMatchObject({ code: 'NOT_FOUND' });
@@ -54,7 +60,7 @@ describe.skipIf(!available('docker-registry'))('RegistryClient against docker-re
   test('lists referrers by the fallback tag', async () => {
     const reference = parseReference(`${registry.host}/team/signed:1`);
     const image = await pushTestImage(client, reference, { layers: LAYERS });
-    expect(await Array.fromAsync(client.referrers(reference, image.manifest.digest))).toEqual([]);
+    expect(await collect(client.referrers(reference, image.manifest.digest))).toEqual([]);
   });
 
   test.skipIf(!available('skopeo'))('copies in both directions with skopeo', async () => {
