@@ -6,8 +6,9 @@ import type { OperationOptions } from '../options.ts';
 import { formatReference, type Repository } from '../reference.ts';
 import { type Ask, DELETE, PULL } from './ask.ts';
 
-/** Connections one blob may lose without having gained anything since the last. */
-const MAX_FRUITLESS_CUTS = 4;
+/** Connections one blob may lose in a row without gaining this much between them: a server that trickles gets no further. */
+const MAX_POOR_CUTS = 4;
+const MIN_GAIN_BYTES = 64 * 1024;
 
 /**
  * Streams a blob, hashing as it goes. A cut connection is resumed by Range through a fresh request to the registry, so
@@ -27,18 +28,11 @@ export async function* openBlob(
   let withheld: Uint8Array | undefined;
   let resumable = true;
   let finished = false;
-  for (let fruitless = 0; !finished; ) {
+  for (let poor = 0; !finished; ) {
     const before = digester.size;
+    const part = await request(ask, repository, descriptor, { offset: before, resumable }, subject, options);
+    resumable = !part.response.decoded;
     try {
-      const part = await request(
-        ask,
-        repository,
-        descriptor,
-        { offset: before, resumable },
-        subject,
-        options,
-      );
-      resumable = !part.response.decoded;
       let unwanted = part.skip;
       for await (const received of part.response.body) {
         const chunk = unwanted === 0 ? received : received.subarray(Math.min(unwanted, received.byteLength));
@@ -56,8 +50,8 @@ export async function* openBlob(
       if (!isCut(error)) throw error;
       // The last bytes may arrive with the cut.
       finished = digester.size === descriptor.size && descriptor.size > 0;
-      fruitless = digester.size > before ? 0 : fruitless + 1;
-      if (fruitless >= MAX_FRUITLESS_CUTS) throw error;
+      poor = digester.size - before >= MIN_GAIN_BYTES ? 0 : poor + 1;
+      if (poor >= MAX_POOR_CUTS) throw error;
     }
   }
   const received = digester.digest();
