@@ -1,5 +1,12 @@
-export { dockerConfigKeychain } from './auth/docker-config.ts';
-export { anonymousKeychain, type Credentials, type Keychain, staticKeychain } from './auth/keychain.ts';
+export { type ContainersAuthKeychainOptions, containersAuthKeychain } from './auth/containers-auth.ts';
+export { type DockerConfigKeychainOptions, dockerConfigKeychain } from './auth/docker-config.ts';
+export {
+  anonymousKeychain,
+  type Credentials,
+  firstKeychain,
+  type Keychain,
+  staticKeychain,
+} from './auth/keychain.ts';
 export { type ResolvedImage, type ResolveImageOptions, resolveImage } from './content/image.ts';
 export type {
   BlobSource,
