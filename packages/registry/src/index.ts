@@ -28,12 +28,14 @@ export {
   parseDigest,
 } from './digest.ts';
 export { ImagevetError, type ImagevetErrorOptions, RegistryError, type RegistryErrorCode } from './errors.ts';
+export { chainIds } from './oci/chain.ts';
 export { historyExplainsLayers, parseImageConfig } from './oci/config.ts';
-export { parseManifest } from './oci/manifest.ts';
+export { type ParseManifestOptions, parseManifest } from './oci/manifest.ts';
 export { MediaType } from './oci/media-types.ts';
 export {
   DEFAULT_PLATFORM,
   formatPlatform,
+  isAttestation,
   normalizePlatform,
   parsePlatform,
   selectPlatform,
