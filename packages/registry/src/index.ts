@@ -7,6 +7,7 @@ export {
   type Keychain,
   staticKeychain,
 } from './auth/keychain.ts';
+export { type CopyEvent, type CopyImageOptions, type CopyReport, copyImage } from './content/copy.ts';
 export { type ResolvedImage, type ResolveImageOptions, resolveImage } from './content/image.ts';
 export type {
   BlobSource,
@@ -28,6 +29,7 @@ export {
   parseDigest,
 } from './digest.ts';
 export { ImagevetError, type ImagevetErrorOptions, RegistryError, type RegistryErrorCode } from './errors.ts';
+export { OciLayout, openOciLayout } from './layout/oci-layout.ts';
 export { chainIds } from './oci/chain.ts';
 export { historyExplainsLayers, parseImageConfig } from './oci/config.ts';
 export { type ParseManifestOptions, parseManifest } from './oci/manifest.ts';
