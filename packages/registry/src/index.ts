@@ -1,3 +1,4 @@
+export { DockerArchive, openDockerArchive } from './archive/docker-archive.ts';
 export { type ContainersAuthKeychainOptions, containersAuthKeychain } from './auth/containers-auth.ts';
 export { type DockerConfigKeychainOptions, dockerConfigKeychain } from './auth/docker-config.ts';
 export {
