@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlobSource, Fetcher, Pusher, ReferrerLister, TagLister } from '../content/interfaces.ts';
 import { digestMismatch, verified } from '../content/verify.ts';
@@ -14,6 +14,8 @@ import { formatReference, type ImageReference, isTag, type Repository } from '..
 import { checkFolder, openFile, readSmall } from './files.ts';
 
 const NAME = 'org.opencontainers.image.ref.name';
+/** Small chunks are written together: a call to the disk costs more than holding them. */
+const WRITE_BYTES = 1024 * 1024;
 const MARKER = '{"imageLayoutVersion":"1.0.0"}';
 
 /**
@@ -195,10 +197,18 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     const partial = join(this.directory, `.partial-${randomUUID()}`);
     try {
       await using file = await open(partial, 'wx', 0o644);
+      let held: Uint8Array[] = [];
+      let size = 0;
       for await (const chunk of content) {
         signal?.throwIfAborted();
-        await file.writeFile(chunk);
+        held.push(chunk);
+        size += chunk.byteLength;
+        if (size < WRITE_BYTES) continue;
+        await writeAll(file, held);
+        held = [];
+        size = 0;
       }
+      await writeAll(file, held);
       await rename(partial, path);
     } catch (error) {
       await rm(partial, { force: true });
@@ -220,6 +230,14 @@ async function exists(path: string, size: number): Promise<boolean> {
     if (error instanceof RegistryError && error.code === 'NOT_FOUND') return false;
     throw error;
   }
+}
+
+async function writeAll(file: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
+  const size = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
+  if (size === 0) return;
+  const { bytesWritten } = await file.writev(chunks);
+  // The disk may take less than it was given.
+  if (bytesWritten < size) await file.writeFile(Buffer.concat(chunks).subarray(bytesWritten));
 }
 
 function unlessExists(error: unknown): void {
