@@ -2,7 +2,7 @@ import type { Fetcher, TagLister } from '../content/interfaces.ts';
 import { digestMismatch, verified } from '../content/verify.ts';
 import { type Digest, Digester, digestAlgorithm, digestOf } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
-import { openFile } from '../layout/files.ts';
+import { streamFile } from '../layout/files.ts';
 import { MAX_CONFIG_BYTES, parseImageConfig } from '../oci/config.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
 import { MediaType } from '../oci/media-types.ts';
@@ -172,22 +172,9 @@ async function readPlace(path: string, place: TarPlace, maxBytes: number): Promi
 async function* streamPlace(
   path: string,
   { offset, size }: TarPlace,
-  options: OperationOptions,
+  { signal }: OperationOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  if (size === 0) return;
-  await using file = await openFile(path);
-  const range = { start: offset, end: offset + size - 1 };
-  try {
-    yield* file.createReadStream({
-      ...range,
-      signal: options.signal,
-      highWaterMark: 1024 * 1024,
-      autoClose: false,
-    });
-  } catch (error) {
-    options.signal?.throwIfAborted();
-    throw error;
-  }
+  if (size > 0) yield* streamFile(path, { signal, start: offset, end: offset + size - 1 });
 }
 
 function placeOf(files: TarIndex, name: string): TarPlace {

@@ -1,7 +1,8 @@
 import { posix } from 'node:path';
+import { Readable } from 'node:stream';
 import { extract, type Header } from 'tar-stream';
 import { RegistryError } from '../errors.ts';
-import { openFile } from '../layout/files.ts';
+import { streamFile } from '../layout/files.ts';
 import type { OperationOptions } from '../options.ts';
 
 /** Where a file's bytes are in an archive. */
@@ -23,16 +24,12 @@ const MAX_LINKS = 8;
  * @throws {@link RegistryError} `INVALID_LAYER` for bytes that are no tar, `LIMIT_EXCEEDED`
  */
 export async function indexTar(path: string, options: OperationOptions = {}): Promise<TarIndex> {
-  await using file = await openFile(path);
   const places = new Map<string, TarPlace>();
   const links = new Map<string, string>();
   const parser = extract();
-  const stream = file.createReadStream({
-    autoClose: false,
-    highWaterMark: 1024 * 1024,
-    signal: options.signal,
-  });
+  const stream = Readable.from(streamFile(path, { signal: options.signal }));
   stream.on('error', (error) => parser.destroy(error));
+  parser.on('close', () => stream.destroy());
   stream.pipe(parser);
   try {
     for await (const entry of parser) {

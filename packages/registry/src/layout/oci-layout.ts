@@ -11,7 +11,7 @@ import { isObject } from '../oci/strict-json.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, isTag, type Repository } from '../reference.ts';
-import { checkFolder, openFile, readSmall } from './files.ts';
+import { checkFolder, readSmall, streamFile, withFile } from './files.ts';
 
 const NAME = 'org.opencontainers.image.ref.name';
 /** Small chunks are written together: a call to the disk costs more than holding them. */
@@ -83,23 +83,13 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     });
   }
 
-  async *openBlob(
+  openBlob(
     _repository: Repository,
     descriptor: Descriptor,
     options: OperationOptions = {},
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    await using file = await openFile(this.#pathOf(descriptor.digest));
-    const stream = file.createReadStream({
-      signal: options.signal,
-      highWaterMark: 1024 * 1024,
-      autoClose: false,
-    });
-    try {
-      yield* verified(stream, descriptor, `${this.directory}@${descriptor.digest}`);
-    } catch (error) {
-      options.signal?.throwIfAborted();
-      throw error;
-    }
+    const stream = streamFile(this.#pathOf(descriptor.digest), { signal: options.signal });
+    return verified(stream, descriptor, `${this.directory}@${descriptor.digest}`);
   }
 
   async pushBlob(
@@ -195,8 +185,8 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
   ): Promise<void> {
     await mkdir(join(path, '..'), { recursive: true });
     const partial = join(this.directory, `.partial-${randomUUID()}`);
+    const file = await open(partial, 'wx', 0o644);
     try {
-      await using file = await open(partial, 'wx', 0o644);
       let held: Uint8Array[] = [];
       let size = 0;
       for await (const chunk of content) {
@@ -209,8 +199,10 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
         size = 0;
       }
       await writeAll(file, held);
+      await file.close();
       await rename(partial, path);
     } catch (error) {
+      await file.close();
       await rm(partial, { force: true });
       throw error;
     }
@@ -224,8 +216,7 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
 
 async function exists(path: string, size: number): Promise<boolean> {
   try {
-    await using file = await openFile(path);
-    return (await file.stat()).size === size;
+    return await withFile(path, async (file) => (await file.stat()).size === size);
   } catch (error) {
     if (error instanceof RegistryError && error.code === 'NOT_FOUND') return false;
     throw error;
