@@ -18,6 +18,24 @@ export {
   parseDigest,
 } from './digest.ts';
 export { ImagevetError, type ImagevetErrorOptions, RegistryError, type RegistryErrorCode } from './errors.ts';
+export { type FilesystemEntry, FilesystemView, mergeLayers } from './layer/filesystem-view.ts';
+export { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer/limits.ts';
+export {
+  type ImageScan,
+  type ScanImageOptions,
+  type ScanProgress,
+  scanImage,
+  scanLayers,
+} from './layer/scan-image.ts';
+export { type ScanLayerOptions, scanLayer } from './layer/scan-layer.ts';
+export type {
+  LayerAnomaly,
+  LayerAnomalyKind,
+  LayerCompression,
+  LayerEntry,
+  LayerEntryType,
+  LayerScan,
+} from './layer/types.ts';
 export type {
   Annotations,
   Descriptor,
