@@ -214,6 +214,8 @@ describe('scanLayer()', () => {
 
 /** Without what is absent or zero, and without the time. */
 function plain(entry: LayerEntry): Partial<LayerEntry> {
-  const facts = Object.entries(entry).filter(([key, value]) => value !== undefined && value !== 0 && key !== 'mtime');
+  const facts = Object.entries(entry).filter(
+    ([key, value]) => value !== undefined && value !== 0 && key !== 'mtime',
+  );
   return Object.fromEntries(facts);
 }
