@@ -17,7 +17,9 @@ const dockerfile = [
   `FROM ${base}`,
   'COPY app /srv/app',
   'RUN groupadd -r app && useradd -r -g app -d /srv app && echo secret:x | chpasswd -e 2>/dev/null; true',
-  'RUN ldconfig && date > /dev/null && ln -s app/main.sh /srv/start && install -m 4755 /bin/true /usr/local/bin/raise',
+  'RUN cp /lib/*/libz.so.1 /usr/local/lib/ && ldconfig && ln -s app/main.sh /srv/start',
+  'RUN update-alternatives --install /usr/bin/run run /bin/true 1 && install -m 4755 /bin/true /usr/bin/raise',
+  'RUN dpkg --purge --force-depends adduser',
   'RUN rm -rf /usr/share/man && mkdir -p /var/lib/app && chown app:app /var/lib/app',
   'ENTRYPOINT ["/srv/app/main.sh"]',
 ];
@@ -45,7 +47,11 @@ describe.skipIf(!available('docker-engine', 'docker', 'docker-registry'))(
 
     test('compareImages() grades two builds of one Dockerfile as the same content', async () => {
       const comparison = await compare(await built('again', dockerfile));
-      expect(comparison.differences.filter(({ explanation }) => explanation === undefined)).toEqual([]);
+      expect(comparison.differences.map(({ path, explanation }) => `${path}: ${explanation}`)).toEqual([
+        '/var/cache/ldconfig/aux-cache: inode numbers and times in the cache of ldconfig',
+        '/var/log/alternatives.log: times in the alternatives log',
+        '/var/log/dpkg.log: times in the dpkg log',
+      ]);
       expect(comparison.grade).toBe('same-content');
       expect(comparison.config).toEqual([]);
       expect(comparison.files.timestampsOnly).toBeGreaterThan(0);
@@ -75,8 +81,9 @@ describe.skipIf(!available('docker-engine', 'docker', 'docker-registry'))(
       ]);
     }, 120_000);
 
-    test('compareImages() says nothing differs between an image and itself pushed twice', async () => {
-      expect((await compare(await built('original', dockerfile, { cache: true }))).grade).toBe('identical');
+    test('compareImages() calls an image pushed under a second tag identical', async () => {
+      docker('tag', `${registry.host}/compare:original`, `${registry.host}/compare:second`);
+      expect((await compare(await push('second'))).grade).toBe('identical');
     }, 120_000);
 
     async function compare(rebuilt: ResolvedImage) {
@@ -84,14 +91,23 @@ describe.skipIf(!available('docker-engine', 'docker', 'docker-registry'))(
       return compareImages(original, rebuilt, { originalSource: source, rebuiltSource: source });
     }
 
-    async function built(
-      tag: string,
-      lines: readonly string[],
-      { cache = false } = {},
-    ): Promise<ResolvedImage> {
-      const name = `${registry.host}/compare:${tag}`;
+    async function built(tag: string, lines: readonly string[]): Promise<ResolvedImage> {
       writeFileSync(join(directory, 'Dockerfile'), lines.join('\n'));
-      docker('build', '-q', ...(cache ? [] : ['--no-cache']), '--network', 'host', '-t', name, directory);
+      docker(
+        'build',
+        '-q',
+        '--no-cache',
+        '--network',
+        'host',
+        '-t',
+        `${registry.host}/compare:${tag}`,
+        directory,
+      );
+      return push(tag);
+    }
+
+    async function push(tag: string): Promise<ResolvedImage> {
+      const name = `${registry.host}/compare:${tag}`;
       pushed.push(name);
       docker('push', '-q', name);
       return read(registry, 'compare', tag);
