@@ -31,6 +31,24 @@ export {
   parsePlatform,
   selectPlatform,
 } from './oci/platform.ts';
+export { type FilesystemEntry, FilesystemView, mergeLayers } from './layer/filesystem-view.ts';
+export { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer/limits.ts';
+export {
+  type ImageScan,
+  type ScanImageOptions,
+  type ScanProgress,
+  scanImage,
+  scanLayers,
+} from './layer/scan-image.ts';
+export { type ScanLayerOptions, scanLayer } from './layer/scan-layer.ts';
+export type {
+  LayerAnomaly,
+  LayerAnomalyKind,
+  LayerCompression,
+  LayerEntry,
+  LayerEntryType,
+  LayerScan,
+} from './layer/types.ts';
 export type {
   Annotations,
   Descriptor,
