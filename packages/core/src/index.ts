@@ -8,4 +8,8 @@ export { evaluate } from './policy/evaluate.ts';
 export { parseException, parsePolicy, policyDigest } from './policy/parse.ts';
 export type * from './policy/types.ts';
 export type * from './rebuild/types.ts';
+export { renderHtml } from './report/render-html.ts';
+export { renderJson } from './report/render-json.ts';
+export { renderMarkdown } from './report/render-markdown.ts';
+export { type RenderTextOptions, renderText } from './report/render-text.ts';
 export type * from './report/types.ts';

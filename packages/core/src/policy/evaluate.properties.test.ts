@@ -28,6 +28,7 @@ const gap: fc.Arbitrary<Gap> = fc.record({
   ),
   code: fc.constantFrom('SOURCE_UNREACHABLE', 'TIMEOUT'),
   message: fc.string({ maxLength: 5 }),
+  node: fc.constantFrom(undefined, 'elsewhere', ...ids),
 });
 
 /** Takes evidence in favour of the image away. */
@@ -89,6 +90,20 @@ const damage: fc.Arbitrary<Fault> = fc.oneof(
   fc
     .constantFrom<LineageEdge['grade'][]>('attested', 'claimed', 'contradicted')
     .chain((grade) => anyNode.map((id): Fault => mapEdge(id, (edge) => ({ ...edge, grade })))),
+  fc
+    .record({ from: anyNode, to: anyNode, kind: fc.constantFrom<LineageEdge['kind']>('base', 'copy-from') })
+    .map(
+      (added): Fault =>
+        (facts) => {
+          const edges = (['proven', 'claimed'] as const).map((grade) => ({
+            ...added,
+            grade,
+            name: grade,
+            evidence: [],
+          }));
+          return { ...facts, lineage: { ...facts.lineage, edges: [...facts.lineage.edges, ...edges] } };
+        },
+    ),
   anyNode.map(
     (node): Fault =>
       (facts) => ({ ...facts, findings: [...facts.findings, finding({ node, id: `f-${node}` })] }),

@@ -439,7 +439,19 @@ describe('evaluate() the rules', () => {
       'a plan not run',
       rebuilt,
       { ...sound, rebuild: undefined, gaps: [gapOf('rebuild', { code: 'ENGINE_UNREACHABLE' })] },
-      ['error rebuild.not-done', 'error rebuild.not-run', 'error pinned.nothing-rebuilt'],
+      ['error rebuild.not-done', 'error pinned.nothing-rebuilt'],
+    ],
+    [
+      'a plan not run, with a gap about one image',
+      rebuilt,
+      { ...sound, rebuild: undefined, gaps: [gapOf('rebuild', { node: base })] },
+      ['error rebuild.not-run', 'error rebuild.not-done debian', 'error pinned.nothing-rebuilt'],
+    ],
+    [
+      'nothing rebuilt, so a gap for the comparison',
+      explained,
+      { ...sound, rebuild: undefined, gaps: [gapOf('compare')] },
+      ['error compare.not-done', 'error pinned.nothing-rebuilt'],
     ],
     [
       'results of another plan',

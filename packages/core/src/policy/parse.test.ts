@@ -104,7 +104,7 @@ describe('parsePolicy()', () => {
     ],
     [
       'a catastrophic glob',
-      rules({ rule: 'source.repositories', allow: [`https://${'*'.repeat(60)}a`] }),
+      rules({ rule: 'source.repositories', allow: [`https://${'*'.repeat(200)}a`] }),
       '$.rules[0].allow[0]',
       'expected https://host/path',
     ],
@@ -241,6 +241,7 @@ describe('readStrictJson()', () => {
     ['a broken escape', '"\\x41"', 'an invalid escape'],
     ['a broken code point', '"\\u12g4"', 'an invalid escape'],
     ['an open string', '"abc', 'a string without end'],
+    ['an open escape', '"\\', 'an invalid escape'],
     ['deep nesting', '['.repeat(100_000), 'more than 32 levels of nesting'],
     ['more after the end', '{} {}', 'unexpected "{" after the document'],
     ['a missing colon', '{"a" 1}', 'expected ":", found "1"'],

@@ -90,8 +90,7 @@ const RULE_NAMES: readonly RuleName[] = [
 const TIMESTAMP = 'an RFC 3339 time such as 2027-01-31T00:00:00Z';
 
 function readRule(shape: Shape, node: JsonNode, path: string): PolicyRule {
-  const named = shape.members(node, path);
-  const rule = shape.oneOf(named, 'rule', path, RULE_NAMES, node.offset);
+  const rule = shape.oneOf(shape.requiring(node, path, 'rule'), 'rule', path, RULE_NAMES);
   switch (rule) {
     case 'lineage.min-grade':
     case 'compare.min-grade': {
@@ -149,9 +148,13 @@ class Shape {
     this.root = readStrictJson(text, document);
   }
 
-  members(node: JsonNode, path: string): Members {
+  /** The members of an object that has these keys, and may have others. */
+  requiring(node: JsonNode, path: string, ...required: readonly string[]): Members {
     if (node.kind !== 'object')
       throw this.#error(node.offset, path, `expected an object, found ${node.kind}`);
+    for (const key of required) {
+      if (!node.members.has(key)) throw this.#error(node.offset, memberPath(path, key), 'missing key');
+    }
     return node.members;
   }
 
@@ -161,15 +164,12 @@ class Shape {
     required: readonly string[],
     optional: readonly string[] = [],
   ): Members {
-    const members = this.members(node, path);
+    const members = this.requiring(node, path);
     for (const [key, member] of members) {
       if (required.includes(key) || optional.includes(key)) continue;
       throw this.#error(member.keyOffset, memberPath(path, key), 'unknown key');
     }
-    for (const key of required) {
-      if (!members.has(key)) throw this.#error(node.offset, memberPath(path, key), 'missing key');
-    }
-    return members;
+    return this.requiring(node, path, ...required);
   }
 
   array(members: Members, key: string, path: string, most: number): readonly JsonNode[] {
@@ -207,9 +207,8 @@ class Shape {
     );
   }
 
-  oneOf<T extends string>(members: Members, key: string, path: string, values: readonly T[], offset = 0): T {
-    const member = members.get(key);
-    if (member === undefined) throw this.#error(offset, memberPath(path, key), 'missing key');
+  oneOf<T extends string>(members: Members, key: string, path: string, values: readonly T[]): T {
+    const member = members.get(key)!;
     const text = this.#nonEmpty(member.value, memberPath(path, key));
     if ((values as readonly string[]).includes(text)) return text as T;
     throw this.#error(

@@ -5,12 +5,16 @@ import { visibleLine } from './visible.ts';
  * and nobody is mentioned.
  */
 export function markdownText(text: string): string {
-  return visibleLine(text)
-    .replace(/[\\`*_{}[\]()#+\-.!|~>=]/g, '\\$&')
-    .replace(/&/g, '&amp;')
-    .replace(/</g, '&lt;')
-    .replace(/:/g, '&#58;')
-    .replace(/@/g, '@\u200b');
+  return (
+    visibleLine(text)
+      .replace(/[\\`*_[\]()#!|~>]/g, '\\$&')
+      .replace(/&/g, '&amp;')
+      .replace(/</g, '&lt;')
+      // Bare addresses become links by their colon or their "www."; names after "@" are told of the comment.
+      .replace(/:(?=\/\/)/g, '&#58;')
+      .replace(/(www)\./gi, '$1\\.')
+      .replace(/@/g, '@\u200b')
+  );
 }
 
 /** Text from elsewhere as a code span; fit for a table cell. */

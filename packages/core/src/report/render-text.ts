@@ -54,7 +54,7 @@ function verdictLines({ report, headline }: ReportView, paint: Paint): readonly 
     `  ${word}  ${headline}`,
     ...(pinned === undefined ? [] : [`  run  ${paint('bold', line(pinned))}`]),
     ...(complete ? [] : [paint('warn', '  incomplete: something was not checked')]),
-    paint('dim', `  policy ${line(policy.name)} ${policy.digest}`),
+    paint('dim', `  policy ${line(policy.name)} ${line(policy.digest)}`),
   ];
 }
 

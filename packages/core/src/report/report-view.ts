@@ -98,10 +98,10 @@ export function rebuildWords({ outcome, comparison }: ImageView): {
 /** What one image is to another, in words. */
 export const EDGE_WORDS: Readonly<Record<EdgeKind, string>> = {
   base: 'built on',
-  stage: 'built with a stage on',
+  stage: 'builds a stage on',
   'copy-from': 'copies from',
   'mount-from': 'mounts from',
-  frontend: 'read by the frontend',
+  frontend: 'Dockerfile read by',
 };
 
 function imagesOf(report: VetReport): readonly ImageView[] {

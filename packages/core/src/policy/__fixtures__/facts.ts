@@ -192,7 +192,7 @@ export function baseEdge(child: LineageNode, parent: LineageNode): LineageEdge {
     {
       kind: 'layers',
       verdict: 'supports',
-      message: `the ${parent.image?.diffIds.length ?? 0} layers of ${name} are the first of the child's`,
+      message: `the child begins with the layers of ${name}: ${parent.image?.diffIds.length ?? 0} of ${child.image?.diffIds.length ?? 0}`,
     },
     { kind: 'dockerfile', verdict: 'supports', message: `FROM ${name}` },
   ];

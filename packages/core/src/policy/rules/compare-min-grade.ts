@@ -25,6 +25,7 @@ export const compareMinGrade: RuleCheck<MinGrade> = {
     const gaps = gapFailures(view, ['compare'], 'compare.not-done', 'part of the comparison was not done');
     if (view.facts.rebuild === undefined) {
       const message = 'nothing was rebuilt, so nothing was compared';
+      if (gaps.some(({ node }) => node === undefined)) return gaps;
       return [{ outcome: 'error', code: 'compare.not-run', message }, ...gaps];
     }
     const failures = view.nodes.flatMap((node): Failure[] => {

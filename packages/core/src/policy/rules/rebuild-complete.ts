@@ -13,6 +13,8 @@ export const rebuildComplete: RuleCheck<{ readonly rule: 'rebuild.complete' }> =
     const gaps = gapFailures(view, ['rebuild'], 'rebuild.not-done', 'part of the rebuild was not done');
     if (plan === undefined || rebuild === undefined) {
       const message = plan === undefined ? 'no rebuild was planned' : 'the rebuild was planned but not run';
+      // A gap about the whole rebuild says the same with its cause.
+      if (gaps.some(({ node }) => node === undefined)) return gaps;
       return [{ outcome: 'error', code: 'rebuild.not-run', message, remediation: ENGINE }, ...gaps];
     }
     if (rebuild.plan !== plan.id) {

@@ -49,6 +49,8 @@ const STEM = 22;
 /** Widest character of the fonts named in the style sheet, per pixel of font size. */
 const ADVANCE = 0.62;
 const MAX_INDENT = 3;
+/** Side inputs of one image that get a line of their own beside the box. */
+const MAX_LANES = 5;
 
 class Picture {
   readonly parts: Content[] = [];
@@ -59,7 +61,6 @@ class Picture {
   readonly #box: number;
   readonly #indent: number;
   #sideEnd = 0;
-  #trunks = 0;
 
   constructor(view: ReportView, shape: PictureShape) {
     const sides = view.images.some(({ parents }) => parents.some(({ kind }) => kind !== 'base'));
@@ -108,13 +109,15 @@ class Picture {
   /** Side inputs in their own column; each is linked from the right edge of the box. */
   #beside(sides: readonly LineageEdge[], right: number, top: number): number {
     let y = Math.max(top, this.#sideEnd);
-    for (const edge of sides) {
+    for (const [index, edge] of sides.entries()) {
       const label = y;
       const boxTop = label + 24;
-      // Each line has its own way down, so that two never run on one another.
-      const trunk = right + 12 + ((this.#trunks++ * 9) % 45);
+      // The line that goes furthest down starts lowest and keeps left, so that no two cross.
+      const lane = Math.max(0, Math.min(sides.length, MAX_LANES) - 1 - index);
+      const start = top + 18 + Math.min(index, MAX_LANES) * 9;
+      const trunk = right + 10 + lane * 8;
       this.parts.push(
-        markup`<path class="edge ${edge.grade}" d="M${right} ${top + 24}H${trunk}V${boxTop + 24}H${SIDE_COLUMN}"/>`,
+        markup`<path class="edge ${edge.grade}" d="M${right} ${start}H${trunk}V${boxTop + 24}H${SIDE_COLUMN}"/>`,
       );
       this.#label(edge, SIDE_COLUMN, label + 14, this.width - SIDE_COLUMN);
       y = this.#target(edge, SIDE_COLUMN, boxTop, this.width - SIDE_COLUMN - 2, 1) + 22;
@@ -127,15 +130,19 @@ class Picture {
   #below(sides: readonly LineageEdge[], x: number, bottom: number, width: number, depth: number): number {
     const indent = depth < MAX_INDENT ? this.#indent + 18 : 0;
     let y = bottom;
+    let trunk = bottom;
     for (const edge of sides) {
       const label = y + 12;
       const boxTop = label + 22;
       const stem = x + STEM + (indent === 0 ? 0 : 10);
       this.parts.push(
-        markup`<path class="edge ${edge.grade}" d="M${stem} ${bottom}V${boxTop + 24}H${x + Math.max(indent, STEM)}"/>`,
+        markup`<path class="edge" d="M${stem} ${trunk}V${boxTop + 24}"/>`,
+        markup`<path class="edge ${edge.grade}" d="M${stem} ${boxTop + 24}H${x + Math.max(indent, STEM)}"/>`,
       );
       this.#label(edge, x + indent + 2, label + 13, width - indent);
-      y = this.#target(edge, x + indent, boxTop, width - indent, depth + 1);
+      const end = this.#target(edge, x + indent, boxTop, width - indent, depth + 1);
+      trunk = boxTop + 24;
+      y = end;
     }
     return y;
   }
@@ -152,21 +159,21 @@ class Picture {
     const kind = EDGE_WORDS[edge.kind as EdgeKind];
     const words = edge.line === undefined ? kind : `${kind} (line ${edge.line})`;
     const tone = gradeTone(edge.grade);
-    const pill = edge.grade.length * 7 + 16;
+    const pill = labelWidth(edge.grade) + 16;
     this.parts.push(
       markup`<rect class="pill ${tone}" x="${x}" y="${y - 13}" width="${pill}" height="18" rx="9"/>`,
-      markup`<text class="label ${tone}" x="${x + 8}" y="${y}">${edge.grade}</text>`,
+      markup`<text class="label ${tone}" x="${x + pill / 2}" y="${y}" text-anchor="middle">${edge.grade}</text>`,
       markup`<text class="label none" x="${x + pill + 6}" y="${y}">${fit(words, width - pill - 10, 12)[0]}</text>`,
     );
   }
 
   #image(image: ImageView, x: number, y: number, width: number): number {
     const inner = width - 2 * PADDING;
-    const { location, status } = image.node.dockerfile;
+    const { location } = image.node.dockerfile;
     const names = fit(image.name, inner - 30, 14, 4);
     const source =
       location === undefined
-        ? [`Dockerfile: ${status}`]
+        ? ['no Dockerfile known']
         : [
             ...fit(
               `${location.repository.replace(/^https:\/\//, '')}@${location.commit.slice(0, 12)}`,
@@ -175,7 +182,6 @@ class Picture {
               3,
             ),
             ...fit(location.path, inner, 11.5, 2),
-            ...(status === 'found' ? [] : [`Dockerfile: ${status}`]),
           ];
     const marks = marksOf(image);
     const rows: Content[] = [];
@@ -191,23 +197,20 @@ class Picture {
     line += 8;
     let at = x + PADDING;
     for (const { text, tone } of marks) {
-      const pill = Math.ceil(text.length * 6.7) + 18;
+      const pill = labelWidth(text) + 18;
       if (at > x + PADDING && at + pill > x + width - PADDING) {
         at = x + PADDING;
         line += 24;
       }
       rows.push(
         markup`<rect class="pill ${tone}" x="${at}" y="${line - 7}" width="${pill}" height="20" rx="10"/>`,
-        markup`<text class="label ${tone}" x="${at + 9}" y="${line + 7}">${text}</text>`,
+        markup`<text class="label ${tone}" x="${at + pill / 2}" y="${line + 7}" text-anchor="middle">${text}</text>`,
       );
       at += pill + 6;
     }
     const height = line + 24 - y;
-    const worst = marks.some(({ tone }) => tone === 'bad')
-      ? 'bad'
-      : marks.some(({ tone }) => tone === 'warn')
-        ? 'warn'
-        : 'good';
+    const tones = marks.map(({ tone }) => tone);
+    const worst = (['bad', 'warn', 'good'] as const).find((tone) => tones.includes(tone)) ?? '';
     this.parts.push(
       markup`<a href="#image-${image.number}"><rect class="box ${worst}" x="${x}" y="${y}" width="${width}" height="${height}" rx="10"/>`,
       markup`<circle class="pill" cx="${x + PADDING + 9}" cy="${y + 20}" r="10"/><text class="badge" x="${x + PADDING + 9}" y="${y + 24}" text-anchor="middle">${image.number}</text>`,
@@ -220,7 +223,7 @@ class Picture {
   #end({ node }: ImageView, x: number, from: number, width: number): number {
     const { end } = node;
     const tone = end === 'scratch' ? '' : 'bad';
-    const edge = end === 'scratch' ? 'proven' : 'unknown';
+    const edge = end === 'scratch' ? '' : 'unknown';
     const stem = x + STEM;
     const to = from + 34;
     this.parts.push(
@@ -259,15 +262,31 @@ interface Mark {
 function marksOf(image: ImageView): readonly Mark[] {
   const rebuild = rebuildWords(image);
   const severe = image.findings.some(({ severity }) => severity === 'critical' || severity === 'high');
-  const { consistency } = image.node.dockerfile;
+  const { consistency, status } = image.node.dockerfile;
   return [
     { text: rebuild.text, tone: rebuild.tone === 'unknown' ? 'none' : rebuild.tone },
     ...(image.findings.length === 0
       ? []
       : [{ text: countedBySeverity(image.findings), tone: severe ? 'bad' : 'warn' } as const]),
+    ...(status === 'found' ? [] : [{ text: STATUS_WORDS[status], tone: 'bad' } as const]),
     ...(image.conflicts.length === 0 ? [] : [{ text: 'sources disagree', tone: 'bad' } as const]),
     ...(consistency === 'inconsistent' ? [{ text: 'Dockerfile does not fit', tone: 'bad' } as const] : []),
   ];
+}
+
+const STATUS_WORDS = {
+  'commit-unreachable': 'commit gone',
+  'file-missing': 'Dockerfile missing',
+  'host-unreachable': 'source host silent',
+  'not-named': 'source unknown',
+} as const;
+
+/** Width of a 12 px semibold label in the widest of the fonts named, so that a pill never is too short. */
+function labelWidth(text: string): number {
+  let width = 0;
+  for (const character of text)
+    width += 'iljtf.,: '.includes(character) ? 5 : 'mwMW'.includes(character) ? 12.5 : 8.3;
+  return Math.ceil(width);
 }
 
 /** Breaks a name into lines that fit, after a separator where there is one; the last one is cut. */

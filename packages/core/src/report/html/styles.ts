@@ -39,7 +39,7 @@ bdi{unicode-bidi:isolate}
 .banner .run{margin:.875rem 0 0}
 .banner .run span{display:block;font-size:.875rem;font-weight:600}
 .banner pre{margin:.25rem 0 0;background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.625rem .75rem;white-space:pre-wrap;overflow-wrap:anywhere;user-select:all}
-.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.75rem;margin:0}
+.facts{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:.75rem;margin:0}
 .facts div{background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:.75rem 1rem}
 .facts dt{color:var(--soft);font-size:.8125rem}
 .facts dd{margin:0;font-size:1.0625rem;font-weight:600}
@@ -47,7 +47,7 @@ bdi{unicode-bidi:isolate}
 .chip.good{color:var(--good);background:var(--good-back)}.chip.bad{color:var(--bad);background:var(--bad-back)}
 .chip.warn{color:var(--warn);background:var(--warn-back)}.chip.info{color:var(--info);background:var(--info-back)}
 ul.plain,ol.plain{list-style:none;margin:0;padding:0}
-.rows>li{display:grid;grid-template-columns:5.5rem minmax(0,1fr);gap:.25rem .875rem;padding:.75rem 0;border-top:1px solid var(--line)}
+.rows>li{display:grid;grid-template-columns:7rem minmax(0,1fr);gap:.25rem .875rem;padding:.75rem 0;border-top:1px solid var(--line)}
 .rows>li:first-child{border-top:0;padding-top:0}.rows>li:last-child{padding-bottom:0}
 .rows p{margin:.125rem 0;overflow-wrap:anywhere}
 .soft{color:var(--soft);font-size:.875rem}
@@ -99,6 +99,7 @@ pre.log{margin:.5rem 0;border:1px solid var(--line);border-radius:.5rem;backgrou
 main,header,footer{padding-left:.875rem;padding-right:.875rem}
 .card{padding:1rem .875rem}.scroll{margin:0 -.875rem;padding:0 .875rem}
 .rows>li{grid-template-columns:minmax(0,1fr)}
+.facts{grid-template-columns:repeat(2,minmax(0,1fr))}
 .picture.wide{display:none}.picture.narrow{display:block}
 dl.pairs{grid-template-columns:minmax(0,1fr);gap:0}dl.pairs dd{margin-bottom:.375rem}
 .listing li{grid-template-columns:2.25rem minmax(0,1fr)}.listing li>span{padding-right:.5rem}.listing li.note{padding-left:2.25rem}

@@ -70,7 +70,7 @@ function reasonRow(
   return markup`<li><div>${outcomeChip(outcome)}</div><div>
 <p>${node === undefined ? undefined : markup`<b>${imageLink(view, node)}</b>: `}<bdi>${message}</bdi></p>
 ${open && remediation !== undefined ? markup`<p class="fix"><b>What to do:</b> <bdi>${remediation}</bdi></p>` : undefined}
-<p class="soft">${rule} · ${reasonCode}${open && term !== undefined ? markup` · term ${code(term)}` : undefined}</p></div></li>`;
+<p class="soft">${rule}${reasonCode === rule ? '' : ` · ${reasonCode}`}${open && term !== undefined ? markup` · term ${code(term)}` : undefined}</p></div></li>`;
 }
 
 /** What was not checked. */
