@@ -49,6 +49,8 @@ const ROUTES: readonly [pattern: RegExp, route: Route][] = [
   [/^\/api\/repos\/([^/]+\/[^/]+)\/compare\/(.+)\.\.\.(.+)$/, comparison],
   [/^\/api\/repos\/([^/]+\/[^/]+)\/(branches|tags)$/, refList],
   [/^\/api\/repos\/([^/]+\/[^/]+)\/git\/trees\/(.+)$/, treeListing],
+  [/^\/api\/repos\/([^/]+\/[^/]+)\/git\/commits\/([0-9a-f]+)$/, gitCommit],
+  [/^\/api\/repos\/([^/]+\/[^/]+)\/contents\/(.+)$/, contents],
   [/^\/api\/repos\/([^/]+\/[^/]+)\/tarball\/(.+)$/, tarballRedirect],
   [/^\/archive\/([^/]+\/[^/]+)\/(.+)$/, tarball],
 ];
@@ -140,6 +142,18 @@ async function commitInfo({ repository, response }: Call, ref = ''): Promise<voi
   }
   const listed = await git(repository, ['log', `--format=${COMMIT_FORMAT}`, '--max-count=1', id]);
   sendJson(response, 200, commitJson(listed.toString('utf8').trim()));
+}
+
+async function gitCommit({ repository, response }: Call, sha = ''): Promise<void> {
+  const id = await commitId(repository, sha);
+  const tree = await git(repository, ['rev-parse', '--verify', '--quiet', `${id}^{tree}`]);
+  sendJson(response, 200, { sha: id, tree: { sha: tree.toString('utf8').trim() } });
+}
+
+async function contents({ repository, query, response }: Call, path = ''): Promise<void> {
+  const id = await commitId(repository, query.get('ref') ?? 'HEAD');
+  const content = await git(repository, ['cat-file', 'blob', `${id}:${path}`]);
+  sendJson(response, 200, { type: 'file', path, encoding: 'base64', content: content.toString('base64') });
 }
 
 async function comparison({ repository, response }: Call, base = '', head = ''): Promise<void> {
