@@ -18,7 +18,8 @@ export interface LibraryBuild {
   readonly directory: string;
   /** Relative to the directory. */
   readonly file: string;
-  readonly builder: 'buildkit' | 'classic' | 'oci-import';
+  /** When the file names none, Docker's default of the day built it: classic once, BuildKit since 2023. */
+  readonly builder?: 'buildkit' | 'classic' | 'oci-import';
 }
 
 /** A paragraph of a library file, or a line of the line format: the tags of one source. */
@@ -156,12 +157,15 @@ function toBuild(draft: Draft, architecture: string): LibraryBuild {
     gitCommit: read('GitCommit', '', (value) => (isCommitId(value) ? value : undefined)),
     directory: read('Directory', '.', toRepositoryPath),
     file: read('File', 'Dockerfile', toRepositoryPath),
-    builder: read('Builder', architecture.startsWith('windows-') ? 'classic' : 'buildkit', toBuilder),
+    ...read('Builder', '', toBuilder),
   };
 }
 
-function toBuilder(value: string): LibraryBuild['builder'] | undefined {
-  return value === 'buildkit' || value === 'classic' || value === 'oci-import' ? value : undefined;
+function toBuilder(builder: string): Pick<LibraryBuild, 'builder'> | undefined {
+  if (builder === '') return {};
+  return builder === 'buildkit' || builder === 'classic' || builder === 'oci-import'
+    ? { builder }
+    : undefined;
 }
 
 /** A tag belongs to one entry; only a shared tag may stand in several. */

@@ -2,8 +2,8 @@ import { isCommitId, isFetchRef, toRepositoryPath } from '../location.ts';
 import type { LibraryEntry, LibraryFile } from './library-file.ts';
 
 /**
- * Parses the format library files had until 2021: a line `tag: repository@commit [directory]` per tag and
- * `# maintainer:` comments. A name in place of the commit is a git tag.
+ * Parses the format library files had until 2021: a line `tag: repository@commit [directory]` per tag, its
+ * maintainers in comments. A name in place of the commit is a git tag.
  *
  * @returns undefined when a line is not of that form
  */
@@ -13,7 +13,7 @@ export function parseLines(text: string): LibraryFile | undefined {
   for (const [index, raw] of text.split('\n').entries()) {
     const line = raw.trim();
     if (line.startsWith('#')) {
-      const maintainer = /^# maintainer: (.*)$/.exec(line)?.[1];
+      const maintainer = /^#\s*maintainer:?\s+(\S.*)$/i.exec(line)?.[1];
       if (maintainer !== undefined) maintainers.push(maintainer);
     } else if (line !== '') {
       const entry = parseEntry(line, index + 1);
@@ -21,9 +21,7 @@ export function parseLines(text: string): LibraryFile | undefined {
       entries.push(entry);
     }
   }
-  return entries.length === 0 || maintainers.length === 0
-    ? undefined
-    : { format: 'line', maintainers, entries };
+  return entries.length === 0 ? undefined : { format: 'line', maintainers, entries };
 }
 
 function parseEntry(text: string, line: number): LibraryEntry | undefined {
@@ -48,7 +46,6 @@ function parseEntry(text: string, line: number): LibraryEntry | undefined {
         ...(isCommitId(version) ? { gitCommit: version } : { gitFetch }),
         directory,
         file: 'Dockerfile',
-        builder: 'classic',
       },
     ],
   };
