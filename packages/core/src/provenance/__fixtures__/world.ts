@@ -20,6 +20,8 @@ export interface World {
   readonly host: GitHost;
   readonly repositories: Readonly<Record<string, string>>;
   readonly commits: WorldCommits;
+  /** A commit `acme/blog` stores and no branch holds. */
+  readonly imposter: string;
   /** Ids of the library repository's commits, oldest first. */
   readonly library: readonly string[];
   close(): Promise<void>;
@@ -83,6 +85,7 @@ export async function startWorld(): Promise<World> {
     host,
     repositories,
     commits,
+    imposter: blog[2]!,
     library,
     close: async () => {
       await host.close();

@@ -1,3 +1,5 @@
+import { CoreError } from '../../errors.ts';
+
 /** Content kept by key, oldest use first out, once more than `maxBytes` are held. */
 export class ContentCache<Value> {
   readonly #entries = new Map<string, { readonly value: Value; readonly size: number }>();
@@ -16,10 +18,16 @@ export class ContentCache<Value> {
     signal?.throwIfAborted();
     const kept = this.peek(key);
     if (kept !== undefined) return kept;
-    // The load of another caller may fail by that caller's own abort: then this one loads itself.
-    const shared = await this.#loading.get(key)?.catch(() => undefined);
-    if (shared !== undefined) return shared;
-    signal?.throwIfAborted();
+    const shared = this.#loading.get(key);
+    if (shared !== undefined) {
+      try {
+        return await abortable(shared, signal);
+      } catch (error) {
+        signal?.throwIfAborted();
+        // Anything else is the other caller's abort: this one loads itself.
+        if (error instanceof CoreError) throw error;
+      }
+    }
     const loading = load();
     this.#loading.set(key, loading);
     try {
@@ -52,5 +60,18 @@ export class ContentCache<Value> {
       this.#entries.delete(oldest);
       this.#bytes -= entry.size;
     }
+  }
+}
+
+/** Waits for work somebody else started, until the signal aborts. */
+async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }

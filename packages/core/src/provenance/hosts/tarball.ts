@@ -54,7 +54,8 @@ export async function* readTarball(
       entry.resume();
     }
   } catch (error) {
-    throw problem ?? error;
+    if (!(error instanceof CoreError)) await reading; // says what was wrong with the stream
+    throw error instanceof CoreError ? error : (problem ?? error);
   } finally {
     archive.destroy();
     source.destroy();
