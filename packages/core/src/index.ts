@@ -5,6 +5,9 @@ export {
   compareImages,
 } from './compare/compare-images.ts';
 export type * from './compare/types.ts';
+export { type Expansion, expand, type Variables } from './dockerfile/expand.ts';
+export { type ParseDockerfileOptions, parseDockerfile } from './dockerfile/parse-dockerfile.ts';
+export { baseOf, type ExternalImage, externalImages, finalStage } from './dockerfile/queries.ts';
 export type * from './dockerfile/types.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
 export type * from './lineage/types.ts';
