@@ -8,6 +8,34 @@ export type * from './compare/types.ts';
 export type * from './dockerfile/types.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
 export type * from './lineage/types.ts';
+export { defaultPolicy } from './policy/default-policy.ts';
+export { evaluate } from './policy/evaluate.ts';
+export { parseException, parsePolicy, policyDigest } from './policy/parse.ts';
 export type * from './policy/types.ts';
+export {
+  type DescriptionLinks,
+  findDockerfileLinks,
+  parseDescriptionLinks,
+  type TagLink,
+} from './provenance/docker-hub/description.ts';
+export { type DockerHubOptions, dockerHubSource } from './provenance/docker-hub/source.ts';
+export { type FileLink, parseFileUrl } from './provenance/file-url.ts';
+export { type GitHubHostOptions, gitHubHost } from './provenance/hosts/github.ts';
+export { sourceHosts } from './provenance/hosts/source-hosts.ts';
+export type { HttpOptions } from './provenance/http.ts';
+export { toRepositoryUrl } from './provenance/location.ts';
+export {
+  type LibraryBuild,
+  type LibraryCandidate,
+  type LibraryEntry,
+  type LibraryFile,
+  parseLibraryFile,
+  resolveLibraryTag,
+} from './provenance/official-images/library-file.ts';
+export { type OfficialImagesOptions, officialImagesSource } from './provenance/official-images/source.ts';
 export type * from './rebuild/types.ts';
+export { renderHtml } from './report/render-html.ts';
+export { renderJson } from './report/render-json.ts';
+export { renderMarkdown } from './report/render-markdown.ts';
+export { type RenderTextOptions, renderText } from './report/render-text.ts';
 export type * from './report/types.ts';
