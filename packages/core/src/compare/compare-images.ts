@@ -11,7 +11,7 @@ import {
 } from '@imagevet/registry';
 import { compareConfig } from './compare-config.ts';
 import { compareFiles, describeEntry } from './compare-files.ts';
-import { keptContent } from './explain.ts';
+import { KEPT_CONTENT } from './explain.ts';
 import { ofSide, type Side } from './side.ts';
 import type { Comparison, ComparisonGrade, ConfigDifference } from './types.ts';
 
@@ -153,7 +153,7 @@ async function readSide(
   try {
     return await scanLayers(image, {
       source: side === 'original' ? originalSource : rebuiltSource,
-      keepContent: keptContent,
+      keepContent: KEPT_CONTENT,
       onProgress: onProgress && ((event) => onProgress({ ...event, side })),
       concurrency: CONCURRENCY,
       ...{ signal, limits, start, end },

@@ -2,6 +2,7 @@ import type { FilesystemView } from '@imagevet/registry';
 import type { PathPair } from './compare-files.ts';
 import type { Explanation } from './explain.ts';
 import {
+  DPKG_STATUS_BEFORE,
   diffPackages,
   type InstalledPackage,
   PACKAGE_LISTS,
@@ -58,7 +59,7 @@ export class PackageMoves {
 
   /** A list of packages in which nothing differs but moved ones. */
   #ofList({ path, original, rebuilt }: PathPair): string | undefined {
-    const manager = path === '/var/lib/dpkg/status-old' ? 'dpkg' : PACKAGE_LISTS[path];
+    const manager = path === DPKG_STATUS_BEFORE ? 'dpkg' : PACKAGE_LISTS[path];
     if (manager === undefined || !original?.content || !rebuilt?.content) return undefined;
     const [before, after] = [packageRecords(original.content), packageRecords(rebuilt.content)];
     if (before === undefined || after === undefined) return undefined;

@@ -703,6 +703,14 @@ describe('evaluate() completeness', () => {
     expect(verdict.gaps.map(({ code }) => code)).toEqual(expected);
   });
 
+  test('evaluate() lists gaps about one thing in one order', () => {
+    const gaps = ['a', 'b', 'c'].map((message) => gapOf('audit', { message }));
+    const listed = (given: readonly Gap[]): readonly string[] =>
+      decide({ ...sound, gaps: given }).gaps.map(({ message }) => message);
+    expect(listed(gaps)).toEqual(['a', 'b', 'c']);
+    expect(listed(gaps.toReversed())).toEqual(['a', 'b', 'c']);
+  });
+
   test('evaluate() lists gaps by stage, then from the image asked about down', () => {
     const gaps = [
       gapOf('audit'),

@@ -21,6 +21,7 @@ export interface FactsView {
   readonly gaps: readonly Gap[];
   /** The gaps the stages reported. */
   readonly reportedGaps: readonly Gap[];
+  readonly allSteps: readonly RebuildStep[];
   readonly steps: (id: string) => readonly RebuildStep[];
   readonly outcomes: (step: string) => readonly RebuildOutcome[];
   /** Sorts what concerns nodes like the nodes themselves. */
@@ -42,7 +43,8 @@ export function viewFacts(facts: Facts): FactsView {
     node === undefined ? -1 : (ranks.get(node) ?? ranks.size);
   const nodes = [...lineage.nodes].sort((a, b) => rank(a.id) - rank(b.id));
   const byId = new Map(nodes.map((node) => [node.id, node]));
-  const steps = Map.groupBy(facts.plan?.steps ?? [], ({ id }) => id);
+  const allSteps = facts.plan?.steps ?? [];
+  const steps = Map.groupBy(allSteps, ({ id }) => id);
   const outcomes = Map.groupBy(facts.rebuild?.outcomes ?? [], ({ step }) => step);
   const reported = reportedGaps(facts);
   return {
@@ -53,6 +55,7 @@ export function viewFacts(facts: Facts): FactsView {
     edges,
     gaps: mergeGaps([...reported, ...impliedGaps(facts, reported)], rank),
     reportedGaps: mergeGaps(reported, rank),
+    allSteps,
     steps: (id) => steps.get(id) ?? [],
     outcomes: (step) => outcomes.get(step) ?? [],
     rank,

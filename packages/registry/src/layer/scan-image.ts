@@ -1,11 +1,14 @@
+import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import type { ResolvedImage } from '../content/image.ts';
 import type { Fetcher } from '../content/interfaces.ts';
 import { RegistryError } from '../errors.ts';
+import type { Descriptor } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { type FilesystemView, mergeLayers } from './filesystem-view.ts';
 import { DEFAULT_LAYER_LIMITS } from './limits.ts';
 import { type ScanLayerOptions, scanLayer } from './scan-layer.ts';
+import { ScanPool } from './scan-pool.ts';
 import type { LayerScan } from './types.ts';
 
 /** What {@link scanImage} tells while it works. */
@@ -27,6 +30,11 @@ export interface ScanImageOptions
   readonly source: Pick<Fetcher, 'openBlob'>;
   /** Layers read at once. @defaultValue 3 */
   readonly concurrency?: number;
+  /**
+   * Threads to scan in, 0 for none. None are used for images of less than 32 MiB compressed, where they cost more
+   * than they bring, or when `keepContent` is a function. @defaultValue as many as there are processors, at most 8
+   */
+  readonly threads?: number;
   readonly onProgress?: (event: ScanProgress) => void;
 }
 
@@ -49,6 +57,9 @@ export async function scanImage(image: ResolvedImage, options: ScanImageOptions)
   return { layers, filesystem: mergeLayers(layers, { maxEntries }) };
 }
 
+const THREADED_BYTES = 32 * 2 ** 20;
+const MAX_THREADS = 8;
+
 /** Reads some layers of an image, as {@link scanImage} reads all: those from index `start` to before `end`. */
 export async function scanLayers(
   image: ResolvedImage,
@@ -63,12 +74,13 @@ export async function scanLayers(
   const { start = 0, end = image.layers.length, concurrency = 3 } = options;
   const failure = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, failure.signal]) : failure.signal;
-  const limit = pLimit(concurrency);
+  const pool = await openPool(image.layers.slice(start, end), options);
+  const limit = pLimit(pool === undefined ? concurrency : Math.min(concurrency, pool.size));
   const scans = new Map<string, Promise<LayerScan>>();
   const layers = image.layers.slice(start, end).map(({ digest }, offset) => {
     // The same layer twice, as empty ones often are, is read once.
     const key = `${digest} ${image.diffIds[start + offset]}`;
-    const scan = scans.get(key) ?? limit(() => scanOne(image, start + offset, { ...options, signal }));
+    const scan = scans.get(key) ?? limit(() => scanOne(image, start + offset, { ...options, signal }, pool));
     scans.set(key, scan);
     return scan;
   });
@@ -78,20 +90,42 @@ export async function scanLayers(
     failure.abort(error);
     await Promise.allSettled(layers);
     throw error;
+  } finally {
+    pool?.close();
   }
 }
 
-async function scanOne(image: ResolvedImage, layer: number, options: ScanImageOptions): Promise<LayerScan> {
+async function openPool(
+  layers: readonly Descriptor[],
+  options: ScanImageOptions,
+): Promise<ScanPool | undefined> {
+  const { threads = Math.min(availableParallelism(), MAX_THREADS), concurrency = 3, keepContent } = options;
+  const size = layers.reduce((total, layer) => total + layer.size, 0);
+  if (size < THREADED_BYTES || typeof keepContent === 'function') return undefined;
+  const count = Math.min(threads, concurrency, layers.length);
+  return count > 0 ? ScanPool.open(count) : undefined;
+}
+
+async function scanOne(
+  image: ResolvedImage,
+  layer: number,
+  options: ScanImageOptions & { readonly signal: AbortSignal },
+  pool: ScanPool | undefined,
+): Promise<LayerScan> {
   const { source, onProgress, signal, hashFiles, keepContent, limits } = options;
   const descriptor = image.layers[layer]!;
-  signal?.throwIfAborted();
+  signal.throwIfAborted();
   try {
     const chunks = counting(source.openBlob(image.reference, descriptor, { signal }), (receivedBytes) =>
       onProgress?.({ type: 'layer-progress', layer, receivedBytes, totalBytes: descriptor.size }),
     );
     const { digest } = descriptor;
     const diffId = image.diffIds[layer]!;
-    const scan = await scanLayer(chunks, { signal, hashFiles, keepContent, limits, digest, diffId });
+    const what = { hashFiles, limits, digest, diffId };
+    const scan =
+      pool === undefined
+        ? await scanLayer(chunks, { ...what, keepContent, signal })
+        : await pool.scan(chunks, { ...what, keepContent: keepContent as RegExp | undefined }, signal);
     onProgress?.({ type: 'layer-scanned', layer, entries: scan.entries.length });
     return scan;
   } catch (error) {
