@@ -10,6 +10,11 @@ export { type ParseDockerfileOptions, parseDockerfile } from './dockerfile/parse
 export { baseOf, type ExternalImage, externalImages, finalStage } from './dockerfile/queries.ts';
 export type * from './dockerfile/types.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
+export { type AlignedInstruction, alignHistory, type HistoryAlignment } from './lineage/align-history.ts';
+export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
+export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
+export { type ResolveLineageOptions, resolveLineage } from './lineage/resolve-lineage.ts';
+export { spine } from './lineage/spine.ts';
 export type * from './lineage/types.ts';
 export { defaultPolicy } from './policy/default-policy.ts';
 export { evaluate } from './policy/evaluate.ts';
