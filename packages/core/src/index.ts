@@ -1,5 +1,13 @@
 export type * from './audit/types.ts';
+export {
+  type CompareImagesOptions,
+  type CompareProgress,
+  compareImages,
+} from './compare/compare-images.ts';
 export type * from './compare/types.ts';
+export { type Expansion, expand, type Variables } from './dockerfile/expand.ts';
+export { type ParseDockerfileOptions, parseDockerfile } from './dockerfile/parse-dockerfile.ts';
+export { baseOf, type ExternalImage, externalImages, finalStage } from './dockerfile/queries.ts';
 export type * from './dockerfile/types.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
 export type * from './lineage/types.ts';
@@ -7,6 +15,27 @@ export { defaultPolicy } from './policy/default-policy.ts';
 export { evaluate } from './policy/evaluate.ts';
 export { parseException, parsePolicy, policyDigest } from './policy/parse.ts';
 export type * from './policy/types.ts';
+export {
+  type DescriptionLinks,
+  findDockerfileLinks,
+  parseDescriptionLinks,
+  type TagLink,
+} from './provenance/docker-hub/description.ts';
+export { type DockerHubOptions, dockerHubSource } from './provenance/docker-hub/source.ts';
+export { type FileLink, parseFileUrl } from './provenance/file-url.ts';
+export { type GitHubHostOptions, gitHubHost } from './provenance/hosts/github.ts';
+export { sourceHosts } from './provenance/hosts/source-hosts.ts';
+export type { HttpOptions } from './provenance/http.ts';
+export { toRepositoryUrl } from './provenance/location.ts';
+export {
+  type LibraryBuild,
+  type LibraryCandidate,
+  type LibraryEntry,
+  type LibraryFile,
+  parseLibraryFile,
+  resolveLibraryTag,
+} from './provenance/official-images/library-file.ts';
+export { type OfficialImagesOptions, officialImagesSource } from './provenance/official-images/source.ts';
 export type * from './rebuild/types.ts';
 export { renderHtml } from './report/render-html.ts';
 export { renderJson } from './report/render-json.ts';

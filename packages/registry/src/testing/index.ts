@@ -1,1 +1,11 @@
-export {};
+export { type GitHost, type GitHostOptions, startGitHost } from './git-host.ts';
+export {
+  type CommitFile,
+  type CreateRepositoryOptions,
+  createRepository,
+  type RepositoryCommit,
+} from './git-repository.ts';
+export { type HubOptions, type HubRepository, startHub } from './hub.ts';
+export { makeTar, pushTestImage, pushTestIndex, type TestFile, type TestImage } from './image.ts';
+export type { HostFaults, LoopbackHost, ReceivedRequest } from './loopback.ts';
+export { startRegistry, type TestRegistry, type TestRegistryOptions } from './registry.ts';
