@@ -19,6 +19,7 @@ export type * from './lineage/types.ts';
 export { defaultPolicy } from './policy/default-policy.ts';
 export { evaluate } from './policy/evaluate.ts';
 export { parseException, parsePolicy, policyDigest } from './policy/parse.ts';
+export { describeRule } from './policy/rules/rule-set.ts';
 export type * from './policy/types.ts';
 export {
   type DescriptionLinks,

@@ -806,6 +806,14 @@ describe('evaluate() exceptions', () => {
     expect(verdict.reasons.filter(({ waivedBy }) => waivedBy === 'EX-2026-0142')).toHaveLength(2);
   });
 
+  test('evaluate() lists exceptions that share an id in one order', () => {
+    const pair = [exception({ rule: 'source.available' }), exception()];
+    const listed = (given: readonly PolicyException[]): readonly string[] =>
+      decide(found, undefined, given).exceptions.map(({ status }) => status);
+    expect(listed(pair)).toEqual(['used', 'unused']);
+    expect(listed(pair.toReversed())).toEqual(['used', 'unused']);
+  });
+
   test('evaluate() uses the first fitting exception by id, whatever the order given', () => {
     const both = [
       exception({ id: 'B' }),

@@ -1,9 +1,9 @@
+import { formatReference } from '@imagevet/registry';
 import { CoreError } from '../errors.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { Exceptions } from './exceptions.ts';
 import { type FactsView, order, viewFacts } from './facts-view.ts';
 import { parseException, parsePolicy, policyDigest } from './parse.ts';
-import { canonicalName } from './reference.ts';
 import type { Failure, RuleAnswer, RuleCheck } from './rule.ts';
 import { mismatchOf } from './rules/rebuild-complete.ts';
 import { RULES } from './rules/rule-set.ts';
@@ -111,5 +111,5 @@ function pin(view: FactsView): string | Failure {
   const mismatch = mismatchOf(root, step, outcome);
   if (mismatch !== undefined) return { ...mismatch, code: 'pinned.mismatch' };
   const { registry, repository, digest } = outcome.image.reference;
-  return canonicalName({ registry, repository, digest });
+  return formatReference({ registry, repository, digest });
 }

@@ -1,8 +1,8 @@
+import { formatReference } from '@imagevet/registry';
 import type { Gap } from '../errors.ts';
 import type { LineageEdge, LineageNode } from '../lineage/types.ts';
 import type { RebuildOutcome, RebuildStep } from '../rebuild/types.ts';
 import { impliedGaps, mergeGaps, reportedGaps } from './gaps.ts';
-import { canonicalName } from './reference.ts';
 import type { Facts } from './types.ts';
 
 /**
@@ -73,7 +73,7 @@ export function walkBases(root: string, baseEdges: readonly LineageEdge[]): read
 
 /** Canonical name of a node: what an exception's `term` repeats. */
 export function nameOf(node: LineageNode): string {
-  return canonicalName(node.reference);
+  return formatReference(node.reference);
 }
 
 /** Compares by UTF-16 code units, on every machine alike. */

@@ -1,4 +1,4 @@
-import type { ImageReference } from '@imagevet/registry';
+import { familiarReference } from '@imagevet/registry';
 import type { Finding, Severity } from '../audit/types.ts';
 import type { Comparison } from '../compare/types.ts';
 import type { EdgeKind, LineageConflict, LineageEdge, LineageNode } from '../lineage/types.ts';
@@ -60,12 +60,6 @@ export function viewReport(report: VetReport): ReportView {
   };
 }
 
-/** The short name people use: `php:7.2-apache`, without `docker.io/library/`. */
-export function familiarName({ registry, repository, tag, digest }: ImageReference): string {
-  const path = registry === 'docker.io' ? repository.replace(/^library\//, '') : `${registry}/${repository}`;
-  return `${path}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
-}
-
 /** `2 findings`, `1 finding`. */
 export function counted(count: number, one: string, many: string = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
@@ -116,7 +110,7 @@ function imagesOf(report: VetReport): readonly ImageView[] {
     return {
       node,
       number: index + 1,
-      name: familiarName(node.reference),
+      name: familiarReference(node.reference),
       ...(role === undefined ? {} : { role }),
       parents: parentsOf(id),
       findings: report.findings

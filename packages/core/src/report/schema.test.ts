@@ -52,6 +52,9 @@ function published(name: Name, generated: Schema): Schema {
     definitions,
     ...schema
   } = JSON.parse(JSON.stringify(generated).replaceAll('"#/definitions/', '"#/$defs/')) as Schema;
+  const named = definitions as Record<string, unknown>;
+  // The type says that a digest begins with its algorithm; a pattern says the rest.
+  if (named.Digest !== undefined) named.Digest = { type: 'string', pattern: DIGEST };
   const properties =
     name === 'report' ? schema.properties : { $schema: { type: 'string' }, ...schema.properties };
   return {

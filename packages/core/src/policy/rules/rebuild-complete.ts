@@ -1,7 +1,7 @@
+import { formatReference } from '@imagevet/registry';
 import type { LineageNode } from '../../lineage/types.ts';
 import type { RebuildOutcome, RebuildStep } from '../../rebuild/types.ts';
 import { type FactsView, nameOf } from '../facts-view.ts';
-import { canonicalName } from '../reference.ts';
 import { answer, type Failure, gapFailures, type RuleCheck } from '../rule.ts';
 
 /** `rebuild.complete` */
@@ -69,8 +69,8 @@ function problemOf(node: LineageNode, view: FactsView): Failure | undefined {
 
 /** Two images that were given one name: the second push takes the tag from the first. */
 function collisionOf(step: RebuildStep, view: FactsView): Failure | undefined {
-  const name = canonicalName(step.target);
-  const others = view.allSteps.filter(({ id, target }) => id !== step.id && canonicalName(target) === name);
+  const name = formatReference(step.target);
+  const others = view.allSteps.filter(({ id, target }) => id !== step.id && formatReference(target) === name);
   if (others.length === 0) return undefined;
   const ids = others.map(({ id }) => id).sort();
   const message = `${name} is also the target of ${ids.join(', ')}`;

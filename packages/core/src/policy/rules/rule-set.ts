@@ -20,3 +20,9 @@ export const RULES: { readonly [Name in RuleName]: RuleCheck<Extract<PolicyRule,
   'rebuild.complete': rebuildComplete,
   'compare.min-grade': compareMinGrade,
 };
+
+/** Says what a rule asks for and why, each in one or two sentences. */
+export function describeRule(rule: RuleName): { readonly title: string; readonly rationale: string } {
+  const { title, rationale } = RULES[rule];
+  return { title, rationale };
+}

@@ -86,7 +86,17 @@ export function allowReport(): VetReport {
         },
         { path: '/var/log/apt/term.log', change: 'removed', aspects: [], original: digestOf('log'), explanation: 'log of the build' },
       ],
-      config: [{ field: 'created', original: '2018-01-02T23:41:08Z', rebuilt: '2026-11-23T11:58:40Z' }],
+      config: [
+        {
+          field: 'Env.PHP_INI_DIR',
+          original: '/usr/local/etc/php',
+          rebuilt: '/etc/php',
+          explanation: 'the base image sets it',
+        },
+      ],
+      packages: [
+        { manager: 'dpkg', name: 'libssl1.1', architecture: 'amd64', original: '1.1.0f-3', rebuilt: '1.1.0f-3+deb9u1' },
+      ],
     }),
   };
   const endorsement: VetReport['endorsement'] = {

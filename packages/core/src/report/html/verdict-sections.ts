@@ -1,4 +1,5 @@
-import type { Reason } from '../../policy/types.ts';
+import { RULES } from '../../policy/rules/rule-set.ts';
+import type { Reason, RuleName } from '../../policy/types.ts';
 import { counted, countedBySeverity, type ReportView } from '../report-view.ts';
 import { type Content, type Markup, markup } from './markup.ts';
 import { chip, code, imageLink, outcomeChip, pairs, section } from './parts.ts';
@@ -49,7 +50,7 @@ export function reasonsSection(view: ReportView): Content {
   return section('reasons', 'Reasons', [
     failures.length === 0
       ? undefined
-      : markup`<div class="card long"><ul class="plain rows">${failures.map((reason) => reasonRow(reason, view))}</ul></div>`,
+      : markup`<div class="card long"><ul class="plain rows">${failures.map((reason, index) => reasonRow(reason, view, rationaleOf(reason, failures.slice(0, index))))}</ul></div>`,
     passed.length === 0
       ? undefined
       : markup`<div class="card"><ul class="plain rows">${passed.map((reason) => reasonRow(reason, view))}</ul></div>`,
@@ -65,12 +66,21 @@ export function reasonsSection(view: ReportView): Content {
 function reasonRow(
   { outcome, rule, code: reasonCode, node, message, remediation, term }: Reason,
   view: ReportView,
+  rationale?: string,
 ): Markup {
   const open = outcome === 'fail' || outcome === 'error';
   return markup`<li><div>${outcomeChip(outcome)}</div><div>
 <p>${node === undefined ? undefined : markup`<b>${imageLink(view, node)}</b>: `}<bdi>${message}</bdi></p>
 ${open && remediation !== undefined ? markup`<p class="fix"><b>What to do:</b> <bdi>${remediation}</bdi></p>` : undefined}
+${rationale === undefined ? undefined : markup`<p class="soft">${rationale}</p>`}
 <p class="soft">${rule}${reasonCode === rule ? '' : ` · ${reasonCode}`}${open && term !== undefined ? markup` · term ${code(term)}` : undefined}</p></div></li>`;
+}
+
+/** Why the rule is asked for, said once: where it first failed. */
+function rationaleOf({ rule }: Reason, before: readonly Reason[]): string | undefined {
+  if (before.some((reason) => reason.rule === rule)) return undefined;
+  // A report from a newer version may name rules this one does not know.
+  return Object.hasOwn(RULES, rule) ? RULES[rule as RuleName].rationale : undefined;
 }
 
 /** What was not checked. */
