@@ -66,6 +66,13 @@ export {
 } from './provenance/official-images/library-file.ts';
 export { type OfficialImagesOptions, officialImagesSource } from './provenance/official-images/source.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
+export {
+  type DockerEngineBuilderOptions,
+  dockerEngineBuilder,
+} from './rebuild/engine/docker-engine-builder.ts';
+export { type PlanRebuildOptions, planRebuild } from './rebuild/plan-rebuild.ts';
+export { type RebuildOptions, rebuild } from './rebuild/rebuild.ts';
+export { substituteBases } from './rebuild/substitute-bases.ts';
 export type * from './rebuild/types.ts';
 export { renderHtml } from './report/render-html.ts';
 export { renderJson } from './report/render-json.ts';

@@ -182,7 +182,6 @@ describe('resolveLineage() on claims alone', () => {
     const { source, host } = sourcesOf({ 'app-1': 'FROM scratch' });
     const slow: ProvenanceSource = {
       kind: 'oci-annotation',
-      // biome-ignore lint/correctness/useYield: it waits for ever
       async *claims(_subject, options) {
         await new Promise((_resolve, reject) =>
           options?.signal?.addEventListener('abort', () => reject(options.signal?.reason)),
