@@ -70,3 +70,4 @@ export {
   withDefaultTag,
 } from './reference.ts';
 export { RegistryClient, type RegistryClientOptions } from './remote/client.ts';
+export type { RegistryHost } from './remote/hosts.ts';
