@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { digestOf } from '@imagevet/registry';
 import { describe, expect, test } from 'vitest';
 import type { Gap } from '../errors.ts';
@@ -16,6 +17,7 @@ import {
 } from './__fixtures__/facts.ts';
 import { defaultPolicy } from './default-policy.ts';
 import { evaluate } from './evaluate.ts';
+import { describeRule } from './rules/rule-set.ts';
 import type { Facts, Policy, PolicyException, PolicyRule, Verdict } from './types.ts';
 
 const time = new Date('2026-11-23T12:00:00Z');
@@ -641,6 +643,17 @@ describe('evaluate() the rules', () => {
     if (expected.some((refusal) => refusal.startsWith('error'))) expect(verdict.complete).toBe(false);
   });
 
+  test('docs/concepts/policy.md names every rule, and every code seen here', () => {
+    const text = readFileSync(new URL('../../../../docs/concepts/policy.md', import.meta.url), 'utf8');
+    const codes = cases.flatMap(([, , , refused]) => refused.map((refusal) => refusal.split(' ')[1]!));
+    expect(new Set(codes).size).toBeGreaterThan(35);
+    expect([...new Set(codes)].filter((code) => !text.includes(`\`${code}\``))).toEqual([]);
+    for (const [, { rule }] of cases) {
+      expect(text).toContain(`| \`${rule}\` |`);
+      expect(describeRule(rule).rationale).toMatch(/\.$/);
+    }
+  });
+
   test('evaluate() refuses a rebuild pushed over the public image', () => {
     const steps = sound.plan!.steps.map((step) => ({ ...step, target: step.reference }));
     const outcomes = sound.rebuild!.outcomes.map((outcome) =>
@@ -663,10 +676,11 @@ describe('evaluate() the rules', () => {
 
   test('evaluate() says in numbers what a comparison left unexplained', () => {
     const differences = ['/b', '/a'].map((path) => ({ path, change: 'added' as const, aspects: [] }));
-    const facts = withComparison({ grade: 'unexplained', differences });
+    const config = [{ field: 'Env.PATH', original: '/bin', rebuilt: '/tmp' }];
+    const facts = withComparison({ grade: 'unexplained', differences, config });
     const reason = decide(facts, explained).reasons.find(({ outcome }) => outcome === 'fail');
     expect(reason?.message).toBe(
-      'its rebuild is unexplained, the policy asks for explained; 2 differences without explanation, such as /a',
+      'its rebuild is unexplained, the policy asks for explained; 3 differences without explanation, such as /a',
     );
   });
 
