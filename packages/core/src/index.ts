@@ -10,12 +10,32 @@ export { type ParseDockerfileOptions, parseDockerfile } from './dockerfile/parse
 export { baseOf, type ExternalImage, externalImages, finalStage } from './dockerfile/queries.ts';
 export type * from './dockerfile/types.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
+export { type AlignedInstruction, alignHistory, type HistoryAlignment } from './lineage/align-history.ts';
+export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
+export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
+export { type ResolveLineageOptions, resolveLineage } from './lineage/resolve-lineage.ts';
+export { spine } from './lineage/spine.ts';
 export type * from './lineage/types.ts';
 export { defaultPolicy } from './policy/default-policy.ts';
 export { evaluate } from './policy/evaluate.ts';
 export { parseException, parsePolicy, policyDigest } from './policy/parse.ts';
 export { describeRule } from './policy/rules/rule-set.ts';
 export type * from './policy/types.ts';
+export {
+  findBase,
+  type ImageMaterial,
+  imageMaterials,
+} from './provenance/attestation/base-material.ts';
+export {
+  type BuildkitAttestationOptions,
+  buildkitAttestationSource,
+} from './provenance/attestation/source.ts';
+export {
+  type BuildMaterial,
+  type BuildProvenance,
+  type EmbeddedFile,
+  parseProvenance,
+} from './provenance/attestation/statement.ts';
 export {
   type DescriptionLinks,
   findDockerfileLinks,
@@ -24,9 +44,17 @@ export {
 } from './provenance/docker-hub/description.ts';
 export { type DockerHubOptions, dockerHubSource } from './provenance/docker-hub/source.ts';
 export { type FileLink, parseFileUrl } from './provenance/file-url.ts';
+export type { GitOptions } from './provenance/hosts/git-command.ts';
+export { type GitMirrorHostOptions, gitMirrorHost } from './provenance/hosts/git-mirror.ts';
 export { type GitHubHostOptions, gitHubHost } from './provenance/hosts/github.ts';
+export type { MirrorStoreOptions } from './provenance/hosts/mirror-store.ts';
+export { type PublicHostsOptions, publicHosts } from './provenance/hosts/public-hosts.ts';
 export { sourceHosts } from './provenance/hosts/source-hosts.ts';
 export type { HttpOptions } from './provenance/http.ts';
+export { ociAnnotationSource } from './provenance/image/annotations.ts';
+export { imageHistorySource, reconstructDockerfile } from './provenance/image/history.ts';
+export { imageLabelSource } from './provenance/image/labels.ts';
+export { parseSourceAnnotation, type SourceAnnotation } from './provenance/image/source-annotation.ts';
 export { toRepositoryUrl } from './provenance/location.ts';
 export {
   type LibraryBuild,
@@ -37,6 +65,7 @@ export {
   resolveLibraryTag,
 } from './provenance/official-images/library-file.ts';
 export { type OfficialImagesOptions, officialImagesSource } from './provenance/official-images/source.ts';
+export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
 export type * from './rebuild/types.ts';
 export { renderHtml } from './report/render-html.ts';
 export { renderJson } from './report/render-json.ts';

@@ -1,6 +1,7 @@
 import {
   type Fetcher,
   type FilesystemView,
+  formatReference,
   type LayerLimits,
   type LayerScan,
   mergeLayers,
@@ -164,9 +165,7 @@ async function readSide(
 }
 
 function identify({ reference, manifest }: ResolvedImage): Comparison['original'] {
-  const { registry, repository, tag } = reference;
-  const name = `${registry}/${repository}${tag === undefined ? '' : `:${tag}`}`;
-  return { reference: name, digest: manifest.digest };
+  return { reference: formatReference({ ...reference, digest: undefined }), digest: manifest.digest };
 }
 
 function gradeOf(config: readonly ConfigDifference[]): ComparisonGrade {

@@ -22,13 +22,13 @@ export function readDirectives(text: string): Directives {
     if (found.has(name)) throw invalid(`the directive ${name} appears twice`, index + 1);
     found.set(name, { value: match?.[2] ?? '', line: index + 1 });
   }
-  const escape = found.get('escape');
-  if (escape !== undefined && escape.value !== '\\' && escape.value !== '`') {
-    throw invalid('the escape directive takes \\ or `', escape.line);
+  const declared = found.get('escape');
+  if (declared !== undefined && declared.value !== '\\' && declared.value !== '`') {
+    throw invalid('the escape directive takes \\ or `', declared.line);
   }
   const syntax = found.get('syntax');
   return {
-    escape: escape?.value === '`' ? '`' : '\\',
+    escape: declared?.value === '`' ? '`' : '\\',
     ...(syntax === undefined ? {} : { syntax: { text: syntax.value, line: syntax.line } }),
   };
 }

@@ -45,6 +45,11 @@ export interface ImageScan {
   readonly filesystem: FilesystemView;
 }
 
+const DEFAULT_CONCURRENCY = 3;
+/** Compressed size from which threads pay. */
+const THREADED_BYTES = 32 * 2 ** 20;
+const MAX_THREADS = 8;
+
 /**
  * Reads every layer of an image once and merges them.
  *
@@ -57,9 +62,6 @@ export async function scanImage(image: ResolvedImage, options: ScanImageOptions)
   return { layers, filesystem: mergeLayers(layers, { maxEntries }) };
 }
 
-const THREADED_BYTES = 32 * 2 ** 20;
-const MAX_THREADS = 8;
-
 /** Reads some layers of an image, as {@link scanImage} reads all: those from index `start` to before `end`. */
 export async function scanLayers(
   image: ResolvedImage,
@@ -71,24 +73,26 @@ export async function scanLayers(
       `image ${image.manifest.digest} has ${image.layers.length} layers but ${image.diffIds.length} diffIDs`,
     );
   }
-  const { start = 0, end = image.layers.length, concurrency = 3 } = options;
+  const { start = 0, end = image.layers.length, concurrency = DEFAULT_CONCURRENCY } = options;
+  const indexes = [...image.layers.keys()].slice(start, end);
   const failure = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, failure.signal]) : failure.signal;
   const pool = await openPool(image.layers.slice(start, end), options);
   const limit = pLimit(pool === undefined ? concurrency : Math.min(concurrency, pool.size));
+  // The same layer twice, as empty ones often are, is read once.
+  const identity = (index: number) => `${image.layers[index]!.digest} ${image.diffIds[index]}`;
   const scans = new Map<string, Promise<LayerScan>>();
-  const layers = image.layers.slice(start, end).map(({ digest }, offset) => {
-    // The same layer twice, as empty ones often are, is read once.
-    const key = `${digest} ${image.diffIds[start + offset]}`;
-    const scan = scans.get(key) ?? limit(() => scanOne(image, start + offset, { ...options, signal }, pool));
-    scans.set(key, scan);
-    return scan;
-  });
+  // The largest first, so that none is left alone at the end.
+  for (const index of indexes.toSorted((one, other) => image.layers[other]!.size - image.layers[one]!.size)) {
+    if (scans.has(identity(index))) continue;
+    const scan = limit(() => scanOne(image, index, { ...options, signal }, pool));
+    scans.set(identity(index), scan);
+  }
   try {
-    return await Promise.all(layers);
+    return await Promise.all(indexes.map((index) => scans.get(identity(index))!));
   } catch (error) {
     failure.abort(error);
-    await Promise.allSettled(layers);
+    await Promise.allSettled(scans.values());
     throw error;
   } finally {
     pool?.close();
@@ -99,9 +103,10 @@ async function openPool(
   layers: readonly Descriptor[],
   options: ScanImageOptions,
 ): Promise<ScanPool | undefined> {
-  const { threads = Math.min(availableParallelism(), MAX_THREADS), concurrency = 3, keepContent } = options;
+  const { threads = Math.min(availableParallelism(), MAX_THREADS), concurrency = DEFAULT_CONCURRENCY } =
+    options;
   const size = layers.reduce((total, layer) => total + layer.size, 0);
-  if (size < THREADED_BYTES || typeof keepContent === 'function') return undefined;
+  if (size < THREADED_BYTES || typeof options.keepContent === 'function') return undefined;
   const count = Math.min(threads, concurrency, layers.length);
   return count > 0 ? ScanPool.open(count) : undefined;
 }

@@ -240,7 +240,7 @@ describe('readTarball()', () => {
       tar.entry(linkname === undefined ? { name } : { name, type: 'symlink', linkname }, content);
     }
     tar.finalize();
-    return gzipSync(Buffer.concat(await collect<Uint8Array>(tar)));
+    return gzipSync(Buffer.concat(await collect(tar as AsyncIterable<Uint8Array>)));
   };
   async function* chunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
     for (let start = 0; start < bytes.length; start += 64) yield bytes.subarray(start, start + 64);
