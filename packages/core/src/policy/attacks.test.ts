@@ -148,7 +148,7 @@ describe('#41 a policy that means to be read another way', () => {
 
   test('#41 evaluate() is as strict with a policy that never was text', () => {
     const loose = { ...defaultPolicy, rules: [...defaultPolicy.rules, { rule: 'everything.fine' }] };
-    expect(() => evaluate(loose as never as Policy, [], sound, noon)).toThrow(/\$\.rules\[7\]\.rule/);
+    expect(() => evaluate(loose as never as Policy, [], sound, noon)).toThrow(/\$\.rules\[8\]\.rule/);
   });
 });
 

@@ -11,8 +11,13 @@ import type { Facts } from './types.ts';
  */
 export interface FactsView {
   readonly facts: Facts;
-  /** From the image asked about down its bases, then the others by id. */
+  /**
+   * Images whose files end up in the one asked about, or that made them: from it down its bases, then the others
+   * by id. Frontends are not among them.
+   */
   readonly nodes: readonly LineageNode[];
+  /** With the frontends: images that only read a Dockerfile in the builder. */
+  readonly allNodes: readonly LineageNode[];
   readonly node: (id: string) => LineageNode | undefined;
   /** By child, then parent. */
   readonly baseEdges: readonly LineageEdge[];
@@ -41,8 +46,9 @@ export function viewFacts(facts: Facts): FactsView {
   const ranks = new Map(ids.map((id, index) => [id, index]));
   const rank = (node: string | undefined): number =>
     node === undefined ? -1 : (ranks.get(node) ?? ranks.size);
-  const nodes = [...lineage.nodes].sort((a, b) => rank(a.id) - rank(b.id));
-  const byId = new Map(nodes.map((node) => [node.id, node]));
+  const allNodes = [...lineage.nodes].sort((a, b) => rank(a.id) - rank(b.id));
+  const nodes = allNodes.filter(({ id }) => id === lineage.root || !isFrontend(id, edges));
+  const byId = new Map(allNodes.map((node) => [node.id, node]));
   const allSteps = facts.plan?.steps ?? [];
   const steps = Map.groupBy(allSteps, ({ id }) => id);
   const outcomes = Map.groupBy(facts.rebuild?.outcomes ?? [], ({ step }) => step);
@@ -50,16 +56,22 @@ export function viewFacts(facts: Facts): FactsView {
   return {
     facts,
     nodes,
+    allNodes,
     node: (id) => byId.get(id),
     baseEdges,
     edges,
-    gaps: mergeGaps([...reported, ...impliedGaps(facts, reported)], rank),
+    gaps: mergeGaps([...reported, ...impliedGaps(facts, nodes, reported)], rank),
     reportedGaps: mergeGaps(reported, rank),
     allSteps,
     steps: (id) => steps.get(id) ?? [],
     outcomes: (step) => outcomes.get(step) ?? [],
     rank,
   };
+}
+
+function isFrontend(id: string, edges: readonly LineageEdge[]): boolean {
+  const uses = edges.filter(({ to }) => to === id);
+  return uses.length > 0 && uses.every(({ kind }) => kind === 'frontend');
 }
 
 /** Ids from the image asked about down its first base edges, each once. */

@@ -128,6 +128,11 @@ describe('schema/', () => {
       },
       true,
     ],
+    [
+      'a list of frontends',
+      { ...defaultPolicy, rules: [{ rule: 'rebuild.frontends', allow: ['docker.io/docker/dockerfile'] }] },
+      true,
+    ],
     ['default: allow', { ...defaultPolicy, default: 'allow' }, false],
     ['an unknown key', { ...defaultPolicy, mode: 'warn' }, false],
     ['an unknown rule', { ...defaultPolicy, rules: [{ rule: 'lineage.compleat' }] }, false],

@@ -6,6 +6,7 @@ import { lineageComplete } from './lineage-complete.ts';
 import { lineageConsistent } from './lineage-consistent.ts';
 import { lineageMinGrade } from './lineage-min-grade.ts';
 import { rebuildComplete } from './rebuild-complete.ts';
+import { rebuildFrontends } from './rebuild-frontends.ts';
 import { sourceAvailable } from './source-available.ts';
 import { sourceRepositories } from './source-repositories.ts';
 
@@ -18,6 +19,7 @@ export const RULES: { readonly [Name in RuleName]: RuleCheck<Extract<PolicyRule,
   'source.repositories': sourceRepositories,
   'audit.max-severity': auditMaxSeverity,
   'rebuild.complete': rebuildComplete,
+  'rebuild.frontends': rebuildFrontends,
   'compare.min-grade': compareMinGrade,
 };
 
