@@ -28,7 +28,7 @@ export interface CompareImagesOptions extends OperationOptions {
 }
 
 /** Progress of reading a layer of one of the images. */
-export type CompareProgress = ScanProgress & { readonly side: Side };
+export type CompareProgress = ScanProgress & { readonly side: 'original' | 'rebuilt' };
 
 /** Grades, best first. */
 const GRADES: readonly ComparisonGrade[] = [
