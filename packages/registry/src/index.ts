@@ -21,7 +21,7 @@ export {
   parseDigest,
 } from './digest.ts';
 export { ImagevetError, type ImagevetErrorOptions, RegistryError, type RegistryErrorCode } from './errors.ts';
-export { type FilesystemEntry, FilesystemView, mergeLayers } from './layer/filesystem-view.ts';
+export { type FilesystemEntry, type FilesystemView, mergeLayers } from './layer/filesystem-view.ts';
 export { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer/limits.ts';
 export {
   type ImageScan,

@@ -28,7 +28,7 @@ export interface CompareImagesOptions extends OperationOptions {
 }
 
 /** Progress of reading a layer of one of the images. */
-export type CompareProgress = ScanProgress & { readonly side: Side };
+export type CompareProgress = ScanProgress & { readonly side: 'original' | 'rebuilt' };
 
 /** Grades, best first. */
 const GRADES: readonly ComparisonGrade[] = [
@@ -106,17 +106,15 @@ function sameDiffIds(original: ResolvedImage, rebuilt: ResolvedImage): boolean {
   return original.diffIds.join() === rebuilt.diffIds.join();
 }
 
-/** Tells whether two stacks of layers do the same to what is below them, at whatever time they did it. */
+/**
+ * Tells whether two stacks of layers do the same to what is below them, at whatever time they did it. Entries in
+ * another order may do something else, so they count as different.
+ */
 function sameEntries(original: readonly LayerScan[], rebuilt: readonly LayerScan[]): boolean {
   const [one, other] = [original, rebuilt].map((layers) =>
-    layers.map(({ entries }) =>
-      entries
-        .map((entry) => `${entry.path} ${describeEntry(entry)}`)
-        .sort()
-        .join('\n'),
-    ),
+    layers.map(({ entries }) => entries.map((entry) => [entry.path, describeEntry(entry)])),
   );
-  return one!.join('\n\n') === other!.join('\n\n');
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 function merge(...stacks: readonly (readonly LayerScan[])[]): FilesystemView {

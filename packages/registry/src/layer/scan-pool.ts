@@ -19,8 +19,8 @@ export class ScanPool {
   }
 
   /** Starts threads; `undefined` where there can be none, as when a bundler left the worker's file out. */
-  static async open(size: number): Promise<ScanPool | undefined> {
-    const threads = Array.from({ length: size }, () => new ScanThread());
+  static async open(size: number, worker: URL = workerUrl()): Promise<ScanPool | undefined> {
+    const threads = Array.from({ length: size }, () => new ScanThread(worker));
     try {
       await Promise.all(threads.map((thread) => thread.ready));
       return new ScanPool(threads);
@@ -64,8 +64,10 @@ class ScanThread {
   #freed: PromiseWithResolvers<void> = Promise.withResolvers();
   #result: PromiseWithResolvers<LayerScan> = Promise.withResolvers();
 
-  constructor() {
-    this.#worker = new Worker(workerUrl(), { execArgv: [] });
+  constructor(worker: URL) {
+    // A worker that does not start has no result to reject.
+    this.#result.promise.catch(() => undefined);
+    this.#worker = new Worker(worker, { execArgv: [] });
     this.ready = new Promise((resolve, reject) => {
       this.#worker.once('message', () => resolve());
       this.#worker.once('error', reject);
