@@ -1,8 +1,25 @@
 export type * from './audit/types.ts';
+export {
+  type CompareImagesOptions,
+  type CompareProgress,
+  compareImages,
+} from './compare/compare-images.ts';
 export type * from './compare/types.ts';
+export { type Expansion, expand, type Variables } from './dockerfile/expand.ts';
+export { type ParseDockerfileOptions, parseDockerfile } from './dockerfile/parse-dockerfile.ts';
+export { baseOf, type ExternalImage, externalImages, finalStage } from './dockerfile/queries.ts';
 export type * from './dockerfile/types.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
+export { type AlignedInstruction, alignHistory, type HistoryAlignment } from './lineage/align-history.ts';
+export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
+export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
+export { type ResolveLineageOptions, resolveLineage } from './lineage/resolve-lineage.ts';
+export { spine } from './lineage/spine.ts';
 export type * from './lineage/types.ts';
+export { defaultPolicy } from './policy/default-policy.ts';
+export { evaluate } from './policy/evaluate.ts';
+export { parseException, parsePolicy, policyDigest } from './policy/parse.ts';
+export { describeRule } from './policy/rules/rule-set.ts';
 export type * from './policy/types.ts';
 export {
   findBase,
@@ -50,4 +67,8 @@ export {
 export { type OfficialImagesOptions, officialImagesSource } from './provenance/official-images/source.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
 export type * from './rebuild/types.ts';
+export { renderHtml } from './report/render-html.ts';
+export { renderJson } from './report/render-json.ts';
+export { renderMarkdown } from './report/render-markdown.ts';
+export { type RenderTextOptions, renderText } from './report/render-text.ts';
 export type * from './report/types.ts';

@@ -1,4 +1,6 @@
-export type { ResolvedImage } from './content/image.ts';
+export { dockerConfigKeychain } from './auth/docker-config.ts';
+export { anonymousKeychain, type Credentials, type Keychain, staticKeychain } from './auth/keychain.ts';
+export { type ResolvedImage, type ResolveImageOptions, resolveImage } from './content/image.ts';
 export type {
   BlobSource,
   Fetcher,
@@ -7,6 +9,7 @@ export type {
   Resolver,
   TagLister,
 } from './content/interfaces.ts';
+export { blobOf, readBlob } from './content/read.ts';
 export {
   type Digest,
   type DigestAlgorithm,
@@ -18,6 +21,34 @@ export {
   parseDigest,
 } from './digest.ts';
 export { ImagevetError, type ImagevetErrorOptions, RegistryError, type RegistryErrorCode } from './errors.ts';
+export { type FilesystemEntry, FilesystemView, mergeLayers } from './layer/filesystem-view.ts';
+export { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer/limits.ts';
+export {
+  type ImageScan,
+  type ScanImageOptions,
+  type ScanProgress,
+  scanImage,
+  scanLayers,
+} from './layer/scan-image.ts';
+export { type ScanLayerOptions, scanLayer } from './layer/scan-layer.ts';
+export type {
+  LayerAnomaly,
+  LayerAnomalyKind,
+  LayerCompression,
+  LayerEntry,
+  LayerEntryType,
+  LayerScan,
+} from './layer/types.ts';
+export { historyExplainsLayers, parseImageConfig } from './oci/config.ts';
+export { parseManifest } from './oci/manifest.ts';
+export { MediaType } from './oci/media-types.ts';
+export {
+  DEFAULT_PLATFORM,
+  formatPlatform,
+  normalizePlatform,
+  parsePlatform,
+  selectPlatform,
+} from './oci/platform.ts';
 export type {
   Annotations,
   Descriptor,
@@ -30,4 +61,12 @@ export type {
   VerifiedManifest,
 } from './oci/types.ts';
 export type { OperationOptions } from './options.ts';
-export type { ImageReference, Repository } from './reference.ts';
+export {
+  familiarReference,
+  formatReference,
+  type ImageReference,
+  parseReference,
+  type Repository,
+  withDefaultTag,
+} from './reference.ts';
+export { RegistryClient, type RegistryClientOptions } from './remote/client.ts';

@@ -6,4 +6,6 @@ export {
   type RepositoryCommit,
 } from './git-repository.ts';
 export { type HubOptions, type HubRepository, startHub } from './hub.ts';
+export { makeTar, pushTestImage, pushTestIndex, type TestFile, type TestImage } from './image.ts';
 export type { HostFaults, LoopbackHost, ReceivedRequest } from './loopback.ts';
+export { startRegistry, type TestRegistry, type TestRegistryOptions } from './registry.ts';

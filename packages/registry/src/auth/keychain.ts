@@ -1,0 +1,26 @@
+import type { OperationOptions } from '../options.ts';
+import type { Repository } from '../reference.ts';
+
+/** What to show a registry. */
+export type Credentials =
+  | { readonly kind: 'basic'; readonly username: string; readonly password: string }
+  /** An OAuth2 refresh token ("identity token"). */
+  | { readonly kind: 'identity'; readonly token: string }
+  /** A bearer token to send as it is. */
+  | { readonly kind: 'bearer'; readonly token: string };
+
+/** Finds credentials. Asked only for the registry in play; its answer goes to that registry and its token server. */
+export interface Keychain {
+  resolve(repository: Repository, options?: OperationOptions): Promise<Credentials | undefined>;
+}
+
+/** A keychain that knows nobody. */
+export const anonymousKeychain: Keychain = { resolve: () => Promise.resolve(undefined) };
+
+/** A keychain of given credentials by registry (`docker.io`, `localhost:5000`). */
+export function staticKeychain(credentials: Readonly<Record<string, Credentials>>): Keychain {
+  return {
+    resolve: ({ registry }) =>
+      Promise.resolve(Object.hasOwn(credentials, registry) ? credentials[registry] : undefined),
+  };
+}

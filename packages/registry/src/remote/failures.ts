@@ -1,0 +1,65 @@
+import { RegistryError, type RegistryErrorCode } from '../errors.ts';
+import { redactUrl } from '../http/redaction.ts';
+import { type HttpResponse, readBody } from '../http/transport.ts';
+import { isObject, parseStrictJson } from '../oci/strict-json.ts';
+import type { RegistryRequest } from './client.ts';
+
+const MAX_ERROR_BYTES = 64 * 1024;
+
+const CODES: Readonly<Record<number, RegistryErrorCode>> = {
+  401: 'AUTH_REQUIRED',
+  403: 'DENIED',
+  404: 'NOT_FOUND',
+  405: 'UNSUPPORTED',
+  429: 'RATE_LIMITED',
+};
+
+const HINTS: Readonly<Partial<Record<RegistryErrorCode, string>>> = {
+  AUTH_REQUIRED: 'It does not exist, or it is private: give credentials for this registry.',
+  DENIED: 'The credentials given may not do this, or the repository does not exist.',
+  NOT_FOUND: 'Check the repository and the tag; some registries hide private repositories this way.',
+  RATE_LIMITED: 'Wait, or give credentials: signed-in users have a larger allowance.',
+};
+
+/** The error a refused request means; reads the registry's own words, bounded. @see OCI distribution-spec, "Error Codes" */
+export async function failureOf(response: HttpResponse, request: RegistryRequest): Promise<RegistryError> {
+  const registryErrors = await readErrors(response, request.method);
+  const code = CODES[response.status] ?? (response.status >= 500 ? 'UNREACHABLE' : 'PROTOCOL_ERROR');
+  const said = registryErrors.map(({ code: wire, message }) => `${wire} ${message}`.trim()).join('; ');
+  const words = said === '' ? '' : `: ${said.slice(0, 300)}`;
+  return new RegistryError(
+    code,
+    `${request.subject}: ${response.url.host} answered ${response.status}${words}`,
+    {
+      ...(HINTS[code] === undefined ? {} : { hint: HINTS[code] }),
+      details: { status: response.status, url: redactUrl(response.url), registryErrors },
+    },
+  );
+}
+
+async function readErrors(
+  response: HttpResponse,
+  method: string,
+): Promise<readonly { readonly code: string; readonly message: string }[]> {
+  try {
+    if (method === 'HEAD') {
+      await response.dump();
+      return [];
+    }
+    const bytes = await readBody(response, MAX_ERROR_BYTES, 'error');
+    const { errors } = parseStrictJson(bytes, 'error', 'PROTOCOL_ERROR');
+    if (!Array.isArray(errors)) return [];
+    return errors
+      .slice(0, 8)
+      .flatMap((error) =>
+        isObject(error) ? [{ code: printable(error.code), message: printable(error.message) }] : [],
+      );
+  } catch {
+    return [];
+  }
+}
+
+/** A registry's words without control characters, so that they cannot draw on a terminal. */
+function printable(value: unknown): string {
+  return typeof value === 'string' ? value.replaceAll(/\p{C}/gu, ' ').slice(0, 200) : '';
+}
