@@ -249,7 +249,7 @@ describe('imageHistorySource()', () => {
     fc.assert(
       fc.property(fc.array(fc.string()), (entries) => {
         expect(reconstructDockerfile(entries.map((created_by) => ({ created_by })))).toMatch(
-          /^# .*\nFROM scratch\n/,
+          /^# .*\nARG UNRECORDED_BASE\nFROM \$\{UNRECORDED_BASE\}\n/,
         );
       }),
     );
