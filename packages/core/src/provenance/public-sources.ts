@@ -15,17 +15,22 @@ export interface PublicSourcesOptions extends Omit<DockerHubOptions, 'host'> {
   readonly registry?: Fetcher;
   /** @defaultValue `https://github.com/docker-library/official-images` */
   readonly libraryRepository?: string;
+  /**
+   * Adds {@link imageHistorySource}: a reconstructed Dockerfile stands in where the real one cannot be read.
+   * @defaultValue false
+   */
+  readonly reconstruct?: boolean;
 }
 
 /** Lists every source of provenance for public images, most trustworthy first. */
 export function publicSources(options: PublicSourcesOptions): readonly ProvenanceSource[] {
-  const { host, registry, libraryRepository } = options;
+  const { host, registry, libraryRepository, reconstruct = false } = options;
   return [
     ...(registry === undefined ? [] : [buildkitAttestationSource({ registry })]),
     ociAnnotationSource(),
     officialImagesSource({ host, repository: libraryRepository }),
     dockerHubSource(options),
     imageLabelSource(),
-    imageHistorySource(),
+    ...(reconstruct ? [imageHistorySource()] : []),
   ];
 }

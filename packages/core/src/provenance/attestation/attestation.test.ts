@@ -1,14 +1,15 @@
 import {
-  type Descriptor,
+  blobOf,
   type Digest,
   digestOf,
-  type Fetcher,
-  ImagevetError,
+  MediaType,
+  RegistryClient,
   type ResolvedImage,
-  type VerifiedManifest,
+  resolveImage,
 } from '@imagevet/registry';
+import { pushTestImage, startRegistry, type TestRegistry } from '@imagevet/registry/testing';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ProvenanceClaim } from '../../lineage/types.ts';
 import { collect } from '../__fixtures__/collect.ts';
 import { findBase, imageMaterials } from './base-material.ts';
@@ -157,15 +158,123 @@ describe('findBase()', () => {
 });
 
 describe('buildkitAttestationSource()', () => {
+  let registry: TestRegistry;
+  let client: RegistryClient;
+
+  beforeAll(async () => {
+    registry = await startRegistry();
+    client = new RegistryClient();
+  });
+
+  afterAll(async () => registry.close());
+
+  const claims = (image: ResolvedImage, maxBytes?: number): Promise<ProvenanceClaim[]> =>
+    collect(
+      buildkitAttestationSource({ registry: client, maxBytes }).claims({
+        reference: image.reference,
+        platform: image.platform,
+        image,
+      }),
+    );
+
+  /** Puts a statement beside an image, in an index, as BuildKit does. */
+  async function publish(
+    write: (image: ResolvedImage) => unknown,
+    form: { readonly artifact?: boolean; readonly subject?: Digest } = {},
+  ): Promise<{ readonly image: ResolvedImage; readonly statement: Digest }> {
+    const reference = {
+      registry: registry.host,
+      repository: 'acme/blog',
+      tag: `t${registry.requests.length}`,
+    };
+    const single = await pushTestImage(client, reference, {
+      layers: [[{ path: 'a', content: reference.tag }], [{ path: 'b' }]],
+    });
+    const push = async (content: Uint8Array, mediaType: string, annotations?: Record<string, string>) => {
+      const descriptor = {
+        mediaType,
+        digest: digestOf(content),
+        size: content.byteLength,
+        ...(annotations && { annotations }),
+      };
+      await client.pushBlob(reference, blobOf(content, descriptor));
+      return descriptor;
+    };
+    const pushDocument = async (document: object) => {
+      const bytes = Buffer.from(JSON.stringify(document));
+      const { mediaType } = document as { mediaType: string };
+      return client.pushManifest(
+        { ...reference, tag: undefined, digest: digestOf(bytes) },
+        { bytes, mediaType },
+      );
+    };
+    const inToto = 'application/vnd.in-toto+json';
+    const statement = write(single);
+    const { predicateType = 'https://slsa.dev/provenance/v1' } = Object(statement) as {
+      predicateType?: string;
+    };
+    const bytes = Buffer.from(typeof statement === 'string' ? statement : JSON.stringify(statement));
+    const layer = await push(bytes, inToto, { 'in-toto.io/predicate-type': predicateType });
+    const sbom = await push(Buffer.from('{"sbom":1}'), inToto, {
+      'in-toto.io/predicate-type': 'https://spdx.dev/Document',
+    });
+    const attestation = await pushDocument({
+      schemaVersion: 2,
+      mediaType: MediaType.ociManifest,
+      config: await push(
+        Buffer.from('{}'),
+        form.artifact ? 'application/vnd.oci.empty.v1+json' : MediaType.ociConfig,
+      ),
+      layers: [sbom, layer],
+      ...(form.artifact && {
+        artifactType: 'application/vnd.docker.attestation.manifest.v1+json',
+        subject: { ...single.manifest, digest: form.subject ?? single.manifest.digest },
+      }),
+    });
+    const beside = (digest: Digest) => ({
+      ...attestation,
+      platform: { os: 'unknown', architecture: 'unknown' },
+      annotations: {
+        'vnd.docker.reference.type': 'attestation-manifest',
+        'vnd.docker.reference.digest': digest,
+      },
+    });
+    await client.pushManifest(reference, {
+      mediaType: MediaType.ociIndex,
+      bytes: Buffer.from(
+        JSON.stringify({
+          schemaVersion: 2,
+          mediaType: MediaType.ociIndex,
+          manifests: [
+            { ...single.manifest, platform: single.platform },
+            beside(digestOf('another image')),
+            beside(single.manifest.digest),
+          ],
+        }),
+      ),
+    });
+    return { image: await resolveImage(reference, { source: client }), statement: layer.digest };
+  }
+
+  /** The statement of the fixture, about another image and with its layers. */
+  const about = (statement: typeof V1 | typeof V02, { manifest, layers }: ResolvedImage): unknown =>
+    JSON.parse(
+      JSON.stringify(statement)
+        .replaceAll(hex(MANIFEST), hex(manifest.digest))
+        .replaceAll(LAYERS[0]!, layers[0]!.digest)
+        .replaceAll(LAYERS[1]!, layers[1]!.digest),
+    );
+
   it.each([
     ['SLSA v0.2 in the manifest form before BuildKit 0.32', V02, false],
     ['SLSA v1 in the artifact form since', V1, true],
-  ])('reads %s', async (_, statement, artifact) => {
-    const { image, registry } = store(statement, { artifact });
-    expect(await claims(image, registry)).toEqual([
+  ])('reads %s', async (_, document, artifact) => {
+    const { image, statement } = await publish((single) => about(document, single), { artifact });
+    expect(image.index).toBeDefined();
+    expect(await claims(image)).toEqual([
       {
         kind: 'buildkit-attestation',
-        foundAt: digestOf(JSON.stringify(statement)),
+        foundAt: statement,
         location: {
           repository: 'https://github.com/acme/blog',
           commit: SHA,
@@ -183,138 +292,32 @@ describe('buildkitAttestationSource()', () => {
   });
 
   it('ignores a statement about another image, and an attestation whose subject is another', async () => {
-    const other = { ...V1, subject: [{ name: 'x', digest: { sha256: hex(digestOf('other')) } }] };
-    const lying = store(other, {});
-    const [claim] = await claims(lying.image, lying.registry);
-    expect(claim).toEqual({
-      kind: 'buildkit-attestation',
-      foundAt: expect.any(String),
-      note: 'ignored: the statement is about another image',
+    const lying = await publish(() => V1);
+    expect(await claims(lying.image)).toEqual([
+      {
+        kind: 'buildkit-attestation',
+        foundAt: lying.statement,
+        note: 'ignored: the statement is about another image',
+      },
+    ]);
+    const foreign = await publish((single) => about(V1, single), {
+      artifact: true,
+      subject: digestOf('other'),
     });
-    const foreign = store(V1, { artifact: true, subject: digestOf('other') });
-    expect(await claims(foreign.image, foreign.registry)).toEqual([]);
+    expect(await claims(foreign.image)).toEqual([]);
   });
 
   it('claims nothing for an image outside an index', async () => {
-    const { image, registry } = store(V1, {});
-    expect(await claims({ ...image, index: undefined }, registry)).toEqual([]);
+    const { image } = await publish((single) => about(V1, single));
+    expect(await claims({ ...image, index: undefined })).toEqual([]);
   });
 
-  it('refuses a statement that is too large or not JSON', async () => {
-    const { image, registry } = store(V1, {});
-    const limited = collect(
-      buildkitAttestationSource({ registry, maxBytes: 10 }).claims({
-        reference: image.reference,
-        platform: image.platform,
-        image,
-      }),
-    );
-    await expect(limited).rejects.toMatchObject({ code: 'SOURCE_LIMIT_EXCEEDED' });
-    const broken = store('{', {});
-    await expect(claims(broken.image, broken.registry)).rejects.toSatisfy(
-      (error) => ImagevetError.is(error) && error.code === 'SOURCE_INVALID',
-    );
+  it('refuses a statement that is too large, altered or not JSON', async () => {
+    const { image, statement } = await publish((single) => about(V1, single));
+    await expect(claims(image, 10)).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
+    registry.corruptBlob(statement, Buffer.from(JSON.stringify(V1).replace('acme', 'evil')));
+    await expect(claims(image)).rejects.toMatchObject({ name: 'RegistryError' });
+    const broken = await publish(() => '{');
+    await expect(claims(broken.image)).rejects.toMatchObject({ code: 'SOURCE_INVALID' });
   });
 });
-
-async function claims(image: ResolvedImage, registry: Fetcher): Promise<ProvenanceClaim[]> {
-  const source = buildkitAttestationSource({ registry });
-  return collect(source.claims({ reference: image.reference, platform: image.platform, image }));
-}
-
-/** An index with an image and its attestation, held in memory. */
-function store(
-  statement: unknown,
-  { artifact = false, subject = MANIFEST }: { artifact?: boolean; subject?: Digest },
-): { readonly image: ResolvedImage; readonly registry: Fetcher } {
-  const blobs = new Map<string, Uint8Array>();
-  const manifests = new Map<string, VerifiedManifest>();
-  const put = (content: string, mediaType: string, annotations?: Record<string, string>): Descriptor => {
-    const digest = digestOf(content);
-    blobs.set(digest, Buffer.from(content));
-    return { mediaType, digest, size: content.length, ...(annotations && { annotations }) };
-  };
-  const putManifest = (document: object, kind: 'image' | 'index'): Descriptor => {
-    const bytes = Buffer.from(JSON.stringify(document));
-    const mediaType = `application/vnd.oci.image.${kind === 'image' ? 'manifest' : 'index'}.v1+json`;
-    const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length };
-    manifests.set(descriptor.digest, {
-      descriptor,
-      bytes,
-      kind,
-      [kind === 'image' ? 'manifest' : 'index']: document,
-    } as never);
-    return descriptor;
-  };
-  const { predicateType } = Object(statement) as { predicateType?: string };
-  const layer = put(
-    typeof statement === 'string' ? statement : JSON.stringify(statement),
-    'application/vnd.in-toto+json',
-    {
-      'in-toto.io/predicate-type': predicateType ?? 'https://slsa.dev/provenance/v1',
-    },
-  );
-  const sbom = put('{}', 'application/vnd.in-toto+json', {
-    'in-toto.io/predicate-type': 'https://spdx.dev/Document',
-  });
-  const attestation = putManifest(
-    {
-      schemaVersion: 2,
-      config: put(
-        '{}',
-        artifact ? 'application/vnd.oci.empty.v1+json' : 'application/vnd.oci.image.config.v1+json',
-      ),
-      layers: [sbom, layer],
-      ...(artifact && {
-        artifactType: 'application/vnd.docker.attestation.manifest.v1+json',
-        subject: { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: subject, size: 1 },
-      }),
-    },
-    'image',
-  );
-  const manifest = { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: MANIFEST, size: 1 };
-  const reference = (digest: Digest) => ({
-    'vnd.docker.reference.type': 'attestation-manifest',
-    'vnd.docker.reference.digest': digest,
-  });
-  const index = putManifest(
-    {
-      schemaVersion: 2,
-      manifests: [
-        manifest,
-        {
-          ...attestation,
-          digest: digestOf('of another image'),
-          annotations: reference(digestOf('another image')),
-        },
-        { ...attestation, annotations: reference(MANIFEST) },
-      ],
-    },
-    'index',
-  );
-  const registry: Fetcher = {
-    resolve: async () => index,
-    fetchManifest: async ({ digest }) => manifests.get(digest ?? '')!,
-    async *openBlob(_, { digest }) {
-      yield blobs.get(digest)!;
-    },
-  };
-  const image: ResolvedImage = {
-    reference: { registry: 'docker.io', repository: 'acme/blog', tag: '4' },
-    index,
-    manifest,
-    config: put('{}', 'application/vnd.oci.image.config.v1+json'),
-    layers: LAYERS.map((digest) => ({
-      mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
-      digest,
-      size: 1,
-    })),
-    platform: { os: 'linux', architecture: 'amd64' },
-    diffIds: [],
-    history: [],
-    annotations: {},
-    labels: {},
-    execution: {},
-  };
-  return { image, registry };
-}

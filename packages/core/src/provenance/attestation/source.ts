@@ -1,10 +1,11 @@
-import type {
-  Descriptor,
-  Digest,
-  Fetcher,
-  OperationOptions,
-  Repository,
-  ResolvedImage,
+import {
+  type Descriptor,
+  type Digest,
+  type Fetcher,
+  type OperationOptions,
+  type Repository,
+  type ResolvedImage,
+  readBlob,
 } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
 import type {
@@ -100,16 +101,13 @@ async function readStatement(
   layer: Descriptor,
   operation: OperationOptions,
 ): Promise<unknown> {
-  const subject = `read provenance ${layer.digest}`;
-  if (layer.size > maxBytes) {
-    throw new CoreError('SOURCE_LIMIT_EXCEEDED', `${subject}: ${layer.size} bytes; the limit is ${maxBytes}`);
-  }
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of registry.openBlob(repository, layer, operation)) chunks.push(chunk);
+  const bytes = await readBlob(registry, repository, layer, { ...operation, maxBytes });
   try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+    return JSON.parse(new TextDecoder().decode(bytes));
   } catch (error) {
-    throw new CoreError('SOURCE_INVALID', `${subject}: the statement is not JSON`, { cause: error });
+    throw new CoreError('SOURCE_INVALID', `read provenance ${layer.digest}: the statement is not JSON`, {
+      cause: error,
+    });
   }
 }
 

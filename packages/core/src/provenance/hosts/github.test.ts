@@ -137,6 +137,14 @@ describe('gitHubHost()', () => {
     expect(await codeOf(host.commitOf(repository, 'library/none'))).toBe('SOURCE_NOT_FOUND');
   });
 
+  it('asks again with the ETag it was given, and believes "not modified"', async () => {
+    host = connect();
+    const repository = 'https://github.com/docker-library/official-images';
+    const first = await host.commitOf(repository, 'library/blog');
+    expect(await host.commitOf(repository, 'library/blog')).toBe(first);
+    expect(world.host.requests.at(-1)?.headers['if-none-match']).toMatch(/^W\/"/);
+  });
+
   it('tells the commits of the repository from those of a fork', async () => {
     host = connect();
     const { blog, rootfsAmd64 } = world.commits;

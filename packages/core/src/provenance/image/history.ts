@@ -22,11 +22,16 @@ export function imageHistorySource(): ProvenanceSource {
 }
 
 /**
- * Writes a Dockerfile for a history: one instruction per entry, the base's entries included, all from scratch. Forms of
- * the classic builder, BuildKit, buildah and Windows are understood; what is not becomes a comment.
+ * Writes a Dockerfile for a history: one instruction per entry, the base's entries included, on a base that is left open.
+ * Forms of the classic builder, BuildKit, buildah and Windows are understood; what is not becomes a comment.
  */
 export function reconstructDockerfile(history: readonly HistoryEntry[]): string {
-  const lines = ['# Reconstructed from the history of an image', 'FROM scratch'];
+  // No value is known for the argument: a reader must not take this for an image made from scratch.
+  const lines = [
+    '# Reconstructed from the history of an image',
+    'ARG UNRECORDED_BASE',
+    'FROM ${UNRECORDED_BASE}',
+  ];
   for (const entry of history) {
     const instruction = toInstruction(entry.created_by?.trim() ?? '');
     if (instruction !== '') lines.push(instruction);

@@ -218,7 +218,8 @@ describe('imageHistorySource()', () => {
       ].map((created_by) => ({ created_by })),
     );
     expect(dockerfile.split('\n').slice(1, -1)).toEqual([
-      'FROM scratch',
+      'ARG UNRECORDED_BASE',
+      'FROM ${UNRECORDED_BASE}',
       'ADD file:0123 /',
       'CMD ["bash"]',
       'RUN apt-get update && apt-get install -y x',
@@ -248,7 +249,7 @@ describe('imageHistorySource()', () => {
     fc.assert(
       fc.property(fc.array(fc.string()), (entries) => {
         expect(reconstructDockerfile(entries.map((created_by) => ({ created_by })))).toMatch(
-          /^# .*\nFROM scratch\n/,
+          /^# .*\nARG UNRECORDED_BASE\nFROM \$\{UNRECORDED_BASE\}\n/,
         );
       }),
     );
