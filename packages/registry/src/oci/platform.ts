@@ -49,15 +49,15 @@ export function normalizePlatform(platform: Platform): Platform {
 }
 
 /**
- * Chooses the manifest of a platform from an index. A variant asked for must match; for arm without one, the newest
- * not above v7 is taken. Attestation descriptors (`unknown/unknown`) are never chosen.
+ * Chooses the manifest of a platform from an index. A variant asked for must match; without one, the entry that has
+ * none is taken, else the highest. Attestation descriptors (`unknown/unknown`) are never chosen.
  *
  * @throws {@link RegistryError} `PLATFORM_NOT_FOUND`, listing the platforms that are there.
  */
 export function selectPlatform(index: ImageIndex, platform: Platform): Descriptor {
   const wanted = normalizePlatform(platform);
   const fitting = index.manifests.filter((descriptor) => {
-    if (descriptor.platform === undefined) return false;
+    if (descriptor.platform === undefined || descriptor.platform.os === 'unknown') return false;
     const offered = normalizePlatform(descriptor.platform);
     return (
       offered.os === wanted.os &&

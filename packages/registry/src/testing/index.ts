@@ -1,3 +1,5 @@
+export { collect } from './collect.ts';
+export type { Fault } from './faults.ts';
 export { type GitHost, type GitHostOptions, startGitHost } from './git-host.ts';
 export {
   type CommitFile,
@@ -8,9 +10,5 @@ export {
 export { type HubOptions, type HubRepository, startHub } from './hub.ts';
 export { makeTar, pushTestImage, pushTestIndex, type TestFile, type TestImage } from './image.ts';
 export type { HostFaults, LoopbackHost, ReceivedRequest } from './loopback.ts';
-export { startRegistry, type TestRegistry, type TestRegistryOptions } from './registry.ts';
-export { collect } from './collect.ts';
-export type { Fault } from './faults.ts';
-export { makeTar, pushTestImage, pushTestIndex, type TestFile, type TestImage } from './image.ts';
 export { startRegistry, type TestRegistry, type TestRegistryOptions } from './registry.ts';
 export type { BearerOptions } from './token-server.ts';
