@@ -82,9 +82,9 @@ const END_WORDS: Readonly<Record<NonNullable<ImageView['node']['end']>, string>>
   'depth-limit': 'not followed further: depth limit',
 };
 
-function source({ node: { dockerfile } }: ImageView): string {
+function source({ role, node: { dockerfile } }: ImageView): string {
   const { location, status } = dockerfile;
-  if (location === undefined) return `Dockerfile: ${status}`;
+  if (location === undefined) return role === 'frontend' ? 'named, not followed' : `Dockerfile: ${status}`;
   const where = `${location.repository}@${location.commit.slice(0, 12)} ${location.path}`;
   return line(status === 'found' ? where : `${where} (${status})`);
 }

@@ -77,10 +77,11 @@ export function countedBySeverity(findings: readonly Finding[]): string {
 }
 
 /** What became of an image's rebuild, in two or three words, and whether that is good. */
-export function rebuildWords({ outcome, comparison }: ImageView): {
+export function rebuildWords({ role, outcome, comparison }: ImageView): {
   readonly text: string;
   readonly tone: 'good' | 'bad' | 'unknown';
 } {
+  if (role === 'frontend') return { text: 'a tool of the builder', tone: 'unknown' };
   if (outcome === undefined) return { text: 'not rebuilt', tone: 'unknown' };
   if (outcome.status === 'failed') return { text: 'rebuild failed', tone: 'bad' };
   if (outcome.status === 'skipped') return { text: 'rebuild skipped', tone: 'unknown' };

@@ -348,7 +348,10 @@ export function largeReport(): VetReport {
   ];
   const nodes = members.map((member, index) => {
     const node = nodeOf(member, 3);
-    return index === 5 || index === 7 || index >= 10 ? { ...node, end: 'scratch' as const } : node;
+    // A frontend is named, not followed.
+    const dockerfile = { status: 'not-named', reachability: 'unchecked', consistency: 'unchecked' } as const;
+    if (index === 10) return { ...node, image: undefined, claims: [], dockerfile };
+    return index === 5 || index === 7 || index === 11 ? { ...node, end: 'scratch' as const } : node;
   });
   const edge = (from: number, to: number, kind: LineageEdge['kind'], grade: LineageEdge['grade'], line?: number): LineageEdge => ({
     kind,

@@ -20,6 +20,7 @@ ${pinned === undefined ? undefined : markup`<div class="run"><span>Run exactly t
 export function keyFacts({ report, images }: ReportView): Markup {
   const { rebuild, findings, endorsement, lineage } = report;
   const built = rebuild?.outcomes.filter(({ status }) => status === 'built').length ?? 0;
+  const vetted = images.filter(({ role }) => role !== 'frontend').length;
   const compared = Object.values(report.comparisons);
   const unexplained = compared.filter(({ grade }) => grade === 'unexplained').length;
   const refuted = lineage.edges.filter(({ grade }) => grade === 'contradicted').length;
@@ -31,12 +32,12 @@ export function keyFacts({ report, images }: ReportView): Markup {
     ['Images in the lineage', String(images.length)],
     ['Claims', doubts.length === 0 ? 'none refuted' : doubts.join(', ')],
     ['Findings', findings.length === 0 ? 'none' : countedBySeverity(findings)],
-    ['Rebuilt from source', rebuild === undefined ? 'not run' : `${built} of ${images.length}`],
+    ['Rebuilt from source', rebuild === undefined ? 'not run' : `${built} of ${vetted}`],
     [
       'Compared with original',
       compared.length === 0
         ? 'not done'
-        : `${compared.length} of ${images.length}${unexplained === 0 ? '' : `, ${unexplained} unexplained`}`,
+        : `${compared.length} of ${vetted}${unexplained === 0 ? '' : `, ${unexplained} unexplained`}`,
     ],
     ['Signature', endorsement === undefined ? 'none' : endorsement.verified ? 'verified' : 'not verified'],
   ];
