@@ -180,6 +180,7 @@ describe('dockerHubSource()', () => {
         'acme/many': {
           description: `${LINK('acme', 'a/Dockerfile', '`1`, `2`')} ${LINK('acme', 'b/Dockerfile', '`3`')}`,
         },
+        'acme/dead': { description: '[Dockerfile](https://github.com/acme/gone/blob/master/Dockerfile)' },
         'acme/branch': {
           description: '[Dockerfile](https://github.com/acme/blog/blob/master/web/Dockerfile)',
         },
@@ -197,6 +198,9 @@ describe('dockerHubSource()', () => {
     const [branch] = await claims(source, subject('acme/branch:1'));
     expect(branch).toMatchObject({ heuristic: true, location: { path: 'web/Dockerfile', directory: 'web' } });
     expect(branch?.location?.commit).not.toBe(world.commits.blog);
+    const [dead] = await claims(source, subject('acme/dead:1'));
+    expect(dead).toMatchObject({ heuristic: true, note: expect.stringMatching(/names no commit$/) });
+    expect(dead).not.toHaveProperty('location');
     await hub.close();
   });
 
