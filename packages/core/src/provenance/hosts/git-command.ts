@@ -134,7 +134,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   'protocol.https.allow': 'always',
 };
 
-const DEFAULT_PATH = '/usr/local/bin:/opt/homebrew/bin:/usr/bin:/bin';
+const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
 
 function withoutSecrets(text: string): string {
   return text.replace(/\/\/[^/@\s]{1,256}@/g, '//').slice(0, 400);

@@ -240,6 +240,22 @@ describe('gitHubHost()', () => {
   });
 });
 
+it('gitHubHost() follows the redirect of a renamed repository on the same host', async () => {
+  const server = createServer((request, response) => {
+    const renamed = request.url?.startsWith('/repos/acme/old/commits') ?? false;
+    if (renamed) response.writeHead(301, { location: '/repositories/7/commits' }).end('{}');
+    else response.writeHead(200).end(JSON.stringify([{ sha: NONE }]));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const apiUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const renamed = gitHubHost({ apiUrl, token: 'secret-token' });
+  expect(await renamed.commitOf('https://github.com/acme/old', 'Dockerfile')).toBe(NONE);
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+});
+
 describe('readTarball()', () => {
   const limits = { maxBytes: 1000, operation: 'test' };
   const archive = async (entries: readonly { name: string; content?: string; linkname?: string }[]) => {
