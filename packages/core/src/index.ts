@@ -79,3 +79,6 @@ export { renderJson } from './report/render-json.ts';
 export { renderMarkdown } from './report/render-markdown.ts';
 export { type RenderTextOptions, renderText } from './report/render-text.ts';
 export type * from './report/types.ts';
+export { type Endorsable, type EndorseOptions, endorse } from './endorse.ts';
+export { type PublicServices, type PublicServicesOptions, publicServices } from './provenance/public-services.ts';
+export { type RebuildTarget, type VetEvent, type VetOptions, type VetStage, vet } from './vet.ts';
