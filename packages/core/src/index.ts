@@ -9,6 +9,7 @@ export { type Expansion, expand, type Variables } from './dockerfile/expand.ts';
 export { type ParseDockerfileOptions, parseDockerfile } from './dockerfile/parse-dockerfile.ts';
 export { baseOf, type ExternalImage, externalImages, finalStage } from './dockerfile/queries.ts';
 export type * from './dockerfile/types.ts';
+export { type Endorsable, type EndorseOptions, endorse } from './endorse.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
 export { type AlignedInstruction, alignHistory, type HistoryAlignment } from './lineage/align-history.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
@@ -65,6 +66,11 @@ export {
   resolveLibraryTag,
 } from './provenance/official-images/library-file.ts';
 export { type OfficialImagesOptions, officialImagesSource } from './provenance/official-images/source.ts';
+export {
+  type PublicServices,
+  type PublicServicesOptions,
+  publicServices,
+} from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
 export {
   type DockerEngineBuilderOptions,
@@ -79,6 +85,4 @@ export { renderJson } from './report/render-json.ts';
 export { renderMarkdown } from './report/render-markdown.ts';
 export { type RenderTextOptions, renderText } from './report/render-text.ts';
 export type * from './report/types.ts';
-export { type Endorsable, type EndorseOptions, endorse } from './endorse.ts';
-export { type PublicServices, type PublicServicesOptions, publicServices } from './provenance/public-services.ts';
 export { type RebuildTarget, type VetEvent, type VetOptions, type VetStage, vet } from './vet.ts';
