@@ -87,10 +87,14 @@ function locate(lines: readonly string[], range: LineRange, at: string | undefin
   return { startLine, endLine };
 }
 
+/** A value given to a name that speaks of secrets: masked everywhere, since reports are read more widely than images. */
+const NAMED_SECRET = /((?:SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY)\w{0,40}\s{0,4}[=:]\s{0,4}["']?)([^\s"'$`{}()<>]{6,})/gi;
+
 function masked(text: string, secrets: readonly string[]): string {
   return secrets
     .filter((secret) => secret.length > 0)
-    .reduce((rest, secret) => rest.replaceAll(secret, '*****'), text);
+    .reduce((rest, secret) => rest.replaceAll(secret, '*****'), text)
+    .replace(NAMED_SECRET, '$1*****');
 }
 
 function compareRanks(a: readonly (number | string)[], b: readonly (number | string)[]): number {

@@ -107,7 +107,7 @@ function ownRights(step: ShellStep): FindingDraft | undefined {
   const texts = step.args.map(({ text }) => text);
   if (step.name === 'setcap') {
     if (texts.includes('-r') || texts.includes('-v')) return undefined;
-    const capabilities = texts.find((text) => /cap_|=|all/.test(text)) ?? '';
+    const capabilities = texts.find((text) => /cap_|=|all/i.test(text)) ?? '';
     const harmless = /^"?(?:cap_net_bind_service|cap_net_raw|,)+[=+]\w+"?$/i.test(capabilities);
     return { message: `setcap gives ${capabilities}`, severity: harmless ? 'low' : undefined };
   }

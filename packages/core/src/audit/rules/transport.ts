@@ -37,7 +37,11 @@ export const transportRules: readonly AuditRule[] = [
     *check(unit) {
       for (const { step, instruction } of commandsIn(unit)) {
         const how = unsignedPackages(step);
-        if (how !== undefined) yield { message: `${how} accepts unsigned packages`, lines: instruction, at: step.source };
+        if (how === undefined) continue;
+        // What the build made itself has no signature to check.
+        const local = installsFiles(step) || writesLocalRepository(step);
+        const message = `${how} accepts unsigned packages${local ? ' from files' : ''}`;
+        yield { message, severity: local ? 'low' : undefined, lines: instruction, at: step.source };
       }
       for (const { instruction } of instructionsIn(unit)) {
         const text = instruction.heredocs.map(({ content }) => content).join('\n');
@@ -107,7 +111,10 @@ function unsignedPackages(step: ShellStep): string | undefined {
       return setting(weak) ? `${step.name} -o ${texts.find((text) => weak.test(text))}` : undefined;
     }
     case 'apk':
-      return has('--allow-untrusted') ? 'apk --allow-untrusted' : undefined;
+      // `apk index` only describes packages; it installs none.
+      return has('--allow-untrusted') && texts.some((text) => /^(?:add|upgrade|fix|update)$/.test(text))
+        ? 'apk --allow-untrusted'
+        : undefined;
     case 'yum':
     case 'dnf':
     case 'microdnf':
@@ -130,6 +137,16 @@ function unsignedPackages(step: ShellStep): string | undefined {
     default:
       return undefined;
   }
+}
+
+function installsFiles(step: ShellStep): boolean {
+  const packages = step.args.filter(({ text }) => /\.(?:apk|deb|rpm)$|[*]/.test(text));
+  return packages.length > 0 && packages.every(({ text }) => /^[./$]/.test(text));
+}
+
+function writesLocalRepository(step: ShellStep): boolean {
+  const sources = step.args.filter(({ text }) => TRUSTED_SOURCE.test(text));
+  return sources.length > 0 && sources.every(({ text }) => /\]\s+file:/.test(text));
 }
 
 function writesUnsigned(step: ShellStep): boolean {

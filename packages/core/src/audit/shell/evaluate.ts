@@ -39,6 +39,7 @@ class Evaluator {
   private readonly functions = new Map<string, ShellNode>();
   private positional: readonly ShellArgument[] | undefined;
   private conditional = 0;
+  private standardInput: readonly ShellStep[] = [];
   private calls = 0;
   private scripts = 0;
   private remaining = MAX_ARGUMENTS;
@@ -146,6 +147,7 @@ class Evaluator {
   }
 
   private simple(node: ShellSimple, around: Surroundings): void {
+    this.standardInput = around.inputs;
     const assignments = node.assignments.map(({ name, values }) => ({
       name,
       value: joined(values.flatMap((word) => this.expand(word, true))),
@@ -276,7 +278,8 @@ class Evaluator {
 
   private substitution(body: ShellList): readonly ShellStep[] {
     const first = this.steps.length;
-    this.list(body, { ...ALONE, captured: true });
+    // A substitution reads the standard input of the command it stands in.
+    this.list(body, { ...ALONE, inputs: this.standardInput, captured: true });
     return this.steps.slice(first);
   }
 
