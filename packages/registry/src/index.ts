@@ -21,17 +21,7 @@ export {
   parseDigest,
 } from './digest.ts';
 export { ImagevetError, type ImagevetErrorOptions, RegistryError, type RegistryErrorCode } from './errors.ts';
-export { historyExplainsLayers, parseImageConfig } from './oci/config.ts';
-export { parseManifest } from './oci/manifest.ts';
-export { MediaType } from './oci/media-types.ts';
-export {
-  DEFAULT_PLATFORM,
-  formatPlatform,
-  normalizePlatform,
-  parsePlatform,
-  selectPlatform,
-} from './oci/platform.ts';
-export { type FilesystemEntry, FilesystemView, mergeLayers } from './layer/filesystem-view.ts';
+export { type FilesystemEntry, type FilesystemView, mergeLayers } from './layer/filesystem-view.ts';
 export { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer/limits.ts';
 export {
   type ImageScan,
@@ -49,6 +39,16 @@ export type {
   LayerEntryType,
   LayerScan,
 } from './layer/types.ts';
+export { historyExplainsLayers, parseImageConfig } from './oci/config.ts';
+export { parseManifest } from './oci/manifest.ts';
+export { MediaType } from './oci/media-types.ts';
+export {
+  DEFAULT_PLATFORM,
+  formatPlatform,
+  normalizePlatform,
+  parsePlatform,
+  selectPlatform,
+} from './oci/platform.ts';
 export type {
   Annotations,
   Descriptor,
@@ -70,3 +70,4 @@ export {
   withDefaultTag,
 } from './reference.ts';
 export { RegistryClient, type RegistryClientOptions } from './remote/client.ts';
+export type { RegistryHost } from './remote/hosts.ts';

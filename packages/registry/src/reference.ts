@@ -88,6 +88,18 @@ export function withDefaultTag(reference: ImageReference): ImageReference {
   return { ...reference, tag: 'latest' };
 }
 
+/** Tells whether a text is a tag. */
+export function isTag(text: string): boolean {
+  return TAG.test(text);
+}
+
+/** Tells whether a text is a repository's path below its registry. */
+export function isRepositoryPath(text: string): boolean {
+  return (
+    text.length <= MAX_PATH_LENGTH && text.split('/').every((component) => PATH_COMPONENT.test(component))
+  );
+}
+
 /** What comes before the first slash is a domain when it has a dot, a colon or an upper-case letter, or is localhost. */
 function splitDomain(named: string): { readonly domain: string; readonly rest: string } {
   const slash = named.indexOf('/');

@@ -89,9 +89,9 @@ function aspectsOf(one: FilesystemEntry, other: FilesystemEntry): FileAspect[] {
   return aspects;
 }
 
+/** As JSON, since names may hold anything. */
 function describeAttributes(xattrs: LayerEntry['xattrs']): string {
-  const pairs = Object.entries(xattrs ?? {}).map(([name, value]) => `${name}=${value}`);
-  return pairs.sort().join(' ');
+  return JSON.stringify(Object.entries(xattrs ?? {}).sort(([one], [other]) => (one < other ? -1 : 1)));
 }
 
 function difference({ path, original, rebuilt, aspects }: PathPair, explanation?: string): FileDifference {

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Descriptor, Fetcher, ImageConfig, ImageManifest, ResolvedImage } from '@imagevet/registry';
+import { parseReference, RegistryClient, type ResolvedImage, resolveImage } from '@imagevet/registry';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   available,
@@ -29,6 +29,7 @@ describe.skipIf(!available('docker-engine', 'docker', 'docker-registry'))(
   () => {
     const directory = mkdtempSync(join(tmpdir(), 'imagevet-compare-'));
     const pushed: string[] = [];
+    const client = new RegistryClient();
     let registry: RunningService;
     let original: ResolvedImage;
 
@@ -87,8 +88,7 @@ describe.skipIf(!available('docker-engine', 'docker', 'docker-registry'))(
     }, 120_000);
 
     async function compare(rebuilt: ResolvedImage) {
-      const source = blobsOf(registry.url);
-      return compareImages(original, rebuilt, { originalSource: source, rebuiltSource: source });
+      return compareImages(original, rebuilt, { originalSource: client, rebuiltSource: client });
     }
 
     async function built(tag: string, lines: readonly string[]): Promise<ResolvedImage> {
@@ -110,7 +110,7 @@ describe.skipIf(!available('docker-engine', 'docker', 'docker-registry'))(
       const name = `${registry.host}/compare:${tag}`;
       pushed.push(name);
       docker('push', '-q', name);
-      return read(registry, 'compare', tag);
+      return resolveImage(parseReference(name), { source: client });
     }
   },
 );
@@ -120,38 +120,4 @@ function docker(...args: readonly string[]): void {
     env: { ...process.env, DOCKER_HOST: dockerHost },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-}
-
-/** The image under a tag of a plain registry. */
-async function read(registry: RunningService, repository: string, tag: string): Promise<ResolvedImage> {
-  const mediaType = 'application/vnd.docker.distribution.manifest.v2+json';
-  const response = await fetch(`${registry.url}/v2/${repository}/manifests/${tag}`, {
-    headers: { accept: mediaType },
-  });
-  const manifest = (await response.json()) as ImageManifest;
-  const digest = response.headers.get('docker-content-digest') as Descriptor['digest'];
-  const config = (await (
-    await fetch(`${registry.url}/v2/${repository}/blobs/${manifest.config.digest}`)
-  ).json()) as ImageConfig;
-  return {
-    reference: { registry: registry.host, repository, tag },
-    manifest: { mediaType, digest, size: Number(response.headers.get('content-length')) },
-    config: manifest.config,
-    layers: manifest.layers,
-    platform: { os: config.os, architecture: config.architecture },
-    diffIds: config.rootfs.diff_ids,
-    history: config.history ?? [],
-    annotations: {},
-    labels: config.config?.Labels ?? {},
-    execution: config.config ?? {},
-  };
-}
-
-function blobsOf(url: string): Pick<Fetcher, 'openBlob'> {
-  return {
-    async *openBlob({ repository }, { digest }, options) {
-      const { body } = await fetch(`${url}/v2/${repository}/blobs/${digest}`, { signal: options?.signal });
-      yield* body!;
-    },
-  };
 }

@@ -251,6 +251,25 @@ describe('compareImages()', () => {
     expect(altered.opened).toEqual([altered.image.layers[0]!.digest]);
   });
 
+  test('compareImages() is not fooled by names and attributes that look like others', async () => {
+    const file = { content: 'x', mode: 0o644 };
+    const shared = [base, { '/a': file, '/b': file }];
+    const text = `/a file 0644 0:0 1 bytes ${digestOf('x')}`;
+    const joined = await build([base, { [`${text}\n/b`]: file }]);
+    expect((await compare(await build(shared), joined)).grade).toBe('unexplained');
+
+    const swapped = await build([base, { '/a': { ...file, content: '1' }, './a': file }]);
+    const again = await build([base, { './a': file, '/a': { ...file, content: '1' } }]);
+    const { differences } = await compare(swapped, again);
+    expect(differences.map(({ path }) => path)).toEqual(['/a']);
+
+    const attributes = (pax: Record<string, string>) => build([{ '/a': { ...file, pax } }]);
+    const [one, two] = [{ 'SCHILY.xattr.a': 'x', 'SCHILY.xattr.b': 'y' }, { 'SCHILY.xattr.a=eA== b': 'y' }];
+    expect((await compare(await attributes(one), await attributes(two))).differences).toMatchObject([
+      { path: '/a', aspects: ['xattr'] },
+    ]);
+  });
+
   test('compareImages() cuts the list of differences, those without a cause last', async () => {
     const log = (day: number) => ({
       '/var/log/dpkg.log': `2026-01-0${day} 00:00:00 startup packages configure\n`,
@@ -352,8 +371,15 @@ describe('compareImages() of packages', () => {
   });
 
   test('compareImages() explains files of a package that moved', async () => {
-    const original = await build([debian({ libx: '1.0', tool: '3' }, { '/usr/lib/libx.so.1': 'one' })]);
-    const rebuilt = await build([debian({ libx: '1.1', tool: '3' }, { '/usr/lib/libx.so.1': 'two' })]);
+    const log = (version: string) => ({
+      '/var/log/dpkg.log': `2026-01-01 00:00:0${version.at(-1)} status installed libx:amd64 ${version}\n`,
+    });
+    const original = await build([
+      debian({ libx: '1.0', tool: '3' }, { '/usr/lib/libx.so.1': 'one', ...log('1.0') }),
+    ]);
+    const rebuilt = await build([
+      debian({ libx: '1.1', tool: '3' }, { '/usr/lib/libx.so.1': 'two', ...log('1.1') }),
+    ]);
     const comparison = await compare(original, rebuilt);
     expect(comparison.grade).toBe('explained');
     expect(comparison.packages).toEqual([
@@ -362,6 +388,7 @@ describe('compareImages() of packages', () => {
     expect(comparison.differences.map(({ path, explanation }) => `${path}: ${explanation}`)).toEqual([
       '/usr/lib/libx.so.1: package libx moved from 1.0 to 1.1',
       '/var/lib/dpkg/status: records of packages that moved: libx:amd64',
+      '/var/log/dpkg.log: log of the versions of packages that moved',
     ]);
   });
 

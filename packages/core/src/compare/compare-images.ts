@@ -1,6 +1,7 @@
 import {
   type Fetcher,
   type FilesystemView,
+  formatReference,
   type LayerLimits,
   type LayerScan,
   mergeLayers,
@@ -11,7 +12,7 @@ import {
 } from '@imagevet/registry';
 import { compareConfig } from './compare-config.ts';
 import { compareFiles, describeEntry } from './compare-files.ts';
-import { keptContent } from './explain.ts';
+import { KEPT_CONTENT } from './explain.ts';
 import { ofSide, type Side } from './side.ts';
 import type { Comparison, ComparisonGrade, ConfigDifference } from './types.ts';
 
@@ -27,7 +28,7 @@ export interface CompareImagesOptions extends OperationOptions {
 }
 
 /** Progress of reading a layer of one of the images. */
-export type CompareProgress = ScanProgress & { readonly side: Side };
+export type CompareProgress = ScanProgress & { readonly side: 'original' | 'rebuilt' };
 
 /** Grades, best first. */
 const GRADES: readonly ComparisonGrade[] = [
@@ -105,17 +106,15 @@ function sameDiffIds(original: ResolvedImage, rebuilt: ResolvedImage): boolean {
   return original.diffIds.join() === rebuilt.diffIds.join();
 }
 
-/** Tells whether two stacks of layers do the same to what is below them, at whatever time they did it. */
+/**
+ * Tells whether two stacks of layers do the same to what is below them, at whatever time they did it. Entries in
+ * another order may do something else, so they count as different.
+ */
 function sameEntries(original: readonly LayerScan[], rebuilt: readonly LayerScan[]): boolean {
   const [one, other] = [original, rebuilt].map((layers) =>
-    layers.map(({ entries }) =>
-      entries
-        .map((entry) => `${entry.path} ${describeEntry(entry)}`)
-        .sort()
-        .join('\n'),
-    ),
+    layers.map(({ entries }) => entries.map((entry) => [entry.path, describeEntry(entry)])),
   );
-  return one!.join('\n\n') === other!.join('\n\n');
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 function merge(...stacks: readonly (readonly LayerScan[])[]): FilesystemView {
@@ -153,7 +152,7 @@ async function readSide(
   try {
     return await scanLayers(image, {
       source: side === 'original' ? originalSource : rebuiltSource,
-      keepContent: keptContent,
+      keepContent: KEPT_CONTENT,
       onProgress: onProgress && ((event) => onProgress({ ...event, side })),
       concurrency: CONCURRENCY,
       ...{ signal, limits, start, end },
@@ -164,9 +163,7 @@ async function readSide(
 }
 
 function identify({ reference, manifest }: ResolvedImage): Comparison['original'] {
-  const { registry, repository, tag } = reference;
-  const name = `${registry}/${repository}${tag === undefined ? '' : `:${tag}`}`;
-  return { reference: name, digest: manifest.digest };
+  return { reference: formatReference({ ...reference, digest: undefined }), digest: manifest.digest };
 }
 
 function gradeOf(config: readonly ConfigDifference[]): ComparisonGrade {

@@ -1,7 +1,7 @@
-import type { FilesystemEntry, FilesystemView, LayerEntry } from '@imagevet/registry';
+import type { FilesystemEntry, FilesystemView } from '@imagevet/registry';
 import { BENIGN_CHANGES } from './benign/table.ts';
 import type { PathPair } from './compare-files.ts';
-import { PACKAGE_LISTS, STATUS_DIRECTORY } from './package-lists.ts';
+import { DPKG_STATUS_BEFORE, PACKAGE_LISTS, STATUS_DIRECTORY } from './package-lists.ts';
 import { PackageMoves } from './package-moves.ts';
 import type { FileAspect, PackageDifference } from './types.ts';
 
@@ -37,15 +37,14 @@ export class Explainer {
   }
 }
 
-/** Content that explanations need; what an image's scan must keep. */
-export function keptContent({ path }: LayerEntry): boolean {
-  return (
-    BENIGN_CHANGES.has(path) ||
-    path in PACKAGE_LISTS ||
-    path === '/var/lib/dpkg/status-old' ||
-    path.startsWith(`${STATUS_DIRECTORY}/`) ||
-    (path.startsWith('/var/lib/dpkg/info/') && path.endsWith('.list'))
-  );
+/** Paths whose content explanations need; what an image's scan must keep. */
+export const KEPT_CONTENT: RegExp = new RegExp(
+  `^(?:${[...BENIGN_CHANGES.keys(), ...Object.keys(PACKAGE_LISTS), DPKG_STATUS_BEFORE].map(literal).join('|')}|` +
+    `${literal(STATUS_DIRECTORY)}/[^/]+|/var/lib/dpkg/info/[^/]+\\.list)$`,
+);
+
+function literal(path: string): string {
+  return path.replaceAll('.', '\\.');
 }
 
 function mayHaveCause({ original, rebuilt, aspects }: PathPair): boolean {

@@ -17,6 +17,8 @@ export const PACKAGE_LISTS: Readonly<Record<string, InstalledPackage['manager']>
   '/lib/apk/db/installed': 'apk',
   '/usr/lib/apk/db/installed': 'apk',
 };
+/** What dpkg's list was before its last change. */
+export const DPKG_STATUS_BEFORE = '/var/lib/dpkg/status-old';
 /** Images without dpkg itself (distroless) list each package in a file of its own. */
 export const STATUS_DIRECTORY = '/var/lib/dpkg/status.d';
 

@@ -1,7 +1,9 @@
 import type { FilesystemView } from '@imagevet/registry';
+import { BENIGN_CHANGES } from './benign/table.ts';
 import type { PathPair } from './compare-files.ts';
 import type { Explanation } from './explain.ts';
 import {
+  DPKG_STATUS_BEFORE,
   diffPackages,
   type InstalledPackage,
   PACKAGE_LISTS,
@@ -33,7 +35,7 @@ export class PackageMoves {
 
   explain(pair: PathPair): Explanation | undefined {
     if (this.packages.length === 0) return undefined;
-    const cause = this.#ofFile(pair) ?? this.#ofRecord(pair) ?? this.#ofList(pair);
+    const cause = this.#ofFile(pair) ?? this.#ofRecord(pair) ?? this.#ofList(pair) ?? this.#ofLog(pair);
     return cause === undefined ? undefined : { cause, benign: false };
   }
 
@@ -58,7 +60,7 @@ export class PackageMoves {
 
   /** A list of packages in which nothing differs but moved ones. */
   #ofList({ path, original, rebuilt }: PathPair): string | undefined {
-    const manager = path === '/var/lib/dpkg/status-old' ? 'dpkg' : PACKAGE_LISTS[path];
+    const manager = path === DPKG_STATUS_BEFORE ? 'dpkg' : PACKAGE_LISTS[path];
     if (manager === undefined || !original?.content || !rebuilt?.content) return undefined;
     const [before, after] = [packageRecords(original.content), packageRecords(rebuilt.content)];
     if (before === undefined || after === undefined) return undefined;
@@ -68,6 +70,31 @@ export class PackageMoves {
     if (!differing.every((name) => this.#moved.has(name))) return undefined;
     return `records of packages that moved: ${differing.slice(0, 5).join(', ')}`;
   }
+
+  /** A log in which nothing differs but times and the versions of moved packages. */
+  #ofLog({ path, original, rebuilt }: PathPair): string | undefined {
+    const log = path.startsWith('/var/log/') ? BENIGN_CHANGES.get(path) : undefined;
+    if (log === undefined || !original?.content || !rebuilt?.content) return undefined;
+    const before = maskVersions(original.content, this.packages, 'original');
+    const after = maskVersions(rebuilt.content, this.packages, 'rebuilt');
+    return log.same(before, after) ? 'log of the versions of packages that moved' : undefined;
+  }
+}
+
+/** A log's bytes with the versions of moved packages replaced by the package. */
+function maskVersions(
+  content: Uint8Array,
+  packages: readonly PackageDifference[],
+  side: 'original' | 'rebuilt',
+): Buffer {
+  let text = Buffer.from(content).toString('latin1');
+  for (const item of packages) {
+    // In file names an epoch's colon is written %3a.
+    for (const version of new Set([item[side], item[side]?.replaceAll(':', '%3a')])) {
+      if (version !== undefined) text = text.replaceAll(version, `<version of ${item.name}>`);
+    }
+  }
+  return Buffer.from(text, 'latin1');
 }
 
 function describe({ name, original, rebuilt }: PackageDifference): string {

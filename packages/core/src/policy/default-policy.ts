@@ -16,6 +16,7 @@ export const defaultPolicy: Policy = {
     { rule: 'source.available' },
     { rule: 'audit.max-severity', deny: 'high' },
     { rule: 'rebuild.complete' },
+    { rule: 'rebuild.frontends', allow: ['docker.io/docker/dockerfile'] },
     { rule: 'compare.min-grade', grade: 'explained' },
   ],
 };

@@ -91,7 +91,11 @@ const damage: fc.Arbitrary<Fault> = fc.oneof(
     .constantFrom<LineageEdge['grade'][]>('attested', 'claimed', 'contradicted')
     .chain((grade) => anyNode.map((id): Fault => mapEdge(id, (edge) => ({ ...edge, grade })))),
   fc
-    .record({ from: anyNode, to: anyNode, kind: fc.constantFrom<LineageEdge['kind']>('base', 'copy-from') })
+    .record({
+      from: anyNode,
+      to: anyNode,
+      kind: fc.constantFrom<LineageEdge['kind']>('base', 'copy-from', 'frontend'),
+    })
     .map(
       (added): Fault =>
         (facts) => {
@@ -117,6 +121,7 @@ const factsArbitrary: fc.Arbitrary<Facts> = fc
 const rule: fc.Arbitrary<PolicyRule> = fc.oneof(
   fc.constantFrom(...defaultPolicy.rules),
   fc.constant<PolicyRule>({ rule: 'source.repositories', allow: ['https://github.com/*'] }),
+  fc.constant<PolicyRule>({ rule: 'rebuild.frontends', allow: [] }),
 );
 const policy: fc.Arbitrary<Policy> = fc
   .array(rule, { maxLength: 8 })

@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { digestOf } from '@imagevet/registry';
 import { describe, expect, test } from 'vitest';
 import type { Gap } from '../errors.ts';
 import type { LineageEdge, LineageNode } from '../lineage/types.ts';
+import type { RebuildInput } from '../rebuild/types.ts';
 import {
   comparisonOf,
   debian,
@@ -16,6 +18,7 @@ import {
 } from './__fixtures__/facts.ts';
 import { defaultPolicy } from './default-policy.ts';
 import { evaluate } from './evaluate.ts';
+import { describeRule } from './rules/rule-set.ts';
 import type { Facts, Policy, PolicyException, PolicyRule, Verdict } from './types.ts';
 
 const time = new Date('2026-11-23T12:00:00Z');
@@ -107,6 +110,7 @@ describe('evaluate() the decision', () => {
   test('evaluate() names every failed rule, not only the first', () => {
     const facts = withDockerfile(middle, { status: 'commit-unreachable', text: undefined });
     expect(refusals(decide({ ...facts, findings: [finding()] }))).toEqual([
+      'error lineage.consistency-unchecked php',
       'fail source.commit-gone php',
       'fail audit.finding wordpress',
       'error audit.not-audited php',
@@ -134,6 +138,36 @@ describe('evaluate() the decision', () => {
   });
 });
 
+const frontendEdge: LineageEdge = {
+  kind: 'frontend',
+  from: middle,
+  to: idOf(image('docker.io', 'docker/dockerfile', '1')),
+  name: 'docker/dockerfile:1',
+  line: 1,
+  grade: 'claimed',
+  evidence: [],
+};
+
+/** php's Dockerfile names a frontend, as the lineage has it: named, not followed. */
+function frontendFacts(reference: Partial<LineageNode['reference']>, input?: Partial<RebuildInput>): Facts {
+  const node: LineageNode = {
+    id: frontendEdge.to,
+    reference: { registry: 'docker.io', repository: 'docker/dockerfile', tag: '1', ...reference },
+    platform: sound.lineage.platform,
+    claims: [],
+    dockerfile: { status: 'not-named', reachability: 'unchecked', consistency: 'unchecked' },
+  };
+  const lineage = {
+    ...sound.lineage,
+    nodes: [...sound.lineage.nodes, node],
+    edges: [...sound.lineage.edges, frontendEdge],
+  };
+  if (input === undefined) return { ...sound, lineage };
+  const inputs = [{ kind: 'frontend', reference: 'docker.io/docker/dockerfile:1', ...input } as const];
+  const steps = sound.plan!.steps.map((step) => (step.id === middle ? { ...step, inputs } : step));
+  return { ...sound, lineage, plan: { ...sound.plan!, steps } };
+}
+
 describe('evaluate() the rules', () => {
   const built = sound.rebuild!.outcomes.find(({ step }) => step === top) as never as {
     image: { reference: object; descriptor: object };
@@ -155,6 +189,7 @@ describe('evaluate() the rules', () => {
   const rebuilt: PolicyRule = { rule: 'rebuild.complete' };
   const explained: PolicyRule = { rule: 'compare.min-grade', grade: 'explained' };
   const repositories = (...allow: readonly string[]): PolicyRule => ({ rule: 'source.repositories', allow });
+  const frontends = (...allow: readonly string[]): PolicyRule => ({ rule: 'rebuild.frontends', allow });
   const host = 'https://github.com';
 
   const cases: readonly (readonly [string, PolicyRule, Facts, readonly string[]])[] = [
@@ -306,10 +341,10 @@ describe('evaluate() the rules', () => {
       ['error lineage.consistency-unchecked php'],
     ],
     [
-      'a Dockerfile that is missing anyway',
+      'a Dockerfile that is missing',
       consistent,
       withDockerfile(middle, { consistency: 'unchecked', status: 'not-named', text: undefined }),
-      [],
+      ['error lineage.consistency-unchecked php'],
     ],
     [
       'an image no registry showed',
@@ -566,6 +601,53 @@ describe('evaluate() the rules', () => {
       ['error rebuild.not-planned composer'],
     ],
 
+    ['no frontend', frontends(), sound, []],
+    [
+      'a frontend that is pinned by its name',
+      frontends('docker.io/docker/dockerfile'),
+      frontendFacts({ digest: digestOf('f') }),
+      [],
+    ],
+    [
+      'a frontend that is not listed',
+      frontends('docker.io/docker/dockerfile-upstream'),
+      frontendFacts({}),
+      ['fail rebuild.frontend-not-allowed php'],
+    ],
+    [
+      'a frontend of another registry',
+      frontends('docker.io/docker/dockerfile'),
+      frontendFacts({ registry: 'docker.io.evil.example' }),
+      ['fail rebuild.frontend-not-allowed php'],
+    ],
+    [
+      'a frontend the lineage does not hold',
+      frontends('docker.io/docker/dockerfile'),
+      withEdges([...sound.lineage.edges, { ...frontendEdge, to: 'nowhere' }]),
+      ['fail rebuild.frontend-not-allowed php'],
+    ],
+    ['a frontend by tag', rebuilt, frontendFacts({}), ['fail rebuild.frontend-not-pinned php']],
+    ['a frontend by digest', rebuilt, frontendFacts({ digest: digestOf('f') }), []],
+    ['a frontend the plan names by digest', rebuilt, frontendFacts({}, { pinned: digestOf('f') }), []],
+    ['a frontend another step makes', rebuilt, frontendFacts({}, { step: base }), []],
+    [
+      'a frontend the plan takes by tag',
+      rebuilt,
+      frontendFacts({}, {}),
+      ['fail rebuild.frontend-not-pinned php'],
+    ],
+    ['a frontend, which has no base of its own here', complete, frontendFacts({}), []],
+    ['a frontend, whose Dockerfile nobody read', available, frontendFacts({}), []],
+    [
+      'a frontend that files are copied from, too',
+      available,
+      withEdges(
+        [...frontendFacts({}).lineage.edges, { ...frontendEdge, kind: 'copy-from' }],
+        frontendFacts({}),
+      ),
+      ['fail source.not-named dockerfile'],
+    ],
+
     ['every rebuild compared', explained, sound, []],
     [
       'nothing rebuilt',
@@ -633,12 +715,60 @@ describe('evaluate() the rules', () => {
     return { ...sound, comparisons: { ...sound.comparisons, [middle]: comparisonOf(step, changes) } };
   }
 
+  test('evaluate() counts a frontend as no gap, for it is not vetted but allowed', () => {
+    expect(decide(frontendFacts({ digest: digestOf('f') }))).toMatchObject({
+      decision: 'allow',
+      complete: true,
+    });
+  });
+
+  test('evaluate() says a cause once, with the failure it explains', () => {
+    const because = (stage: Gap['stage'], facts: Facts): Verdict => {
+      const gap = gapOf(stage, { node: base, message: 'the line names ${X}' });
+      return decide({ ...facts, lineage: { ...facts.lineage, gaps: [gap] } });
+    };
+    const ended = because(
+      'lineage',
+      withNode(base, (node) => ({ ...node, end: 'unresolved' })),
+    );
+    expect(ended.reasons.filter(({ message }) => message.includes('${X}')).map(({ code }) => code)).toEqual([
+      'lineage.unresolved',
+    ]);
+    const unseen = because(
+      'resolve',
+      withNode(base, ({ image: _image, ...node }) => node),
+    );
+    expect(unseen.reasons.filter(({ message }) => message.includes('${X}')).map(({ code }) => code)).toEqual([
+      'lineage.image-not-shown',
+    ]);
+    const unread = because(
+      'provenance',
+      withDockerfile(base, { text: undefined, status: 'host-unreachable' }),
+    );
+    expect(
+      unread.reasons
+        .filter(({ node, rule }) => node === base && rule === 'lineage.consistent')
+        .map(({ code }) => code),
+    ).toEqual(['lineage.consistency-unchecked']);
+  });
+
   test.each(cases)('evaluate() judges %s', (_name, rule, facts, expected) => {
     const verdict = decide(facts, rule);
     expect(refusals(verdict)).toEqual(expected);
     expect(verdict.decision).toBe(expected.length === 0 ? 'allow' : 'deny');
     expect(verdict.pinned !== undefined).toBe(verdict.decision === 'allow');
     if (expected.some((refusal) => refusal.startsWith('error'))) expect(verdict.complete).toBe(false);
+  });
+
+  test('docs/concepts/policy.md names every rule, and every code seen here', () => {
+    const text = readFileSync(new URL('../../../../docs/concepts/policy.md', import.meta.url), 'utf8');
+    const codes = cases.flatMap(([, , , refused]) => refused.map((refusal) => refusal.split(' ')[1]!));
+    expect(new Set(codes).size).toBeGreaterThan(35);
+    expect([...new Set(codes)].filter((code) => !text.includes(`\`${code}\``))).toEqual([]);
+    for (const [, { rule }] of cases) {
+      expect(text).toContain(`| \`${rule}\` |`);
+      expect(describeRule(rule).rationale).toMatch(/\.$/);
+    }
   });
 
   test('evaluate() refuses a rebuild pushed over the public image', () => {
@@ -663,10 +793,11 @@ describe('evaluate() the rules', () => {
 
   test('evaluate() says in numbers what a comparison left unexplained', () => {
     const differences = ['/b', '/a'].map((path) => ({ path, change: 'added' as const, aspects: [] }));
-    const facts = withComparison({ grade: 'unexplained', differences });
+    const config = [{ field: 'Env.PATH', original: '/bin', rebuilt: '/tmp' }];
+    const facts = withComparison({ grade: 'unexplained', differences, config });
     const reason = decide(facts, explained).reasons.find(({ outcome }) => outcome === 'fail');
     expect(reason?.message).toBe(
-      'its rebuild is unexplained, the policy asks for explained; 2 differences without explanation, such as /a',
+      'its rebuild is unexplained, the policy asks for explained; 3 differences without explanation, such as /a',
     );
   });
 
@@ -701,6 +832,14 @@ describe('evaluate() completeness', () => {
     const verdict = decide(facts, { rule: 'lineage.min-grade', grade: 'claimed' });
     expect(verdict.complete).toBe(false);
     expect(verdict.gaps.map(({ code }) => code)).toEqual(expected);
+  });
+
+  test('evaluate() lists gaps about one thing in one order', () => {
+    const gaps = ['a', 'b', 'c'].map((message) => gapOf('audit', { message }));
+    const listed = (given: readonly Gap[]): readonly string[] =>
+      decide({ ...sound, gaps: given }).gaps.map(({ message }) => message);
+    expect(listed(gaps)).toEqual(['a', 'b', 'c']);
+    expect(listed(gaps.toReversed())).toEqual(['a', 'b', 'c']);
   });
 
   test('evaluate() lists gaps by stage, then from the image asked about down', () => {
@@ -796,6 +935,14 @@ describe('evaluate() exceptions', () => {
     const facts = { ...sound, findings: [finding(), finding({ id: 'b', node: middle })] };
     const verdict = decide(facts, undefined, [exception()]);
     expect(verdict.reasons.filter(({ waivedBy }) => waivedBy === 'EX-2026-0142')).toHaveLength(2);
+  });
+
+  test('evaluate() lists exceptions that share an id in one order', () => {
+    const pair = [exception({ rule: 'source.available' }), exception()];
+    const listed = (given: readonly PolicyException[]): readonly string[] =>
+      decide(found, undefined, given).exceptions.map(({ status }) => status);
+    expect(listed(pair)).toEqual(['used', 'unused']);
+    expect(listed(pair.toReversed())).toEqual(['used', 'unused']);
   });
 
   test('evaluate() uses the first fitting exception by id, whatever the order given', () => {

@@ -1,9 +1,9 @@
+import { formatReference } from '@imagevet/registry';
 import { CoreError } from '../errors.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { Exceptions } from './exceptions.ts';
 import { type FactsView, order, viewFacts } from './facts-view.ts';
 import { parseException, parsePolicy, policyDigest } from './parse.ts';
-import { canonicalName } from './reference.ts';
 import type { Failure, RuleAnswer, RuleCheck } from './rule.ts';
 import { mismatchOf } from './rules/rebuild-complete.ts';
 import { RULES } from './rules/rule-set.ts';
@@ -110,6 +110,16 @@ function pin(view: FactsView): string | Failure {
   }
   const mismatch = mismatchOf(root, step, outcome);
   if (mismatch !== undefined) return { ...mismatch, code: 'pinned.mismatch' };
+  const unsigned = view.reportedGaps.find(({ stage }) => stage === 'trust');
+  if (unsigned !== undefined) {
+    return {
+      outcome: 'error',
+      code: 'pinned.not-signed',
+      message: `a signature was asked for and could not be made: ${unsigned.message} (${unsigned.code})`,
+      ...(unsigned.hint === undefined ? {} : { remediation: unsigned.hint }),
+      final: true,
+    };
+  }
   const { registry, repository, digest } = outcome.image.reference;
-  return canonicalName({ registry, repository, digest });
+  return formatReference({ registry, repository, digest });
 }

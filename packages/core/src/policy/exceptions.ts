@@ -1,4 +1,5 @@
 import type { Digest } from '@imagevet/registry';
+import { canonicalJson } from './canonical-json.ts';
 import { type FactsView, order } from './facts-view.ts';
 import type { Failure } from './rule.ts';
 import type { ExceptionUse, PolicyException, Reason } from './types.ts';
@@ -14,7 +15,7 @@ export class Exceptions {
   constructor(exceptions: readonly PolicyException[], view: FactsView, time: Date) {
     this.#view = view;
     this.#uses = exceptions
-      .toSorted((a, b) => order(a.id, b.id) || order(a.expires, b.expires) || order(a.digest, b.digest))
+      .toSorted((a, b) => order(a.id, b.id) || order(canonicalJson(a), canonicalJson(b)))
       .map((exception) => ({
         exception,
         use: timing(exception, time) ?? subject(exception, view) ?? UNUSED,

@@ -1,8 +1,8 @@
+import { formatReference } from '@imagevet/registry';
 import type { Gap } from '../errors.ts';
 import type { LineageEdge, LineageNode } from '../lineage/types.ts';
 import type { RebuildOutcome, RebuildStep } from '../rebuild/types.ts';
 import { impliedGaps, mergeGaps, reportedGaps } from './gaps.ts';
-import { canonicalName } from './reference.ts';
 import type { Facts } from './types.ts';
 
 /**
@@ -11,8 +11,13 @@ import type { Facts } from './types.ts';
  */
 export interface FactsView {
   readonly facts: Facts;
-  /** From the image asked about down its bases, then the others by id. */
+  /**
+   * Images whose files end up in the one asked about, or that made them: from it down its bases, then the others
+   * by id. Frontends are not among them.
+   */
   readonly nodes: readonly LineageNode[];
+  /** With the frontends: images that only read a Dockerfile in the builder. */
+  readonly allNodes: readonly LineageNode[];
   readonly node: (id: string) => LineageNode | undefined;
   /** By child, then parent. */
   readonly baseEdges: readonly LineageEdge[];
@@ -21,6 +26,7 @@ export interface FactsView {
   readonly gaps: readonly Gap[];
   /** The gaps the stages reported. */
   readonly reportedGaps: readonly Gap[];
+  readonly allSteps: readonly RebuildStep[];
   readonly steps: (id: string) => readonly RebuildStep[];
   readonly outcomes: (step: string) => readonly RebuildOutcome[];
   /** Sorts what concerns nodes like the nodes themselves. */
@@ -40,23 +46,32 @@ export function viewFacts(facts: Facts): FactsView {
   const ranks = new Map(ids.map((id, index) => [id, index]));
   const rank = (node: string | undefined): number =>
     node === undefined ? -1 : (ranks.get(node) ?? ranks.size);
-  const nodes = [...lineage.nodes].sort((a, b) => rank(a.id) - rank(b.id));
-  const byId = new Map(nodes.map((node) => [node.id, node]));
-  const steps = Map.groupBy(facts.plan?.steps ?? [], ({ id }) => id);
+  const allNodes = [...lineage.nodes].sort((a, b) => rank(a.id) - rank(b.id));
+  const nodes = allNodes.filter(({ id }) => id === lineage.root || !isFrontend(id, edges));
+  const byId = new Map(allNodes.map((node) => [node.id, node]));
+  const allSteps = facts.plan?.steps ?? [];
+  const steps = Map.groupBy(allSteps, ({ id }) => id);
   const outcomes = Map.groupBy(facts.rebuild?.outcomes ?? [], ({ step }) => step);
   const reported = reportedGaps(facts);
   return {
     facts,
     nodes,
+    allNodes,
     node: (id) => byId.get(id),
     baseEdges,
     edges,
-    gaps: mergeGaps([...reported, ...impliedGaps(facts, reported)], rank),
+    gaps: mergeGaps([...reported, ...impliedGaps(facts, nodes, reported)], rank),
     reportedGaps: mergeGaps(reported, rank),
+    allSteps,
     steps: (id) => steps.get(id) ?? [],
     outcomes: (step) => outcomes.get(step) ?? [],
     rank,
   };
+}
+
+function isFrontend(id: string, edges: readonly LineageEdge[]): boolean {
+  const uses = edges.filter(({ to }) => to === id);
+  return uses.length > 0 && uses.every(({ kind }) => kind === 'frontend');
 }
 
 /** Ids from the image asked about down its first base edges, each once. */
@@ -70,7 +85,7 @@ export function walkBases(root: string, baseEdges: readonly LineageEdge[]): read
 
 /** Canonical name of a node: what an exception's `term` repeats. */
 export function nameOf(node: LineageNode): string {
-  return canonicalName(node.reference);
+  return formatReference(node.reference);
 }
 
 /** Compares by UTF-16 code units, on every machine alike. */

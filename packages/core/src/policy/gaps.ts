@@ -1,4 +1,5 @@
 import type { Gap } from '../errors.ts';
+import type { LineageNode } from '../lineage/types.ts';
 import { canonicalJson } from './canonical-json.ts';
 import type { Facts } from './types.ts';
 
@@ -32,14 +33,18 @@ export function mergeGaps(gaps: readonly Gap[], rank: (node: string | undefined)
  * The gaps that show only when all facts are laid together and that no stage reported. A caller that forgot to
  * report a gap does not get a complete verdict for it.
  */
-export function impliedGaps(facts: Facts, reported: readonly Gap[]): readonly Gap[] {
+export function impliedGaps(
+  facts: Facts,
+  nodes: readonly LineageNode[],
+  reported: readonly Gap[],
+): readonly Gap[] {
   const known = new Set(reported.map((gap) => key(gap.stage, gap.node)));
-  return missing(facts).filter((gap) => !known.has(key(gap.stage, gap.node)));
+  return missing(facts, nodes).filter((gap) => !known.has(key(gap.stage, gap.node)));
 }
 
-function missing(facts: Facts): readonly Gap[] {
+function missing(facts: Facts, nodes: readonly LineageNode[]): readonly Gap[] {
   const gaps: Gap[] = [];
-  for (const { id, image, dockerfile } of facts.lineage.nodes) {
+  for (const { id, image, dockerfile } of nodes) {
     if (image === undefined) {
       gaps.push(gap('resolve', 'IMAGE_NOT_SHOWN', 'no registry showed the image', id));
     }
@@ -56,7 +61,7 @@ function missing(facts: Facts): readonly Gap[] {
     gaps.push(gap('compare', 'COMPARISON_NOT_RUN', 'nothing was rebuilt, so nothing was compared'));
     return gaps;
   }
-  for (const { id } of facts.lineage.nodes) {
+  for (const { id } of nodes) {
     if (Object.hasOwn(facts.comparisons, id)) continue;
     gaps.push(gap('compare', 'COMPARISON_MISSING', 'no rebuild was compared with the public image', id));
   }

@@ -108,6 +108,18 @@ describe('parsePolicy()', () => {
       '$.rules[0].allow[0]',
       'expected https://host/path',
     ],
+    ...[
+      'docker/dockerfile:1',
+      'dockerfile',
+      'docker.io/docker/dockerfile@sha256',
+      'docker.io/*',
+      'https://docker.io/docker/dockerfile',
+    ].map((name) => [
+      `the frontend ${name}`,
+      rules({ rule: 'rebuild.frontends', allow: [name] }),
+      '$.rules[0].allow[0]',
+      'expected a repository such as docker.io/docker/dockerfile',
+    ]),
     [
       'a repository that is null',
       rules({ rule: 'source.repositories', allow: [null] }),

@@ -7,7 +7,7 @@ import type { Policy, PolicyException, PolicyRule, RuleName } from './types.ts';
 
 /** Most rules of a policy. */
 export const MAX_RULES = 1_000;
-/** Most repositories one `source.repositories` rule lists. */
+/** Most entries of one `allow` list. */
 export const MAX_REPOSITORIES = 10_000;
 /** Longest string of a policy or exception, in UTF-16 code units. */
 export const MAX_STRING_LENGTH = 2_000;
@@ -85,9 +85,21 @@ const RULE_NAMES: readonly RuleName[] = [
   'source.repositories',
   'audit.max-severity',
   'rebuild.complete',
+  'rebuild.frontends',
   'compare.min-grade',
 ];
 const TIMESTAMP = 'an RFC 3339 time such as 2027-01-31T00:00:00Z';
+
+const NAMES = {
+  'source.repositories': {
+    accepts: isRepositoryPattern,
+    expected: 'https://host/path or https://host/path/*',
+  },
+  'rebuild.frontends': {
+    accepts: isImageRepository,
+    expected: 'a repository such as docker.io/docker/dockerfile',
+  },
+} as const;
 
 function readRule(shape: Shape, node: JsonNode, path: string): PolicyRule {
   const rule = shape.oneOf(shape.requiring(node, path, 'rule'), 'rule', path, RULE_NAMES);
@@ -102,11 +114,13 @@ function readRule(shape: Shape, node: JsonNode, path: string): PolicyRule {
       const members = shape.object(node, path, ['rule', 'deny']);
       return { rule, deny: shape.oneOf(members, 'deny', path, SEVERITIES) };
     }
-    case 'source.repositories': {
+    case 'source.repositories':
+    case 'rebuild.frontends': {
       const members = shape.object(node, path, ['rule', 'allow']);
+      const { accepts, expected } = NAMES[rule];
       const allow = shape
         .array(members, 'allow', path, MAX_REPOSITORIES)
-        .map((item, index) => shape.repository(item, `${path}.allow[${index}]`));
+        .map((item, index) => shape.item(item, `${path}.allow[${index}]`, accepts, expected));
       return { rule, allow };
     }
     default:
@@ -133,6 +147,11 @@ export function isRepositoryPattern(text: string): boolean {
   const body = text.endsWith('/*') ? text.slice(0, -2) : text;
   if (!/^https:\/\/[a-z0-9.-]+(?::[0-9]+)?(?:\/[A-Za-z0-9._~-]+)*$/.test(body)) return false;
   return !body.split('/').some((segment) => segment === '.' || segment === '..');
+}
+
+/** A canonical image repository, without tag or digest. */
+export function isImageRepository(text: string): boolean {
+  return /^[a-z0-9.-]+(?::[0-9]+)?(?:\/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+$/.test(text);
 }
 
 type Members = ReadonlyMap<string, { readonly keyOffset: number; readonly value: JsonNode }>;
@@ -218,14 +237,10 @@ class Shape {
     );
   }
 
-  repository(node: JsonNode, path: string): string {
+  item(node: JsonNode, path: string, accepts: (text: string) => boolean, expected: string): string {
     const text = this.#nonEmpty(node, path);
-    if (isRepositoryPattern(text)) return text;
-    throw this.#error(
-      node.offset,
-      path,
-      `expected https://host/path or https://host/path/*, found ${quote(text)}`,
-    );
+    if (accepts(text)) return text;
+    throw this.#error(node.offset, path, `expected ${expected}, found ${quote(text)}`);
   }
 
   #nonEmpty(node: JsonNode, path: string): string {

@@ -25,15 +25,16 @@ export function answer(failures: readonly Failure[], code: string, message: stri
   return failures.length > 0 ? failures : { code, message };
 }
 
-/** What a rule could not see because a stage reported a gap. */
+/** What a rule could not see because a stage reported a gap, but for what `said` another failure says. */
 export function gapFailures(
   view: FactsView,
   stages: readonly Gap['stage'][],
   code: string,
   what: string,
+  said: (gap: Gap) => boolean = () => false,
 ): readonly Failure[] {
   return view.reportedGaps
-    .filter(({ stage }) => stages.includes(stage))
+    .filter((gap) => stages.includes(gap.stage) && !said(gap))
     .map((gap) => ({
       outcome: 'error',
       code,

@@ -20,6 +20,8 @@ export type PolicyRule =
   | { readonly rule: 'audit.max-severity'; readonly deny: Severity }
   /** Every node was rebuilt. */
   | { readonly rule: 'rebuild.complete' }
+  /** Every `# syntax=` image is of one of these repositories: `docker.io/docker/dockerfile`. */
+  | { readonly rule: 'rebuild.frontends'; readonly allow: readonly string[] }
   /** Every rebuilt node compares at least this well. */
   | { readonly rule: 'compare.min-grade'; readonly grade: Exclude<ComparisonGrade, 'unexplained'> };
 

@@ -4,7 +4,7 @@ import { CoreError } from '../errors.ts';
 
 /** How requests to a web API are made. */
 export interface HttpOptions {
-  /** Time for one request, redirects included, in milliseconds. @defaultValue 30000 */
+  /** Time for one request with its redirects and answer, in milliseconds; 20 times that for an archive. @defaultValue 30000 */
   readonly timeoutMs?: number;
   /** How often a request is repeated after a lost connection or a 502, 503 or 504. @defaultValue 2 */
   readonly retries?: number;

@@ -1,4 +1,4 @@
-import { ImagevetError } from '@imagevet/registry';
+import { ImagevetError, RegistryClient } from '@imagevet/registry';
 import { startHub } from '@imagevet/registry/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ProvenanceClaim, ProvenanceSource, ProvenanceSubject, SourceHost } from '../lineage/types.ts';
@@ -6,7 +6,9 @@ import { collect } from './__fixtures__/collect.ts';
 import { startWorld, type World } from './__fixtures__/world.ts';
 import { dockerHubSource } from './docker-hub/source.ts';
 import { gitHubHost } from './hosts/github.ts';
+import { publicHosts } from './hosts/public-hosts.ts';
 import { officialImagesSource } from './official-images/source.ts';
+import { type PublicSourcesOptions, publicSources } from './public-sources.ts';
 
 let world: World;
 let host: SourceHost;
@@ -178,6 +180,7 @@ describe('dockerHubSource()', () => {
         'acme/many': {
           description: `${LINK('acme', 'a/Dockerfile', '`1`, `2`')} ${LINK('acme', 'b/Dockerfile', '`3`')}`,
         },
+        'acme/dead': { description: '[Dockerfile](https://github.com/acme/gone/blob/master/Dockerfile)' },
         'acme/branch': {
           description: '[Dockerfile](https://github.com/acme/blog/blob/master/web/Dockerfile)',
         },
@@ -195,6 +198,9 @@ describe('dockerHubSource()', () => {
     const [branch] = await claims(source, subject('acme/branch:1'));
     expect(branch).toMatchObject({ heuristic: true, location: { path: 'web/Dockerfile', directory: 'web' } });
     expect(branch?.location?.commit).not.toBe(world.commits.blog);
+    const [dead] = await claims(source, subject('acme/dead:1'));
+    expect(dead).toMatchObject({ heuristic: true, note: expect.stringMatching(/names no commit$/) });
+    expect(dead).not.toHaveProperty('location');
     await hub.close();
   });
 
@@ -218,4 +224,42 @@ describe('dockerHubSource()', () => {
     );
     await hub.close();
   });
+});
+
+describe('publicSources()', () => {
+  const registry = new RegistryClient();
+
+  it('lists every source, most trustworthy first', () => {
+    const kinds = (options: Partial<PublicSourcesOptions>) =>
+      publicSources({ host: publicHosts(), ...options }).map(({ kind }) => kind);
+    expect(kinds({ registry, reconstruct: true })).toEqual([
+      'buildkit-attestation',
+      'oci-annotation',
+      'official-images',
+      'docker-hub-description',
+      'image-label',
+      'image-history',
+    ]);
+    expect(kinds({})).toEqual(['oci-annotation', 'official-images', 'docker-hub-description', 'image-label']);
+  });
+
+  it('asks the hosts it was given', async () => {
+    const hub = await startHub({ repositories: {} });
+    const about = subject('library/blog:4', { asOf: TOGETHER });
+    const found = await Promise.all(
+      publicSources({ host, hubUrl: hub.url, registry }).map((source) => claims(source, about)),
+    );
+    expect(found.flat().map(({ kind, location }) => [kind, location?.commit])).toEqual([
+      ['official-images', world.commits.blog],
+      ['docker-hub-description', world.commits.blog],
+    ]);
+    await hub.close();
+  });
+});
+
+it('publicHosts() reads GitHub, and everything else through mirrors when there is a place for them', () => {
+  expect(publicHosts().supports('https://github.com/acme/blog')).toBe(true);
+  expect(publicHosts().supports('https://gitlab.com/acme/blog')).toBe(false);
+  const mirrored = publicHosts({ mirrors: { directory: '/nonexistent', offline: true } });
+  expect(mirrored.supports('https://gitlab.com/acme/blog')).toBe(true);
 });

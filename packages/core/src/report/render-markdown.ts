@@ -105,25 +105,34 @@ function details(title: string, list: readonly Finding[], image?: ImageView): st
 
 function comparisons({ images }: ReportView): readonly string[] {
   const sections = images.flatMap(({ name, comparison }) => {
-    if (comparison === undefined || comparison.differences.length === 0) return [];
-    const items = comparison.differences.map(
-      ({ change, path, aspects, explanation }) =>
-        `- ${change} ${code(path)} ${text(aspects.join(', '))}: ${explanation === undefined ? '**unexplained**' : text(explanation)}`,
-    );
-    return [
-      `**${code(name)}**: ${comparison.grade.replace('-', ' ')}\n\n${cut(items, 'difference').join('\n')}`,
+    if (comparison === undefined) return [];
+    const { grade, differences, packages = [], config } = comparison;
+    const why = (explanation?: string): string =>
+      explanation === undefined ? '**unexplained**' : text(explanation);
+    const items = [
+      ...differences.map(
+        ({ change, path, aspects, explanation }) =>
+          `- ${change} ${code(path)} ${text(aspects.join(', '))}: ${why(explanation)}`,
+      ),
+      ...config.map(({ field, explanation }) => `- configuration ${code(field)}: ${why(explanation)}`),
+      ...packages.map(
+        ({ name: of, original, rebuilt }) =>
+          `- package ${code(of)}: ${code(original ?? 'none')} became ${code(rebuilt ?? 'none')}`,
+      ),
     ];
+    if (items.length === 0) return [];
+    return [`**${code(name)}**: ${grade.replace('-', ' ')}\n\n${cut(items, 'difference').join('\n')}`];
   });
   return sections.length === 0 ? [] : ['### Rebuilt beside original', ...sections];
 }
 
-function signature({ endorsement }: VetReport): readonly string[] {
-  if (endorsement === undefined) return [];
-  const { collection, tags, expires, verified, keyIds } = endorsement;
-  return [
-    '### Signature',
-    `${code(collection)} ${tags.map(code).join(' ')}, ${verified ? 'read back and verified' : '**not verified**'}, valid until ${text(expires)}, ${counted(keyIds.length, 'key')} ${keyIds.map((id) => code(id.slice(0, 16))).join(' ')}`,
-  ];
+function signature({ endorsements }: VetReport): readonly string[] {
+  if (endorsements.length === 0) return [];
+  const lines = endorsements.map(
+    ({ collection, tags, expires, verified, keyIds }) =>
+      `- ${code(collection)} ${tags.map(code).join(' ')}, ${verified ? 'read back and verified' : '**not verified**'}, valid until ${text(expires)}, ${counted(keyIds.length, 'key')} ${keyIds.map((id) => code(id.slice(0, 16))).join(' ')}`,
+  );
+  return ['### Signatures', lines.join('\n')];
 }
 
 function table(columns: readonly string[], rows: readonly (readonly string[])[]): string {

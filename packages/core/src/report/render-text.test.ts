@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import { micromark } from 'micromark';
 import { gfm, gfmHtml } from 'micromark-extension-gfm';
 import { describe, expect, test } from 'vitest';
+import { defaultPolicy } from '../policy/default-policy.ts';
+import { evaluate } from '../policy/evaluate.ts';
 import {
   allowReport,
   denyReport,
@@ -163,6 +165,14 @@ describe('renderJson()', () => {
     const report = denyReport();
     const turned = Object.fromEntries(Object.entries(report).toReversed()) as never as VetReport;
     expect(renderJson(turned)).toBe(renderJson(report));
+  });
+
+  test('renderJson() keeps all a decision rests on', () => {
+    for (const report of [allowReport(), incompleteReport(), largeReport()]) {
+      const read = JSON.parse(renderJson(report)) as VetReport;
+      const time = new Date(report.verdict.effectiveTime);
+      expect(evaluate(defaultPolicy, [], read, time)).toEqual(report.verdict);
+    }
   });
 
   test('renderJson() keeps a member named __proto__', () => {

@@ -82,9 +82,9 @@ const END_WORDS: Readonly<Record<NonNullable<ImageView['node']['end']>, string>>
   'depth-limit': 'not followed further: depth limit',
 };
 
-function source({ node: { dockerfile } }: ImageView): string {
+function source({ role, node: { dockerfile } }: ImageView): string {
   const { location, status } = dockerfile;
-  if (location === undefined) return `Dockerfile: ${status}`;
+  if (location === undefined) return role === 'frontend' ? 'named, not followed' : `Dockerfile: ${status}`;
   const where = `${location.repository}@${location.commit.slice(0, 12)} ${location.path}`;
   return line(status === 'found' ? where : `${where} (${status})`);
 }
@@ -104,10 +104,9 @@ function about(node: string | undefined, view: ReportView): string {
   return `${line(view.image(node)?.name ?? node)}: `;
 }
 
-function signatureLines({ endorsement }: VetReport): readonly string[] {
-  if (endorsement === undefined) return [];
-  const { collection, tags, expires, verified } = endorsement;
-  return [
-    `  ${line(collection)} tags ${line(tags.join(', '))}, ${verified ? 'read back and verified' : 'not verified'}, valid until ${line(expires)}`,
-  ];
+function signatureLines({ endorsements }: VetReport): readonly string[] {
+  return endorsements.map(
+    ({ collection, tags, expires, verified }) =>
+      `  ${line(collection)} tags ${line(tags.join(', '))}, ${verified ? 'read back and verified' : 'not verified'}, valid until ${line(expires)}`,
+  );
 }

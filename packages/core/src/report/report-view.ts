@@ -1,4 +1,4 @@
-import type { ImageReference } from '@imagevet/registry';
+import { familiarReference } from '@imagevet/registry';
 import type { Finding, Severity } from '../audit/types.ts';
 import type { Comparison } from '../compare/types.ts';
 import type { EdgeKind, LineageConflict, LineageEdge, LineageNode } from '../lineage/types.ts';
@@ -60,12 +60,6 @@ export function viewReport(report: VetReport): ReportView {
   };
 }
 
-/** The short name people use: `php:7.2-apache`, without `docker.io/library/`. */
-export function familiarName({ registry, repository, tag, digest }: ImageReference): string {
-  const path = registry === 'docker.io' ? repository.replace(/^library\//, '') : `${registry}/${repository}`;
-  return `${path}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
-}
-
 /** `2 findings`, `1 finding`. */
 export function counted(count: number, one: string, many: string = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
@@ -83,10 +77,11 @@ export function countedBySeverity(findings: readonly Finding[]): string {
 }
 
 /** What became of an image's rebuild, in two or three words, and whether that is good. */
-export function rebuildWords({ outcome, comparison }: ImageView): {
+export function rebuildWords({ role, outcome, comparison }: ImageView): {
   readonly text: string;
   readonly tone: 'good' | 'bad' | 'unknown';
 } {
+  if (role === 'frontend') return { text: 'a tool of the builder', tone: 'unknown' };
   if (outcome === undefined) return { text: 'not rebuilt', tone: 'unknown' };
   if (outcome.status === 'failed') return { text: 'rebuild failed', tone: 'bad' };
   if (outcome.status === 'skipped') return { text: 'rebuild skipped', tone: 'unknown' };
@@ -116,7 +111,7 @@ function imagesOf(report: VetReport): readonly ImageView[] {
     return {
       node,
       number: index + 1,
-      name: familiarName(node.reference),
+      name: familiarReference(node.reference),
       ...(role === undefined ? {} : { role }),
       parents: parentsOf(id),
       findings: report.findings

@@ -1,35 +1,31 @@
-import { RegistryError } from '../errors.ts';
-import { isInternalHost } from '../http/egress.ts';
-import { redactUrl } from '../http/redaction.ts';
-import { type HttpResponse, readBody, type Transport } from '../http/transport.ts';
-import { parseStrictJson } from '../oci/strict-json.ts';
+import type { Transport } from '../http/transport.ts';
 import type { OperationOptions } from '../options.ts';
 import type { Repository } from '../reference.ts';
-import { type Challenge, parseChallenges } from './challenge.ts';
-import type { Credentials, Keychain } from './keychain.ts';
+import type { Challenge } from './challenge.ts';
+import type { Keychain } from './keychain.ts';
+import { acceptRealm, realmMayHoldCredentials } from './realm.ts';
+import { requestedScopes, type Scope } from './scope.ts';
+import { basicHeader, fetchToken, type Grant } from './token.ts';
 
-const MAX_TOKEN_BYTES = 64 * 1024;
-/** A token is not used in its last seconds. */
-const EXPIRY_MARGIN_MS = 10_000;
-/** What a token without `expires_in` is good for. @see distribution, "Token Authentication Specification" */
-const DEFAULT_LIFETIME_S = 60;
+/** What a request needs to be allowed. */
+export interface Access {
+  /** Whose credentials are looked up. */
+  readonly repository: Repository;
+  readonly scopes: readonly Scope[];
+  /** Origins of token servers the user named for this registry. */
+  readonly tokenServers: readonly string[];
+}
 
-/** Token servers that live outside their registry's domain, by registry host suffix. */
-const KNOWN_REALMS: Readonly<Record<string, readonly string[]>> = {
-  'docker.io': ['auth.docker.io'],
-  'pkg.dev': ['oauth2.googleapis.com'],
-  'azurecr.io': ['login.microsoftonline.com'],
-  'registry.gitlab.com': ['gitlab.com'],
-};
+const BASIC_LIFETIME_MS = 3_600_000;
+const BEARER_LIFETIME_MS = 60_000;
+const MAX_GRANTS = 4096;
 
-/** What a request may do in a repository. */
-export type Action = 'pull' | 'pull,push' | 'pull,push,delete' | 'catalog';
-
-/** Answers challenges: basic, bearer, anonymous. Tokens are cached by registry and scope, and fetched once at a time. */
+/** Answers challenges: basic, bearer, anonymous. Grants are cached by registry and scope, and fetched once at a time. */
 export class Authorizer {
   readonly #transport: Transport;
   readonly #keychain: Keychain;
-  readonly #tokens = new Map<string, { readonly header: Promise<string | undefined>; expiresAt: number }>();
+  readonly #grants = new Map<string, Grant>();
+  readonly #pending = new Map<string, Promise<Grant>>();
 
   constructor(transport: Transport, keychain: Keychain) {
     this.#transport = transport;
@@ -37,187 +33,103 @@ export class Authorizer {
   }
 
   /** The `Authorization` already known to be wanted, if any. */
-  async known(repository: Repository, action: Action): Promise<string | undefined> {
-    const entry = this.#tokens.get(keyOf(repository, action));
-    if (entry === undefined || entry.expiresAt < Date.now()) return undefined;
-    return entry.header.catch(() => undefined);
+  async known(access: Access, options: OperationOptions = {}): Promise<string | undefined> {
+    const key = keyOf(access);
+    const pending = this.#pending.get(key);
+    if (pending !== undefined)
+      return (await orAborted(pending, options.signal).catch(ignoreUnless(options.signal)))?.header;
+    const grant = this.#grants.get(key);
+    return grant === undefined || grant.expiresAt <= Date.now() ? undefined : grant.header;
   }
 
   /**
-   * Answers a 401 to a request that showed `shown`. Resolves to undefined when there is nothing else to show.
+   * Answers a 401 to a request that showed `shown`. Resolves to undefined when there is nothing (else) to show.
    *
-   * @throws RegistryError `AUTH_REQUIRED`, `DENIED`, `EGRESS_REFUSED`, `PROTOCOL_ERROR`
+   * @throws {@link RegistryError} as {@link fetchToken}; `CREDENTIAL_HELPER_FAILED`, `INVALID_CREDENTIALS_FILE`
    */
   async answer(
-    response: HttpResponse,
-    repository: Repository,
-    action: Action,
+    challenges: readonly Challenge[],
+    registryUrl: URL,
+    access: Access,
     shown: string | undefined,
     options: OperationOptions,
   ): Promise<string | undefined> {
-    const key = keyOf(repository, action);
-    const current = this.#tokens.get(key);
-    // Somebody else may have asked meanwhile, or be asking now.
-    if (current !== undefined && current.expiresAt > Date.now()) {
-      const header = await current.header;
-      if (header !== shown) return header;
+    const key = keyOf(access);
+    const grant = this.#grants.get(key);
+    // Somebody else may have renewed it since.
+    if (grant !== undefined && grant.expiresAt > Date.now() && grant.header !== shown) return grant.header;
+    this.#grants.delete(key);
+    let pending = this.#pending.get(key);
+    if (pending === undefined) {
+      // Shared by every waiter, so no waiter's abort may end it; the transport's timeouts bound it.
+      pending = this.#authorize(challenges, registryUrl, access).finally(() => this.#pending.delete(key));
+      this.#pending.set(key, pending);
     }
-    const challenges = parseChallenges(response.headers['www-authenticate']);
-    const granted = this.#authorize(challenges, response.url, repository, action, options);
-    const entry = { header: granted.then(({ header }) => header), expiresAt: Number.POSITIVE_INFINITY };
-    this.#tokens.set(key, entry);
-    try {
-      const { header, expiresAt } = await granted;
-      entry.expiresAt = expiresAt;
-      return header;
-    } catch (error) {
-      entry.header.catch(() => {});
-      if (this.#tokens.get(key) === entry) this.#tokens.delete(key);
-      throw error;
-    }
+    const { header } = await orAborted(pending, options.signal);
+    return header === shown ? undefined : header;
   }
 
-  async #authorize(
+  async #authorize(challenges: readonly Challenge[], registryUrl: URL, access: Access): Promise<Grant> {
+    const credentials = await this.#keychain.resolve(access.repository);
+    const grant = await this.#grant(challenges, registryUrl, access, credentials);
+    if (this.#grants.size >= MAX_GRANTS) this.#grants.clear();
+    this.#grants.set(keyOf(access), grant);
+    return grant;
+  }
+
+  async #grant(
     challenges: readonly Challenge[],
     registryUrl: URL,
-    repository: Repository,
-    action: Action,
-    options: OperationOptions,
-  ): Promise<{ header: string | undefined; expiresAt: number }> {
-    const credentials = await this.#keychain.resolve(repository, options);
-    if (credentials?.kind === 'bearer')
-      return { header: `Bearer ${credentials.token}`, expiresAt: Date.now() + 60_000 };
+    access: Access,
+    credentials: Awaited<ReturnType<Keychain['resolve']>>,
+  ): Promise<Grant> {
+    if (credentials?.kind === 'bearer') {
+      return { header: `Bearer ${credentials.token}`, expiresAt: Date.now() + BEARER_LIFETIME_MS };
+    }
     const bearer = challenges.find(
       ({ scheme, parameters }) => scheme === 'bearer' && parameters.realm !== undefined,
     );
-    if (bearer !== undefined)
-      return this.#fetchToken(bearer, registryUrl, repository, action, credentials, options);
+    if (bearer !== undefined) {
+      const { realm: text = '', service, scope } = bearer.parameters;
+      const realm = acceptRealm(text, registryUrl);
+      const trusted = realmMayHoldCredentials(realm, registryUrl, access.tokenServers);
+      return fetchToken(
+        this.#transport,
+        {
+          realm,
+          registryUrl,
+          ...(service === undefined ? {} : { service }),
+          scopes: requestedScopes(access.scopes, scope),
+          ...(trusted && credentials !== undefined ? { credentials } : {}),
+        },
+        {},
+      );
+    }
     if (challenges.some(({ scheme }) => scheme === 'basic') && credentials?.kind === 'basic') {
-      return { header: basic(credentials), expiresAt: Date.now() + 3_600_000 };
+      return { header: basicHeader(credentials), expiresAt: Date.now() + BASIC_LIFETIME_MS };
     }
     return { header: undefined, expiresAt: 0 };
   }
-
-  async #fetchToken(
-    challenge: Challenge,
-    registryUrl: URL,
-    repository: Repository,
-    action: Action,
-    credentials: Credentials | undefined,
-    options: OperationOptions,
-  ): Promise<{ header: string | undefined; expiresAt: number }> {
-    const realm = acceptRealm(challenge.parameters.realm ?? '', registryUrl);
-    const trusted = realmBelongsTo(realm, registryUrl, repository.registry);
-    const scope =
-      action === 'catalog' ? 'registry:catalog:*' : `repository:${repository.repository}:${action}`;
-    const shown = trusted ? credentials : undefined;
-    const response =
-      shown?.kind === 'identity'
-        ? await this.#transport.send(
-            {
-              method: 'POST',
-              url: realm,
-              headers: { 'content-type': 'application/x-www-form-urlencoded' },
-              body: Buffer.from(
-                new URLSearchParams({
-                  grant_type: 'refresh_token',
-                  refresh_token: shown.token,
-                  client_id: 'imagevet',
-                  service: challenge.parameters.service ?? '',
-                  scope,
-                }).toString(),
-              ),
-            },
-            options,
-          )
-        : await this.#transport.send(
-            {
-              method: 'GET',
-              url: withQuery(realm, challenge.parameters.service, scope),
-              ...(shown?.kind === 'basic' ? { authorization: basic(shown) } : {}),
-            },
-            options,
-          );
-    if (response.url.origin !== realm.origin) {
-      await response.dump();
-      throw new RegistryError(
-        'REDIRECT_REFUSED',
-        `token server ${redactUrl(realm)} redirects to ${response.url.host}`,
-      );
-    }
-    if (response.status !== 200) {
-      await response.dump();
-      const code =
-        response.status === 429 ? 'RATE_LIMITED' : shown === undefined ? 'AUTH_REQUIRED' : 'DENIED';
-      throw new RegistryError(
-        code,
-        `token server ${redactUrl(realm)} answered ${response.status} for ${scope}`,
-        {
-          hint:
-            shown === undefined
-              ? 'Give credentials for this registry.'
-              : 'Check the credentials for this registry.',
-        },
-      );
-    }
-    const answer = parseStrictJson(
-      await readBody(response, MAX_TOKEN_BYTES, 'token'),
-      'token',
-      'PROTOCOL_ERROR',
-    );
-    const token = answer.token ?? answer.access_token;
-    if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) {
-      throw new RegistryError('PROTOCOL_ERROR', `token server ${redactUrl(realm)} gave no token`);
-    }
-    const lifetime = typeof answer.expires_in === 'number' ? answer.expires_in : DEFAULT_LIFETIME_S;
-    return {
-      header: `Bearer ${token}`,
-      expiresAt: Date.now() + Math.max(lifetime, DEFAULT_LIFETIME_S) * 1000 - EXPIRY_MARGIN_MS,
-    };
-  }
 }
 
-/** A realm must be https, or http where the registry itself is, and may not lead into the caller's network. */
-function acceptRealm(realm: string, registryUrl: URL): URL {
-  const url = URL.parse(realm);
-  const plain = url?.protocol === 'http:' && registryUrl.protocol === 'http:';
-  if (url === null || (url.protocol !== 'https:' && !plain) || url.username !== '' || url.password !== '') {
-    throw new RegistryError('EGRESS_REFUSED', `${registryUrl.host} names an unacceptable token realm`, {
-      details: { realm: redactUrl(realm) },
-    });
-  }
-  if (isInternalHost(url.hostname) && !isInternalHost(registryUrl.hostname)) {
-    throw new RegistryError('EGRESS_REFUSED', `${registryUrl.host} names a token realm inside your network`, {
-      details: { realm: redactUrl(realm) },
-    });
-  }
-  return url;
+function keyOf({ repository, scopes }: Access): string {
+  return JSON.stringify([repository.registry, repository.repository, scopes]);
 }
 
-/** Credentials go to a token server only when it is the registry's own, below it, or a known one; else it is asked anonymously. */
-function realmBelongsTo(realm: URL, registryUrl: URL, registry: string): boolean {
-  const host = registryUrl.hostname;
-  const { hostname } = realm;
-  if (hostname === host || hostname.endsWith(`.${host}`)) return true;
-  return Object.entries(KNOWN_REALMS).some(
-    ([suffix, realms]) =>
-      (registry === suffix || registry.endsWith(`.${suffix}`)) && realms.includes(hostname),
-  );
+/** Waits for shared work; one waiter's abort ends only its own waiting. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) return abort();
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
 }
 
-function withQuery(realm: URL, service: string | undefined, scope: string): URL {
-  const url = new URL(realm);
-  if (service !== undefined) url.searchParams.set('service', service);
-  url.searchParams.set('scope', scope);
-  return url;
-}
-
-function basic(credentials: { readonly username: string; readonly password: string }): string {
-  return `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}`;
-}
-
-function keyOf(repository: Repository, action: Action): string {
-  return action === 'catalog'
-    ? `${repository.registry} catalog`
-    : `${repository.registry}/${repository.repository} ${action}`;
+function ignoreUnless(signal: AbortSignal | undefined): () => undefined {
+  return () => {
+    signal?.throwIfAborted();
+    return undefined;
+  };
 }

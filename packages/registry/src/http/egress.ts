@@ -1,5 +1,4 @@
-import { lookup as dnsLookup, type LookupAddress } from 'node:dns';
-import { BlockList, isIP, type LookupFunction } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 import { RegistryError } from '../errors.ts';
 
 // Addresses that lead into the caller's own network. @see RFC 6890, RFC 4193, RFC 4291
@@ -22,6 +21,8 @@ for (const [network, prefix] of [
   ['::', 128],
   ['::1', 128],
   ['64:ff9b::', 96],
+  ['64:ff9b:1::', 48],
+  ['2002::', 16],
   ['fc00::', 7],
   ['fe80::', 10],
   ['ff00::', 8],
@@ -31,32 +32,11 @@ for (const [network, prefix] of [
 
 /** Tells whether an IP address is internal: loopback, private, link-local, or not an address at all. */
 export function isInternalAddress(address: string): boolean {
-  const family = isIP(address);
+  const [bare = ''] = address.split('%');
+  const family = isIP(bare);
   if (family === 0) return true;
-  return internal.check(address, family === 4 ? 'ipv4' : 'ipv6');
+  return internal.check(bare, family === 4 ? 'ipv4' : 'ipv6');
 }
-
-/** Tells whether a URL's host is an internal address literal or a loopback name. */
-export function isInternalHost(hostname: string): boolean {
-  const host = hostname.replace(/^\[|\]$/g, '').toLowerCase();
-  if (host === 'localhost' || host.endsWith('.localhost')) return true;
-  return isIP(host) !== 0 && isInternalAddress(host);
-}
-
-/**
- * A name look-up that refuses internal addresses when the connection is made, so that a name which resolves to one
- * address for a check and to another for the connection gains nothing.
- */
-export const guardedLookup: LookupFunction = (hostname, options, callback) => {
-  dnsLookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
-    if (error !== null) return callback(error, '', 0);
-    const refused = addresses.find(({ address }) => isInternalAddress(address));
-    if (refused !== undefined) return callback(refuseEgress(hostname), '', 0);
-    const [first] = addresses;
-    if (options.all === true) return callback(null, addresses);
-    return callback(null, first?.address ?? '', first?.family);
-  });
-};
 
 /** The error for a URL, named by content, that leads into the caller's network. */
 export function refuseEgress(hostname: string): RegistryError {

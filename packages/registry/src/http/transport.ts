@@ -1,12 +1,17 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Agent, type Dispatcher, request } from 'undici';
+import type { Dispatcher } from 'undici';
+import { request } from 'undici';
 import { RegistryError } from '../errors.ts';
 import type { OperationOptions } from '../options.ts';
-import { guardedLookup, isInternalHost, refuseEgress } from './egress.ts';
+import { bounded, decoded, explained } from './body.ts';
+import { Connections, type TlsOptions } from './connections.ts';
+import { refuseEgress } from './egress.ts';
+import { explain, isTransient } from './failures.ts';
 import { redactUrl } from './redaction.ts';
+import { nextUrl, REDIRECTS } from './redirects.ts';
+import { jitterMs, pause, RETRIED_STATUS, retryAfterMs } from './retry.ts';
 
 /** How patient and how bold the transport is. */
-export interface TransportOptions {
+export interface TransportOptions extends TlsOptions {
   /** Tries of one idempotent request. @defaultValue 4 */
   readonly attempts?: number;
   /** First delay between tries, in milliseconds; doubled each time, with full jitter. @defaultValue 250 */
@@ -17,10 +22,14 @@ export interface TransportOptions {
   readonly headersTimeoutMs?: number;
   /** Time without a byte of the body, in milliseconds. @defaultValue 60000 */
   readonly bodyTimeoutMs?: number;
-  /** PEM certificates to trust besides the built-in ones' place. */
-  readonly ca?: string;
   /** @defaultValue imagevet */
   readonly userAgent?: string;
+  /**
+   * Which addresses a redirect, token realm or upload location of a public registry may not lead to.
+   *
+   * @defaultValue loopback, private, link-local and reserved addresses
+   */
+  readonly isInternalAddress?: (address: string) => boolean;
 }
 
 /** One request. */
@@ -28,9 +37,16 @@ export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
   readonly url: URL;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: Uint8Array | AsyncIterable<Uint8Array>;
-  /** Sent to the first origin only, never after a redirect to another. */
+  /** Bytes, or what opens a stream of them. Only bytes are sent again after a failure. */
+  readonly body?: Uint8Array | (() => AsyncIterable<Uint8Array>);
+  /** Sent to the origin of `url` only, and never again once a redirect left it. */
   readonly authorization?: string;
+  /** The registry whose answer named `url`; such a URL may lead into the caller's network only from there. */
+  readonly namedBy?: URL;
+  /** @defaultValue 5 for GET and HEAD; nothing else is redirected */
+  readonly maxRedirects?: number;
+  /** Reads a successful body whole, within the retried request, refusing a larger one. */
+  readonly maxBodyBytes?: number;
 }
 
 /** A response whose body must be read or dumped. */
@@ -38,21 +54,22 @@ export interface HttpResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: AsyncIterable<Uint8Array>;
+  /** True when the server encoded the body in spite of being asked not to; `body` is decoded. */
+  readonly decoded: boolean;
   /** Throws the body away. */
   dump(): Promise<void>;
   /** The URL that answered, after redirects. */
   readonly url: URL;
 }
 
-const RETRIED_STATUS: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504, 522]);
-const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const MAX_REDIRECTS = 5;
 
 /** Sends requests: retries what is idempotent, follows redirects by hand, keeps credentials at their origin. */
 export class Transport {
-  readonly #options: Required<Omit<TransportOptions, 'ca'>>;
-  readonly #direct: Agent;
-  readonly #guarded: Agent;
+  readonly #options: Required<Omit<TransportOptions, keyof TlsOptions | 'isInternalAddress'>>;
+  readonly #connections: Connections;
+  /** When a host that answered 429 wants to be asked again, by origin. */
+  readonly #notBefore = new Map<string, number>();
 
   constructor(options: TransportOptions = {}) {
     this.#options = {
@@ -63,99 +80,102 @@ export class Transport {
       bodyTimeoutMs: options.bodyTimeoutMs ?? 60_000,
       userAgent: options.userAgent ?? 'imagevet',
     };
-    const tls = options.ca === undefined ? {} : { ca: options.ca };
-    this.#direct = new Agent({ connect: tls });
-    this.#guarded = new Agent({ connect: { ...tls, lookup: guardedLookup } });
+    this.#connections = new Connections(options, options.isInternalAddress);
   }
 
-  /** Sends a request; any status is a response. @throws RegistryError `UNREACHABLE`, `TIMEOUT`, `REDIRECT_REFUSED`, `EGRESS_REFUSED` */
+  /**
+   * Sends a request; any status is a response.
+   *
+   * @throws {@link RegistryError} `UNREACHABLE`, `TIMEOUT`, `REDIRECT_REFUSED`, `EGRESS_REFUSED`, `LIMIT_EXCEEDED`,
+   * `PROTOCOL_ERROR`
+   */
   async send(wanted: HttpRequest, options: OperationOptions = {}): Promise<HttpResponse> {
-    const replayable = wanted.body === undefined || wanted.body instanceof Uint8Array;
-    const idempotent = wanted.method !== 'POST' && wanted.method !== 'PATCH' && replayable;
-    const attempts = idempotent ? this.#options.attempts : 1;
+    const { maxDelayMs, baseDelayMs } = this.#options;
+    const attempts = isRepeatable(wanted) ? this.#options.attempts : 1;
     for (let attempt = 1; ; attempt += 1) {
+      let delay: number;
       try {
-        const response = await this.#follow(wanted, options);
-        if (!RETRIED_STATUS.has(response.status) || attempt >= attempts) return response;
-        const delay = retryAfterMs(response.headers['retry-after']) ?? this.#jitter(attempt);
-        if (delay > this.#options.maxDelayMs) return response;
+        await pause((this.#notBefore.get(wanted.url.origin) ?? 0) - Date.now(), options.signal);
+        const response = await this.#attempt(wanted, options);
+        if (!RETRIED_STATUS.has(response.status)) return response;
+        const asked = retryAfterMs(response.headers['retry-after']);
+        delay = asked ?? jitterMs(attempt, baseDelayMs, maxDelayMs);
+        if (attempt >= attempts || delay > maxDelayMs) return response;
         await response.dump();
-        await sleep(delay, undefined, { signal: options.signal });
+        if (asked !== undefined) this.#notBefore.set(wanted.url.origin, Date.now() + asked);
       } catch (error) {
-        if (options.signal?.aborted === true) throw options.signal.reason;
+        options.signal?.throwIfAborted();
         const failure = explain(error, wanted);
         if (attempt >= attempts || !isTransient(failure)) throw failure;
-        await pause(this.#jitter(attempt), options.signal);
+        delay = jitterMs(attempt, baseDelayMs, maxDelayMs);
       }
+      await pause(delay, options.signal);
     }
   }
 
-  async close(): Promise<void> {
-    await Promise.all([this.#direct.destroy(), this.#guarded.destroy()]);
+  /** Ends every connection. */
+  close(): Promise<void> {
+    return this.#connections.close();
+  }
+
+  async #attempt(wanted: HttpRequest, options: OperationOptions): Promise<HttpResponse> {
+    const response = await this.#follow(wanted, options);
+    if (wanted.maxBodyBytes === undefined || response.status !== 200) return response;
+    const bytes = await readBody(response, wanted.maxBodyBytes, redactUrl(wanted.url));
+    return { ...response, body: bounded(bytes) };
   }
 
   async #follow(wanted: HttpRequest, options: OperationOptions): Promise<HttpResponse> {
-    const home = isInternalHost(wanted.url.hostname);
-    let { url } = wanted;
-    for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
-      const foreign = url.origin !== wanted.url.origin;
-      if (foreign && !home && isInternalHost(url.hostname)) throw refuseEgress(url.hostname);
-      const headers: Record<string, string> = {
-        'user-agent': this.#options.userAgent,
-        // Bytes must arrive as they are stored, or no digest would fit.
-        'accept-encoding': 'identity',
-        ...wanted.headers,
-      };
-      if (!foreign && wanted.authorization !== undefined) headers.authorization = wanted.authorization;
-      const response = await this.#request(
-        url,
-        wanted,
-        headers,
-        foreign && !home ? this.#guarded : this.#direct,
-        options,
-      );
-      const location = response.headers.location;
-      if (!REDIRECTS.has(response.status) || typeof location !== 'string' || !isSafe(wanted.method))
-        return response;
+    const { namedBy = wanted.url } = wanted;
+    const redirected = wanted.method === 'GET' || wanted.method === 'HEAD';
+    const maxRedirects = redirected ? (wanted.maxRedirects ?? MAX_REDIRECTS) : 0;
+    let { url, authorization } = wanted;
+    for (let hop = 0; ; hop += 1) {
+      if (url.origin !== wanted.url.origin) authorization = undefined;
+      const response = await this.#request(url, namedBy, authorization, wanted, options);
+      const { location } = response.headers;
+      if (!REDIRECTS.has(response.status) || typeof location !== 'string' || !redirected) return response;
       await response.dump();
+      if (hop >= maxRedirects) throw tooManyRedirects(wanted.url, maxRedirects);
       url = nextUrl(location, url);
     }
-    throw new RegistryError(
-      'REDIRECT_REFUSED',
-      `more than ${MAX_REDIRECTS} redirects from ${redactUrl(wanted.url)}`,
-    );
   }
 
   async #request(
     url: URL,
+    namedBy: URL,
+    authorization: string | undefined,
     wanted: HttpRequest,
-    headers: Record<string, string>,
-    dispatcher: Dispatcher,
     options: OperationOptions,
   ): Promise<HttpResponse> {
+    const foreign = url.origin !== namedBy.origin;
+    const guarded = foreign && !this.#connections.isInside(namedBy.hostname);
+    if (guarded && this.#connections.isInternalLiteral(url.hostname)) throw refuseEgress(url.hostname);
     const response = await request(url, {
       method: wanted.method,
-      headers,
-      body: wanted.body as Dispatcher.DispatchOptions['body'],
-      dispatcher,
+      headers: {
+        'user-agent': this.#options.userAgent,
+        // Bytes must arrive as they are stored, or no digest would fit.
+        'accept-encoding': 'identity',
+        ...wanted.headers,
+        ...(authorization === undefined ? {} : { authorization }),
+      },
+      body: openBody(wanted.body),
+      dispatcher: this.#connections.dispatcher(url, guarded),
       signal: options.signal,
       headersTimeout: this.#options.headersTimeoutMs,
       bodyTimeout: this.#options.bodyTimeoutMs,
     });
-    return {
-      status: response.statusCode,
-      headers: response.headers,
-      body: response.body,
-      dump: async () => {
-        await response.body.dump({ limit: 256 * 1024 }).catch(() => {});
-      },
-      url,
-    };
-  }
-
-  #jitter(attempt: number): number {
-    const ceiling = Math.min(this.#options.maxDelayMs, this.#options.baseDelayMs * 2 ** (attempt - 1));
-    return Math.random() * ceiling;
+    const dump = () => response.body.dump({ limit: 256 * 1024 }).catch(() => {});
+    const body = explained(response.body, wanted, options.signal);
+    const { 'content-encoding': encoding, ...headers } = response.headers;
+    const base = { status: response.statusCode, dump, url };
+    if (encoding === undefined || encoding === 'identity' || encoding === '') {
+      return { ...base, headers, body, decoded: false };
+    }
+    // RFC 9110, 8.4: the length is that of the encoded form.
+    const { 'content-length': _encodedLength, ...rest } = headers;
+    return { ...base, headers: rest, body: decoded(body, encoding, redactUrl(url)), decoded: true };
   }
 }
 
@@ -165,71 +185,23 @@ export async function readBody(response: HttpResponse, maxBytes: number, what: s
   let size = 0;
   for await (const chunk of response.body) {
     size += chunk.byteLength;
-    if (size > maxBytes) {
-      await response.dump();
+    if (size > maxBytes)
       throw new RegistryError('LIMIT_EXCEEDED', `${what} is larger than ${maxBytes} bytes`);
-    }
     chunks.push(chunk);
   }
   return Buffer.concat(chunks, size);
 }
 
-function isSafe(method: HttpRequest['method']): boolean {
-  return method === 'GET' || method === 'HEAD';
+function isRepeatable(wanted: HttpRequest): boolean {
+  return wanted.method !== 'POST' && wanted.method !== 'PATCH' && typeof wanted.body !== 'function';
 }
 
-function nextUrl(location: string, from: URL): URL {
-  const next = URL.parse(location, from.href);
-  if (next === null || (next.protocol !== 'https:' && next.protocol !== 'http:')) {
-    throw new RegistryError('REDIRECT_REFUSED', `${redactUrl(from)} redirects to something that is not http`);
-  }
-  if (from.protocol === 'https:' && next.protocol === 'http:') {
-    throw new RegistryError(
-      'REDIRECT_REFUSED',
-      `${redactUrl(from)} redirects from https to http at ${next.host}`,
-    );
-  }
-  if (next.username !== '' || next.password !== '') {
-    throw new RegistryError('REDIRECT_REFUSED', `${redactUrl(from)} redirects to a URL with credentials`);
-  }
-  return next;
+function openBody(body: HttpRequest['body']): Dispatcher.DispatchOptions['body'] {
+  return (typeof body === 'function' ? body() : body) as Dispatcher.DispatchOptions['body'];
 }
 
-/** Seconds or an HTTP date. @see RFC 9110, section 10.2.3 */
-function retryAfterMs(header: string | string[] | undefined): number | undefined {
-  if (typeof header !== 'string') return undefined;
-  if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
-  const date = Date.parse(header);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
-}
-
-async function pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
-  try {
-    await sleep(delayMs, undefined, { signal });
-  } catch (error) {
-    throw signal?.aborted === true ? signal.reason : error;
-  }
-}
-
-function isTransient(error: RegistryError): boolean {
-  return error.code === 'UNREACHABLE' || error.code === 'TIMEOUT';
-}
-
-/** The transport's own errors become ours; what was refused stays refused. */
-function explain(error: unknown, wanted: HttpRequest): RegistryError {
-  if (error instanceof RegistryError) return error;
-  const cause = error as NodeJS.ErrnoException;
-  if (cause.cause instanceof RegistryError) return cause.cause;
-  const what = `${wanted.method} ${redactUrl(wanted.url)}`;
-  if (
-    cause.code === 'UND_ERR_HEADERS_TIMEOUT' ||
-    cause.code === 'UND_ERR_BODY_TIMEOUT' ||
-    cause.code === 'UND_ERR_CONNECT_TIMEOUT'
-  ) {
-    return new RegistryError('TIMEOUT', `${what}: no answer in time`, { cause });
-  }
-  return new RegistryError('UNREACHABLE', `${what}: ${cause.code ?? cause.message}`, {
-    cause,
-    hint: `Check that ${wanted.url.host} is right and can be reached from here.`,
+function tooManyRedirects(url: URL, limit: number): RegistryError {
+  return new RegistryError('REDIRECT_REFUSED', `${redactUrl(url)}: more than ${limit} redirects`, {
+    hint: limit === 0 ? 'A token server may not redirect.' : undefined,
   });
 }

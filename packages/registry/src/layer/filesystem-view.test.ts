@@ -91,7 +91,7 @@ describe('mergeLayers()', () => {
     expect([...mergeLayers(layers, { maxEntries: 5 })]).toHaveLength(4);
   });
 
-  test('FilesystemView finds, lists and describes', () => {
+  test('mergeLayers() gives a view that finds, lists and describes', () => {
     const view = merge(['file /b', 'file /a/y', 'file /a/x', 'directory /']);
     expect(view.get('a/./x')).toMatchObject({ path: '/a/x', type: 'file' });
     expect(view.get('/a')).toMatchObject({ type: 'directory', mode: 0o755, implied: true });

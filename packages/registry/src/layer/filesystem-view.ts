@@ -28,36 +28,43 @@ export function mergeLayers(
 ): FilesystemView {
   const merger = new Merger(options.maxEntries ?? DEFAULT_LAYER_LIMITS.maxEntries);
   for (const [index, layer] of layers.entries()) merger.apply(layer.entries, index);
-  return new FilesystemView(merger.root, merger.anomalies);
+  return new Tree(merger.root, merger.anomalies);
 }
 
-/** The filesystem of an image: the sum of its layers. */
-export class FilesystemView implements Iterable<FilesystemEntry> {
+/**
+ * The filesystem of an image: the sum of its layers. Iterating goes through all entries, the root first, parents
+ * before children, names in code unit order.
+ */
+export interface FilesystemView extends Iterable<FilesystemEntry> {
   /** What the layers have odd in relation to each other; at most 100. */
+  readonly anomalies: readonly LayerAnomaly[];
+  /** Finds the entry at an absolute path; symlinks on the way are not followed. */
+  get(path: string): FilesystemEntry | undefined;
+  /** Lists what a directory holds, by name; empty when there is no such directory. */
+  list(directory: string): FilesystemEntry[];
+}
+
+class Tree implements FilesystemView {
   readonly anomalies: readonly LayerAnomaly[];
   readonly #root: Node;
 
-  /** Made by {@link mergeLayers}. */
   constructor(root: Node, anomalies: readonly LayerAnomaly[]) {
     this.#root = root;
     this.anomalies = anomalies;
   }
 
-  /** Finds the entry at an absolute path; symlinks on the way are not followed. */
   get(path: string): FilesystemEntry | undefined {
     const clean = cleanPath(path);
     const node = clean === undefined ? undefined : find(this.#root, clean);
     return node && describe(clean!, node);
   }
 
-  /** Lists what a directory holds, by name; empty when there is no such directory. */
   list(directory: string): FilesystemEntry[] {
     const clean = cleanPath(directory);
     const node = clean === undefined ? undefined : find(this.#root, clean);
     return sortedChildren(node).map(([name, child]) => describe(join(clean!, name), child));
   }
 
-  /** Goes through all entries, the root first, parents before children, names in code unit order. */
   *[Symbol.iterator](): Generator<FilesystemEntry> {
     const pending: [path: string, node: Node][] = [['/', this.#root]];
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {

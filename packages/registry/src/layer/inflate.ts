@@ -116,13 +116,25 @@ async function* run(engine: Engine, batches: AsyncGenerator<Buffer>): AsyncGener
   const fed = feed(engine, batches);
   fed.catch((error) => engine.destroy(error));
   try {
-    yield* engine as AsyncIterable<Uint8Array>;
+    for await (const output of engine as AsyncIterable<Buffer<ArrayBuffer>>) {
+      yield output;
+      release(output);
+    }
     await fed;
   } catch (error) {
     throw isCorruption(error) ? invalidArchive(`it does not inflate (${error.message})`) : error;
   } finally {
     engine.destroy();
   }
+}
+
+/**
+ * Frees an output buffer that is used up. Left to the garbage collector, which sees how little the wrappers weigh,
+ * they grow to a hundred megabytes per thread.
+ */
+function release({ buffer, byteOffset, byteLength }: Buffer<ArrayBuffer>): void {
+  // Only past its last byte has the decoder gone on to another buffer; a smaller one may be shared.
+  if (buffer.byteLength === OUTPUT_BYTES && byteOffset + byteLength === OUTPUT_BYTES) buffer.transfer(0);
 }
 
 async function feed(engine: Engine, batches: AsyncGenerator<Buffer>): Promise<void> {

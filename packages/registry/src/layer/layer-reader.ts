@@ -10,7 +10,7 @@ import type { LayerAnomaly, LayerAnomalyKind, LayerEntry, LayerEntryType } from 
 export interface LayerReaderOptions {
   readonly limits: LayerLimits;
   readonly hashFiles: boolean;
-  readonly keepContent: ((entry: LayerEntry) => boolean | number) | undefined;
+  readonly keepContent: RegExp | ((entry: LayerEntry) => boolean | number) | undefined;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -38,7 +38,7 @@ export class LayerReader implements TarHandler {
   #file: Mutable<LayerEntry> | undefined;
   #hash: Hash | undefined;
   /** Where kept content goes, and how much of it is filled. */
-  #kept: Buffer | undefined;
+  #kept: Uint8Array | undefined;
   #filled = 0;
   #remaining = 0;
   #keptBytes = 0;
@@ -93,15 +93,17 @@ export class LayerReader implements TarHandler {
   }
 
   #startFile(file: Mutable<LayerEntry>): void {
-    const asked = this.#options.keepContent?.(file) ?? false;
-    const wanted = asked === true ? file.size : Math.min(file.size, Number(asked));
+    const { keepContent } = this.#options;
+    // `search` ignores the state that patterns with flag `g` keep.
+    const asked = keepContent instanceof RegExp ? file.path.search(keepContent) !== -1 : keepContent?.(file);
+    const wanted = asked === true ? file.size : Math.min(file.size, Number(asked ?? 0));
     if (wanted > 0 || asked === true) {
       this.#keptBytes += wanted;
       const { maxKeptBytes } = this.#options.limits;
       if (this.#keptBytes > maxKeptBytes) {
         throw limitExceeded(`content kept of the layer, with ${file.path},`, this.#keptBytes, maxKeptBytes);
       }
-      file.content = this.#kept = Buffer.alloc(wanted);
+      file.content = this.#kept = new Uint8Array(wanted);
     }
     if (file.size > 0) this.#file = file;
     else if (this.#options.hashFiles) file.digest = EMPTY_FILE;

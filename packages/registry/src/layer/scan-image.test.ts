@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,9 +11,10 @@ import { available, dockerHost } from '../../../../test/services.ts';
 import type { ResolvedImage } from '../content/image.ts';
 import type { Fetcher } from '../content/interfaces.ts';
 import { type Digest, digestOf } from '../digest.ts';
+import { RegistryError } from '../errors.ts';
 import { type ScanProgress, scanImage, scanLayers } from './scan-image.ts';
 
-async function archive(files: Readonly<Record<string, string>>): Promise<Buffer> {
+async function archive(files: Readonly<Record<string, string | Buffer>>): Promise<Buffer> {
   const tar = pack();
   for (const [name, content] of Object.entries(files)) tar.entry({ name }, content);
   tar.finalize();
@@ -146,6 +148,65 @@ describe('scanImage()', () => {
     const scans = await scanLayers(resolved, { source, start: 1, end: 2 });
     expect(scans.map(({ entries }) => entries[0]!.path)).toEqual(['/b']);
     expect(opened()).toBe(1);
+  });
+});
+
+describe('scanImage() in threads', () => {
+  // More than 32 MiB that do not compress.
+  const noise = randomBytes(17 * 2 ** 20);
+  const large = Promise.all([
+    archive({ 'a/noise': noise, 'etc/os-release': 'ID=debian\n' }),
+    archive({ 'b/noise': noise, '.wh.a': '' }),
+  ]);
+
+  test('scanImage() tells the same from threads as without', async () => {
+    const { resolved, source } = image(await large);
+    const keepContent = /^\/etc\/os-release$/g;
+    const threaded = await scanImage(resolved, { source, keepContent, threads: 2 });
+    const direct = await scanImage(resolved, { source, keepContent, threads: 0 });
+    expect(threaded.layers).toEqual(direct.layers);
+    expect([...threaded.filesystem]).toEqual([...direct.filesystem]);
+    const release = threaded.filesystem.get('/etc/os-release')!;
+    expect(Buffer.from(release.content!).toString()).toBe('ID=debian\n');
+  });
+
+  test('scanImage() passes on from threads what is wrong with a layer', async () => {
+    const { resolved, source } = image(await large);
+    const error = await scanImage(
+      { ...resolved, diffIds: [resolved.diffIds[0]!, digestOf('other')] },
+      { source, threads: 2 },
+    ).catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(RegistryError);
+    expect(error).toMatchObject({
+      code: 'DIGEST_MISMATCH',
+      details: { layer: 1, expected: digestOf('other') },
+    });
+    const limits = { maxUncompressedBytes: 2 ** 20 };
+    await expect(scanImage(resolved, { source, threads: 2, limits })).rejects.toMatchObject({
+      code: 'LIMIT_EXCEEDED',
+    });
+  });
+
+  test('scanImage() stops threads on abort and when the source fails', async () => {
+    const { resolved, source } = image(await large);
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const onProgress = () => controller.abort(reason);
+    await expect(
+      scanImage(resolved, { source, threads: 2, onProgress, signal: controller.signal }),
+    ).rejects.toBe(reason);
+    const gone = new Error('connection lost');
+    const broken: Pick<Fetcher, 'openBlob'> = {
+      async *openBlob() {
+        yield randomBytes(3 * 2 ** 20);
+        throw gone;
+      },
+    };
+    // The noise is no archive, so whichever is noticed first ends it.
+    const error = await scanImage(resolved, { source: broken, threads: 2 }).catch(
+      (caught: unknown) => caught,
+    );
+    expect(error === gone || (error as RegistryError).code === 'INVALID_LAYER').toBe(true);
   });
 });
 

@@ -1,11 +1,14 @@
+import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import type { ResolvedImage } from '../content/image.ts';
 import type { Fetcher } from '../content/interfaces.ts';
 import { RegistryError } from '../errors.ts';
+import type { Descriptor } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { type FilesystemView, mergeLayers } from './filesystem-view.ts';
 import { DEFAULT_LAYER_LIMITS } from './limits.ts';
 import { type ScanLayerOptions, scanLayer } from './scan-layer.ts';
+import { ScanPool } from './scan-pool.ts';
 import type { LayerScan } from './types.ts';
 
 /** What {@link scanImage} tells while it works. */
@@ -27,6 +30,11 @@ export interface ScanImageOptions
   readonly source: Pick<Fetcher, 'openBlob'>;
   /** Layers read at once. @defaultValue 3 */
   readonly concurrency?: number;
+  /**
+   * Threads to scan in, 0 for none. None are used for images of less than 32 MiB compressed, where they cost more
+   * than they bring, or when `keepContent` is a function. @defaultValue as many as there are processors, at most 8
+   */
+  readonly threads?: number;
   readonly onProgress?: (event: ScanProgress) => void;
 }
 
@@ -36,6 +44,11 @@ export interface ImageScan {
   readonly layers: readonly LayerScan[];
   readonly filesystem: FilesystemView;
 }
+
+const DEFAULT_CONCURRENCY = 3;
+/** Compressed size from which threads pay. */
+const THREADED_BYTES = 32 * 2 ** 20;
+const MAX_THREADS = 8;
 
 /**
  * Reads every layer of an image once and merges them.
@@ -60,38 +73,64 @@ export async function scanLayers(
       `image ${image.manifest.digest} has ${image.layers.length} layers but ${image.diffIds.length} diffIDs`,
     );
   }
-  const { start = 0, end = image.layers.length, concurrency = 3 } = options;
+  const { start = 0, end = image.layers.length, concurrency = DEFAULT_CONCURRENCY } = options;
+  const indexes = [...image.layers.keys()].slice(start, end);
   const failure = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, failure.signal]) : failure.signal;
-  const limit = pLimit(concurrency);
+  const pool = await openPool(image.layers.slice(start, end), options);
+  const limit = pLimit(pool === undefined ? concurrency : Math.min(concurrency, pool.size));
+  // The same layer twice, as empty ones often are, is read once.
+  const identity = (index: number) => `${image.layers[index]!.digest} ${image.diffIds[index]}`;
   const scans = new Map<string, Promise<LayerScan>>();
-  const layers = image.layers.slice(start, end).map(({ digest }, offset) => {
-    // The same layer twice, as empty ones often are, is read once.
-    const key = `${digest} ${image.diffIds[start + offset]}`;
-    const scan = scans.get(key) ?? limit(() => scanOne(image, start + offset, { ...options, signal }));
-    scans.set(key, scan);
-    return scan;
-  });
+  // The largest first, so that none is left alone at the end.
+  for (const index of indexes.toSorted((one, other) => image.layers[other]!.size - image.layers[one]!.size)) {
+    if (scans.has(identity(index))) continue;
+    const scan = limit(() => scanOne(image, index, { ...options, signal }, pool));
+    scans.set(identity(index), scan);
+  }
   try {
-    return await Promise.all(layers);
+    return await Promise.all(indexes.map((index) => scans.get(identity(index))!));
   } catch (error) {
     failure.abort(error);
-    await Promise.allSettled(layers);
+    await Promise.allSettled(scans.values());
     throw error;
+  } finally {
+    pool?.close();
   }
 }
 
-async function scanOne(image: ResolvedImage, layer: number, options: ScanImageOptions): Promise<LayerScan> {
+async function openPool(
+  layers: readonly Descriptor[],
+  options: ScanImageOptions,
+): Promise<ScanPool | undefined> {
+  const { threads = Math.min(availableParallelism(), MAX_THREADS), concurrency = DEFAULT_CONCURRENCY } =
+    options;
+  const size = layers.reduce((total, layer) => total + layer.size, 0);
+  if (size < THREADED_BYTES || typeof options.keepContent === 'function') return undefined;
+  const count = Math.min(threads, concurrency, layers.length);
+  return count > 0 ? ScanPool.open(count) : undefined;
+}
+
+async function scanOne(
+  image: ResolvedImage,
+  layer: number,
+  options: ScanImageOptions & { readonly signal: AbortSignal },
+  pool: ScanPool | undefined,
+): Promise<LayerScan> {
   const { source, onProgress, signal, hashFiles, keepContent, limits } = options;
   const descriptor = image.layers[layer]!;
-  signal?.throwIfAborted();
+  signal.throwIfAborted();
   try {
     const chunks = counting(source.openBlob(image.reference, descriptor, { signal }), (receivedBytes) =>
       onProgress?.({ type: 'layer-progress', layer, receivedBytes, totalBytes: descriptor.size }),
     );
     const { digest } = descriptor;
     const diffId = image.diffIds[layer]!;
-    const scan = await scanLayer(chunks, { signal, hashFiles, keepContent, limits, digest, diffId });
+    const what = { hashFiles, limits, digest, diffId };
+    const scan =
+      pool === undefined
+        ? await scanLayer(chunks, { ...what, keepContent, signal })
+        : await pool.scan(chunks, { ...what, keepContent: keepContent as RegExp | undefined }, signal);
     onProgress?.({ type: 'layer-scanned', layer, entries: scan.entries.length });
     return scan;
   } catch (error) {

@@ -16,10 +16,10 @@ export interface ScanLayerOptions extends OperationOptions {
   /** Whether to compute the SHA-256 of every file. @defaultValue true */
   readonly hashFiles?: boolean;
   /**
-   * Asked for each file before its content is read: how many leading bytes to keep in `content`, `true` for all.
-   * All that is kept counts against `maxKeptBytes`.
+   * Files whose content to keep: a pattern of paths, or a function asked before the content is read, which may
+   * answer how many leading bytes to keep. All that is kept counts against `maxKeptBytes`.
    */
-  readonly keepContent?: (entry: LayerEntry) => boolean | number;
+  readonly keepContent?: RegExp | ((entry: LayerEntry) => boolean | number);
   readonly limits?: Partial<LayerLimits>;
 }
 

@@ -49,8 +49,8 @@ export function normalizePlatform(platform: Platform): Platform {
 }
 
 /**
- * Chooses the manifest of a platform from an index. A variant asked for must match; without one, the entry that
- * has none is taken, else the highest. Attestation descriptors (`unknown/unknown`) are never chosen.
+ * Chooses the manifest of a platform from an index. A variant asked for must match; without one, the entry that has
+ * none is taken, else the highest. Attestation descriptors (`unknown/unknown`) are never chosen.
  *
  * @throws {@link RegistryError} `PLATFORM_NOT_FOUND`, listing the platforms that are there.
  */

@@ -10,19 +10,25 @@ const MAX_DEPTH = 64;
  * Parses bytes as one JSON object that every parser reads alike: valid UTF-8, no byte order mark, no duplicate
  * member, bounded depth. Objects have no prototype, so a member `__proto__` is only a member.
  *
- * @throws {@link RegistryError} with the given code.
+ * @param ambiguousCode - for what JSON parsers read differently: a member twice, another encoding, deep nesting
+ * @throws {@link RegistryError} with the given codes
  */
-export function parseStrictJson(bytes: Uint8Array, what: string, code: RegistryErrorCode): JsonObject {
-  const fail = (reason: string, cause?: unknown) =>
-    new RegistryError(code, `${what} is not acceptable JSON: ${reason}`, { cause });
+export function parseStrictJson(
+  bytes: Uint8Array,
+  what: string,
+  code: RegistryErrorCode,
+  ambiguousCode: RegistryErrorCode = code,
+): JsonObject {
+  const fail = (reason: string, cause?: unknown, as = code) =>
+    new RegistryError(as, `${what} is not acceptable JSON: ${reason}`, { cause });
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (error) {
-    throw fail('it is not UTF-8', error);
+    throw fail('it is not UTF-8', error, ambiguousCode);
   }
   const duplicate = findDuplicateMember(text);
-  if (duplicate !== undefined) throw fail(duplicate);
+  if (duplicate !== undefined) throw fail(duplicate, undefined, ambiguousCode);
   let value: unknown;
   try {
     value = JSON.parse(text, (_key, member) =>
@@ -52,7 +58,7 @@ function findDuplicateMember(text: string): string | undefined {
     if (character === 0x22) {
       const end = endOfString(text, index);
       const scope = scopes.at(-1);
-      if (scope !== undefined && /^\s*:/.test(text.slice(end, end + 64))) {
+      if (scope !== undefined && isMemberName(text, end)) {
         const name = decodeString(text.slice(index, end));
         if (scope.has(name)) return `the member ${JSON.stringify(name.slice(0, 80))} appears twice`;
         scope.add(name);
@@ -67,6 +73,13 @@ function findDuplicateMember(text: string): string | undefined {
     index += 1;
   }
   return undefined;
+}
+
+/** Tells whether the string that ends before `index` is followed by a colon. */
+function isMemberName(text: string, index: number): boolean {
+  let next = index;
+  while (' \t\n\r'.includes(text[next] ?? '-')) next += 1;
+  return text[next] === ':';
 }
 
 /** Index after the closing quote of the string that starts at `start`. */

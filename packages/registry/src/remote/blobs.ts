@@ -1,13 +1,14 @@
-import { Digester, digestAlgorithm } from '../digest.ts';
+import { type Digest, Digester, digestAlgorithm } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import type { HttpResponse } from '../http/transport.ts';
 import type { Descriptor } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type Repository } from '../reference.ts';
-import type { Ask } from './client.ts';
+import { type Ask, DELETE, PULL } from './ask.ts';
 
-/** Connections one blob may lose without having gained anything since the last. */
-const MAX_FRUITLESS_CUTS = 4;
+/** Connections one blob may lose in a row without gaining this much between them: a server that trickles gets no further. */
+const MAX_POOR_CUTS = 4;
+const MIN_GAIN_BYTES = 64 * 1024;
 
 /**
  * Streams a blob, hashing as it goes. A cut connection is resumed by Range through a fresh request to the registry, so
@@ -21,16 +22,19 @@ export async function* openBlob(
   descriptor: Descriptor,
   options: OperationOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const subject = `blob ${descriptor.digest} of ${formatReference(repository)}`;
+  const { registry, repository: name } = repository;
+  const subject = `blob ${formatReference({ registry, repository: name, digest: descriptor.digest })}`;
   const digester = new Digester(digestAlgorithm(descriptor.digest));
   let withheld: Uint8Array | undefined;
-  let fruitless = 0;
-  while (digester.size < descriptor.size || (descriptor.size === 0 && withheld === undefined)) {
+  let resumable = true;
+  let finished = false;
+  for (let poor = 0; !finished; ) {
     const before = digester.size;
+    const part = await request(ask, repository, descriptor, { offset: before, resumable }, subject, options);
+    resumable = !part.response.decoded;
     try {
-      const { response, skip } = await request(ask, repository, descriptor, before, subject, options);
-      let unwanted = skip;
-      for await (const received of response.body) {
+      let unwanted = part.skip;
+      for await (const received of part.response.body) {
         const chunk = unwanted === 0 ? received : received.subarray(Math.min(unwanted, received.byteLength));
         unwanted -= received.byteLength - chunk.byteLength;
         if (chunk.byteLength === 0) continue;
@@ -40,12 +44,14 @@ export async function* openBlob(
         withheld = chunk;
       }
       if (digester.size < descriptor.size) throw tooShort(subject, descriptor, digester.size);
-      if (descriptor.size === 0) break;
+      finished = true;
     } catch (error) {
-      if (options.signal?.aborted === true) throw options.signal.reason;
+      options.signal?.throwIfAborted();
       if (!isCut(error)) throw error;
-      fruitless = digester.size > before ? 0 : fruitless + 1;
-      if (fruitless >= MAX_FRUITLESS_CUTS) throw unreachable(error, subject);
+      // The last bytes may arrive with the cut.
+      finished = digester.size === descriptor.size && descriptor.size > 0;
+      poor = digester.size - before >= MIN_GAIN_BYTES ? 0 : poor + 1;
+      if (poor >= MAX_POOR_CUTS) throw error;
     }
   }
   const received = digester.digest();
@@ -62,35 +68,49 @@ export async function* openBlob(
   if (withheld !== undefined) yield withheld;
 }
 
+/** @see OCI distribution-spec, "Deleting Blobs" */
+export async function deleteBlob(
+  ask: Ask,
+  { registry, repository }: Repository,
+  digest: Digest,
+  options?: OperationOptions,
+): Promise<void> {
+  const response = await ask(
+    {
+      method: 'DELETE',
+      repository: { registry, repository },
+      path: `blobs/${digest}`,
+      action: DELETE,
+      accept: [200, 202, 204],
+      subject: `deleting blob ${formatReference({ registry, repository, digest })}`,
+    },
+    options,
+  );
+  await response.dump();
+}
+
 /** Asks from an offset; a server that ignores Range sends it all, and the known part is skipped. */
 async function request(
   ask: Ask,
   repository: Repository,
   descriptor: Descriptor,
-  offset: number,
+  { offset, resumable }: { readonly offset: number; readonly resumable: boolean },
   subject: string,
   options: OperationOptions,
 ): Promise<{ readonly response: HttpResponse; readonly skip: number }> {
+  const ranged = offset > 0 && resumable;
   const response = await ask(
     {
       method: 'GET',
       repository,
       path: `blobs/${descriptor.digest}`,
-      ...(offset === 0 ? {} : { headers: { range: `bytes=${offset}-` } }),
-      action: 'pull',
-      accept: offset === 0 ? [200] : [200, 206],
+      ...(ranged ? { headers: { range: `bytes=${offset}-` } } : {}),
+      action: PULL,
+      accept: ranged ? [200, 206] : [200],
       subject,
     },
     options,
   );
-  const encoding = response.headers['content-encoding'];
-  if (encoding !== undefined && encoding !== 'identity') {
-    await response.dump();
-    throw new RegistryError(
-      'PROTOCOL_ERROR',
-      `${subject} came with content-encoding ${String(encoding).slice(0, 40)}`,
-    );
-  }
   if (response.status === 200) {
     const length = Number(response.headers['content-length'] ?? descriptor.size);
     if (length !== descriptor.size) {
@@ -102,7 +122,8 @@ async function request(
     return { response, skip: offset };
   }
   const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(String(response.headers['content-range'] ?? ''));
-  if (range === null || Number(range[1]) !== offset) {
+  const total = range?.[2] === '*' ? descriptor.size : Number(range?.[2]);
+  if (range === null || Number(range[1]) !== offset || total !== descriptor.size || response.decoded) {
     await response.dump();
     throw new RegistryError(
       'PROTOCOL_ERROR',
@@ -113,19 +134,8 @@ async function request(
 }
 
 function isCut(error: unknown): boolean {
-  if (error instanceof RegistryError)
-    return error.code === 'UNREACHABLE' || error.code === 'TIMEOUT' || error.details?.cut === true;
-  const { code } = error as NodeJS.ErrnoException;
-  return (
-    typeof code === 'string' && (code.startsWith('UND_ERR') || code === 'ECONNRESET' || code === 'EPIPE')
-  );
-}
-
-function unreachable(error: unknown, subject: string): RegistryError {
-  if (error instanceof RegistryError) return error;
-  return new RegistryError('UNREACHABLE', `${subject}: the connection was cut again and again`, {
-    cause: error,
-  });
+  if (!(error instanceof RegistryError)) return false;
+  return error.code === 'UNREACHABLE' || error.code === 'TIMEOUT' || error.details?.cut === true;
 }
 
 function tooLong(subject: string, descriptor: Descriptor): RegistryError {

@@ -11,7 +11,7 @@ import { type ImageReference, parseReference } from '../reference.ts';
 import { pushTestImage, pushTestIndex } from '../testing/image.ts';
 import { startRegistry, type TestRegistry, type TestRegistryOptions } from '../testing/registry.ts';
 import { RegistryClient } from './client.ts';
-import { referrersTag } from './referrers.ts';
+import { referrersTag } from './referrers-tag.ts';
 
 const code = (expected: string) => expect.objectContaining({ code: expected });
 const impatient = { attempts: 3, baseDelayMs: 1 };

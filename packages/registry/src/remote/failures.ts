@@ -1,8 +1,9 @@
 import { RegistryError, type RegistryErrorCode } from '../errors.ts';
 import { redactUrl } from '../http/redaction.ts';
+import { retryAfterMs } from '../http/retry.ts';
 import { type HttpResponse, readBody } from '../http/transport.ts';
 import { isObject, parseStrictJson } from '../oci/strict-json.ts';
-import type { RegistryRequest } from './client.ts';
+import type { RegistryRequest } from './ask.ts';
 
 const MAX_ERROR_BYTES = 64 * 1024;
 
@@ -26,13 +27,19 @@ export async function failureOf(response: HttpResponse, request: RegistryRequest
   const registryErrors = await readErrors(response, request.method);
   const code = CODES[response.status] ?? (response.status >= 500 ? 'UNREACHABLE' : 'PROTOCOL_ERROR');
   const said = registryErrors.map(({ code: wire, message }) => `${wire} ${message}`.trim()).join('; ');
+  const retryAfter = retryAfterMs(response.headers['retry-after']);
   const words = said === '' ? '' : `: ${said.slice(0, 300)}`;
   return new RegistryError(
     code,
     `${request.subject}: ${response.url.host} answered ${response.status}${words}`,
     {
       ...(HINTS[code] === undefined ? {} : { hint: HINTS[code] }),
-      details: { status: response.status, url: redactUrl(response.url), registryErrors },
+      details: {
+        status: response.status,
+        url: redactUrl(response.url),
+        registryErrors,
+        ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }),
+      },
     },
   );
 }

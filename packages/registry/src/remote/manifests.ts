@@ -6,7 +6,7 @@ import { ACCEPTED_MANIFESTS } from '../oci/media-types.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, withDefaultTag } from '../reference.ts';
-import type { Ask } from './client.ts';
+import { type Ask, DELETE, PULL, PUSH } from './ask.ts';
 
 /** @see OCI distribution-spec, "Pulling manifests" */
 export async function fetchManifest(
@@ -21,8 +21,9 @@ export async function fetchManifest(
       repository: reference,
       path: `manifests/${nameOf(reference)}`,
       headers: { accept: ACCEPTED_MANIFESTS.join(', ') },
-      action: 'pull',
+      action: PULL,
       accept: [200],
+      maxBodyBytes: MAX_MANIFEST_BYTES,
       subject,
     },
     options,
@@ -30,7 +31,10 @@ export async function fetchManifest(
   const bytes = await readBody(response, MAX_MANIFEST_BYTES, `manifest of ${subject}`);
   if (reference.digest !== undefined) checkDigest(bytes, reference.digest, subject);
   const type = response.headers['content-type'];
-  return parseManifest(bytes, typeof type === 'string' ? type : undefined);
+  return parseManifest(bytes, {
+    ...(typeof type === 'string' ? { contentType: type } : {}),
+    ...(reference.digest === undefined ? {} : { algorithm: digestAlgorithm(reference.digest) }),
+  });
 }
 
 /** Resolves by HEAD; the registry's word for the digest counts only as an answer to "which", never as proof of bytes. */
@@ -46,7 +50,7 @@ export async function resolveManifest(
       repository: reference,
       path: `manifests/${nameOf(reference)}`,
       headers: { accept: ACCEPTED_MANIFESTS.join(', ') },
-      action: 'pull',
+      action: PULL,
       accept: [200],
       subject,
     },
@@ -70,13 +74,26 @@ export async function resolveManifest(
   return (await fetchManifest(ask, reference, options)).descriptor;
 }
 
-/** @see OCI distribution-spec, "Pushing Manifests" */
+/** What a registry took in. */
+export interface PushedManifest {
+  readonly descriptor: Descriptor;
+  /** The subject the manifest names, when the registry does not say that it lists referrers itself. */
+  readonly unlistedSubject?: UnlistedSubject;
+}
+
+/** A referrer to list by hand. */
+export interface UnlistedSubject {
+  readonly subject: Digest;
+  readonly referrer: Descriptor;
+}
+
+/** @see OCI distribution-spec, "Pushing Manifests", "Pushing Manifests with Subject" */
 export async function pushManifest(
   ask: Ask,
   reference: ImageReference,
   manifest: { readonly bytes: Uint8Array; readonly mediaType: string },
   options?: OperationOptions,
-): Promise<Descriptor> {
+): Promise<PushedManifest> {
   const algorithm = reference.digest === undefined ? 'sha256' : digestAlgorithm(reference.digest);
   const digest = digestOf(manifest.bytes, algorithm);
   const subject = formatReference(withDefaultTag(reference));
@@ -89,7 +106,7 @@ export async function pushManifest(
       path: `manifests/${reference.tag ?? reference.digest ?? digest}`,
       headers: { 'content-type': manifest.mediaType },
       body: manifest.bytes,
-      action: 'pull,push',
+      action: PUSH,
       accept: [200, 201, 202],
       subject: `pushing ${subject}`,
     },
@@ -100,7 +117,37 @@ export async function pushManifest(
   if (typeof said === 'string' && isDigest(said) && digestAlgorithm(said) === algorithm && said !== digest) {
     throw mismatch(`pushing ${subject}`, digest, said);
   }
-  return { mediaType: manifest.mediaType, digest, size: manifest.bytes.byteLength };
+  const descriptor = { mediaType: manifest.mediaType, digest, size: manifest.bytes.byteLength };
+  const referrer = referrerOf(manifest, descriptor);
+  if (referrer === undefined || response.headers['oci-subject'] !== undefined) return { descriptor };
+  return { descriptor, unlistedSubject: referrer };
+}
+
+/** How a manifest with a subject is listed among that subject's referrers. */
+export function referrerOf(
+  manifest: { readonly bytes: Uint8Array; readonly mediaType: string },
+  descriptor: Descriptor,
+): UnlistedSubject | undefined {
+  let parsed: VerifiedManifest;
+  try {
+    parsed = parseManifest(manifest.bytes, { contentType: manifest.mediaType });
+  } catch (error) {
+    // What is not an image manifest or index has no subject to list it under.
+    if (error instanceof RegistryError) return undefined;
+    throw error;
+  }
+  const document = parsed.kind === 'image' ? parsed.manifest : parsed.index;
+  if (document.subject === undefined) return undefined;
+  const artifactType =
+    document.artifactType ?? (parsed.kind === 'image' ? parsed.manifest.config.mediaType : undefined);
+  return {
+    subject: document.subject.digest,
+    referrer: {
+      ...descriptor,
+      ...(artifactType === undefined ? {} : { artifactType }),
+      ...(document.annotations === undefined ? {} : { annotations: document.annotations }),
+    },
+  };
 }
 
 /** @see OCI distribution-spec, "Content Management" */
@@ -114,7 +161,7 @@ export async function deleteManifest(
       method: 'DELETE',
       repository: reference,
       path: `manifests/${nameOf(reference)}`,
-      action: 'pull,push,delete',
+      action: DELETE,
       accept: [200, 202, 204],
       subject: `deleting ${formatReference(reference)}`,
     },

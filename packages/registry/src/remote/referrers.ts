@@ -1,16 +1,19 @@
-import { type Digest, digestAlgorithm, digestHex } from '../digest.ts';
+import type { Digest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
+import { nextPage } from '../http/link.ts';
 import { readBody } from '../http/transport.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
 import { MediaType } from '../oci/media-types.ts';
 import type { Descriptor } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type Repository } from '../reference.ts';
-import type { Ask } from './client.ts';
-import { fetchManifest } from './manifests.ts';
-import { nextPage } from './tags.ts';
+import { type Ask, PULL } from './ask.ts';
+import { readReferrersTag } from './referrers-tag.ts';
+
+export { addToReferrersTag, removeFromReferrersTag } from './referrers-tag.ts';
 
 const MAX_REFERRERS = 10_000;
+const MAX_PAGES = 1000;
 
 /**
  * Lists what refers to a manifest, by the referrers API, or by the fallback tag where the registry has none.
@@ -23,21 +26,17 @@ export async function* listReferrers(
   subject: Digest,
   options: OperationOptions & { readonly artifactType?: string } = {},
 ): AsyncGenerator<Descriptor, void, undefined> {
-  let count = 0;
+  const seen = new Set<Digest>();
   for await (const descriptor of everyReferrer(ask, repository, subject, options)) {
-    count += 1;
-    if (count > MAX_REFERRERS) {
+    if (seen.has(descriptor.digest)) continue;
+    if (seen.size >= MAX_REFERRERS) {
       throw new RegistryError('LIMIT_EXCEEDED', `referrers of ${subject}: more than ${MAX_REFERRERS}`);
     }
-    // Filtered here too: a registry may ignore the filter.
+    seen.add(descriptor.digest);
+    // Filtered here too: a registry may ignore the filter, whatever OCI-Filters-Applied says.
     if (options.artifactType === undefined || descriptor.artifactType === options.artifactType)
       yield descriptor;
   }
-}
-
-/** The tag that stands for the referrers API. */
-export function referrersTag(subject: Digest): string {
-  return `${digestAlgorithm(subject).slice(0, 32)}-${digestHex(subject).slice(0, 64)}`;
 }
 
 async function* everyReferrer(
@@ -46,46 +45,40 @@ async function* everyReferrer(
   subject: Digest,
   options: OperationOptions & { readonly artifactType?: string },
 ): AsyncGenerator<Descriptor, void, undefined> {
-  const what = `referrers of ${formatReference({ ...repository, digest: subject })}`;
-  const query =
-    options.artifactType === undefined
-      ? ''
-      : `?${new URLSearchParams({ artifactType: options.artifactType })}`;
+  const { registry, repository: name } = repository;
+  const what = `referrers of ${formatReference({ registry, repository: name, digest: subject })}`;
+  const { artifactType } = options;
+  const query = artifactType === undefined ? '' : `?${new URLSearchParams({ artifactType })}`;
+  const visited = new Set<string>();
   let path: string | URL | undefined = `referrers/${subject}${query}`;
-  for (let page = 0; path !== undefined && page < MAX_REFERRERS; page += 1) {
+  while (path !== undefined) {
     const response = await ask(
       {
         method: 'GET',
         repository,
         path,
         headers: { accept: MediaType.ociIndex },
-        action: 'pull',
-        accept: [200, 404, 405],
+        action: PULL,
+        accept: [200, 400, 404, 405],
+        maxBodyBytes: MAX_MANIFEST_BYTES,
         subject: what,
       },
       options,
     );
     if (response.status !== 200) {
       await response.dump();
-      yield* fallback(ask, repository, subject, options);
+      yield* await readReferrersTag(ask, repository, subject, options);
       return;
     }
-    const manifest = parseManifest(await readBody(response, MAX_MANIFEST_BYTES, what), MediaType.ociIndex);
+    const manifest = parseManifest(await readBody(response, MAX_MANIFEST_BYTES, what), {
+      contentType: MediaType.ociIndex,
+    });
     if (manifest.kind === 'index') yield* manifest.index.manifests;
-    path = nextPage(response, what);
-  }
-}
-
-async function* fallback(
-  ask: Ask,
-  repository: Repository,
-  subject: Digest,
-  options: OperationOptions,
-): AsyncGenerator<Descriptor, void, undefined> {
-  try {
-    const manifest = await fetchManifest(ask, { ...repository, tag: referrersTag(subject) }, options);
-    if (manifest.kind === 'index') yield* manifest.index.manifests;
-  } catch (error) {
-    if (!(error instanceof RegistryError && error.code === 'NOT_FOUND')) throw error;
+    const next = nextPage(response, what);
+    if (next !== undefined && (visited.has(next.href) || visited.size >= MAX_PAGES)) {
+      throw new RegistryError('LIMIT_EXCEEDED', `${what}: the pages do not end`);
+    }
+    if (next !== undefined) visited.add(next.href);
+    path = next;
   }
 }

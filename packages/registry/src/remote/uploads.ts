@@ -1,120 +1,153 @@
 import type { BlobSource } from '../content/interfaces.ts';
 import { RegistryError } from '../errors.ts';
-import type { HttpResponse } from '../http/transport.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type Repository } from '../reference.ts';
-import type { Ask } from './client.ts';
+import { type Ask, PUSH } from './ask.ts';
+import { putChunks } from './chunks.ts';
+import { type Session, sessionOf } from './session.ts';
 
 /** Whole uploads tried before giving up; a lost session cannot be continued, only started again. */
 const MAX_UPLOADS = 3;
 
+/** Options of {@link pushBlob}. */
+export interface PushBlobOptions extends OperationOptions {
+  readonly mountFrom?: Repository;
+  /** Bytes of one PATCH; 0 sends the blob in one PUT. */
+  readonly chunkBytes?: number;
+}
+
 /**
- * Uploads a blob in one PUT, unless it is there or can be mounted.
+ * Uploads a blob, unless it is there or can be mounted.
  *
  * @see OCI distribution-spec, "Pushing blobs", "Mounting a blob from another repository"
  */
 export async function pushBlob(
   ask: Ask,
-  repository: Repository,
+  { registry, repository: name }: Repository,
   blob: BlobSource,
-  options: OperationOptions & { readonly mountFrom?: Repository } = {},
+  options: PushBlobOptions = {},
 ): Promise<'exists' | 'mounted' | 'uploaded'> {
-  const { digest, size } = blob.descriptor;
+  const repository = { registry, repository: name };
+  const { digest } = blob.descriptor;
   const subject = `pushing blob ${digest} to ${formatReference(repository)}`;
   const present = await ask(
-    { method: 'HEAD', repository, path: `blobs/${digest}`, action: 'pull,push', accept: [200, 404], subject },
+    { method: 'HEAD', repository, path: `blobs/${digest}`, action: PUSH, accept: [200, 404], subject },
     options,
   );
   await present.dump();
   if (present.status === 200) return 'exists';
 
   const { mountFrom } = options;
-  if (mountFrom !== undefined && mountFrom.registry === repository.registry) {
-    const query = new URLSearchParams({ mount: digest, from: mountFrom.repository });
-    const mounted = await start(ask, repository, `?${query}`, subject, options);
-    if (mounted.status === 201) return 'mounted';
-    await finish(ask, repository, blob, uploadUrl(mounted, subject), subject, options);
-    return 'uploaded';
+  let session: Session | undefined;
+  if (mountFrom !== undefined && mountFrom.registry === registry && mountFrom.repository !== name) {
+    session = await start(ask, repository, blob, subject, options, mountFrom.repository);
+    if (session === undefined) return 'mounted';
   }
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const session = await start(ask, repository, '', subject, options);
-      await finish(ask, repository, blob, uploadUrl(session, subject), subject, options);
+      session ??= await start(ask, repository, blob, subject, options);
+      if (session === undefined) return 'mounted';
+      await send(ask, blob, session, options);
       return 'uploaded';
     } catch (error) {
-      if (options.signal?.aborted === true) throw options.signal.reason;
-      const lost =
-        error instanceof RegistryError && (error.code === 'UNREACHABLE' || error.code === 'NOT_FOUND');
-      if (!lost || attempt >= MAX_UPLOADS) throw asUploadFailure(error, subject, size);
+      options.signal?.throwIfAborted();
+      if (session !== undefined) await abandon(ask, session);
+      session = undefined;
+      if (attempt >= MAX_UPLOADS || !isLost(error)) throw asUploadFailure(error, subject);
     }
   }
 }
 
+/** Opens an upload session; resolves to undefined when the registry mounted the blob instead. */
 async function start(
   ask: Ask,
   repository: Repository,
-  query: string,
+  blob: BlobSource,
   subject: string,
   options: OperationOptions,
-): Promise<HttpResponse> {
+  mountFrom?: string,
+): Promise<Session | undefined> {
+  const { digest } = blob.descriptor;
+  const query = new URLSearchParams(mountFrom === undefined ? {} : { mount: digest, from: mountFrom });
+  // Registries presume sha256 until they are told. @see OCI distribution-spec, "POST then PUT"
+  if (!digest.startsWith('sha256:')) query.set('digest-algorithm', digest.slice(0, digest.indexOf(':')));
   const response = await ask(
     {
       method: 'POST',
       repository,
-      path: `blobs/uploads/${query}`,
+      path: `blobs/uploads/${query.size === 0 ? '' : `?${query}`}`,
       headers: { 'content-length': '0' },
       body: new Uint8Array(),
-      action: 'pull,push',
-      accept: query === '' ? [202] : [201, 202],
+      action: PUSH,
+      ...(mountFrom === undefined ? {} : { mountFrom }),
+      accept: mountFrom === undefined ? [202] : [201, 202],
       subject,
     },
     options,
   );
   await response.dump();
-  return response;
+  return response.status === 201 ? undefined : sessionOf(response, repository, subject);
 }
 
-async function finish(
-  ask: Ask,
-  repository: Repository,
-  blob: BlobSource,
-  url: URL,
-  subject: string,
-  options: OperationOptions,
-): Promise<void> {
-  url.searchParams.set('digest', blob.descriptor.digest);
+async function send(ask: Ask, blob: BlobSource, session: Session, options: PushBlobOptions): Promise<void> {
+  const { chunkBytes = 0 } = options;
+  const { digest, size } = blob.descriptor;
+  const chunked = chunkBytes > 0 && size > chunkBytes;
+  const last = chunked
+    ? await putChunks(ask, blob, session, Math.max(chunkBytes, session.minChunkBytes), options)
+    : session;
+  const url = new URL(last.url);
+  url.searchParams.set('digest', digest);
   const response = await ask(
     {
       method: 'PUT',
-      repository,
+      repository: session.repository,
       path: url,
-      headers: { 'content-type': 'application/octet-stream', 'content-length': String(blob.descriptor.size) },
-      body: blob.open(),
-      action: 'pull,push',
+      headers: { 'content-type': 'application/octet-stream', 'content-length': String(chunked ? 0 : size) },
+      body: chunked ? new Uint8Array() : () => blob.open(),
+      action: PUSH,
       accept: [201, 204],
-      subject,
+      subject: session.subject,
     },
     options,
   );
   await response.dump();
 }
 
-/** Where to send the bytes: a path of the same registry, or a URL it names itself. */
-function uploadUrl(response: HttpResponse, subject: string): URL {
-  const { location } = response.headers;
-  const url = typeof location === 'string' ? URL.parse(location, response.url.href) : null;
-  if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
-    throw new RegistryError('PROTOCOL_ERROR', `${subject}: the registry names no upload location`);
+/** Tells the registry that a session is of no more use; it may not care. @see OCI distribution-spec, "Cancel a blob upload" */
+async function abandon(ask: Ask, session: Session): Promise<void> {
+  try {
+    const { repository, url: path, subject } = session;
+    const response = await ask({
+      ...{ method: 'DELETE', repository, path, action: PUSH, subject },
+      accept: [200, 202, 204, 400, 404, 405],
+    });
+    await response.dump();
+  } catch {
+    // The upload's own failure is what matters.
   }
-  if (response.url.protocol === 'https:' && url.protocol === 'http:') {
-    throw new RegistryError('REDIRECT_REFUSED', `${subject}: the upload location leaves https`);
-  }
-  return url;
 }
 
-function asUploadFailure(error: unknown, subject: string, size: number): unknown {
-  if (!(error instanceof RegistryError) || error.code !== 'UNREACHABLE') return error;
-  return new RegistryError('UPLOAD_FAILED', `${subject}: ${size} bytes could not be delivered`, {
-    cause: error,
-  });
+function isLost(error: unknown): boolean {
+  if (!(error instanceof RegistryError)) return false;
+  return (
+    error.code === 'UNREACHABLE' ||
+    error.code === 'TIMEOUT' ||
+    error.code === 'NOT_FOUND' ||
+    isInvalidUpload(error)
+  );
+}
+
+/** What registries say when a session went away under load. */
+function isInvalidUpload(error: RegistryError): boolean {
+  const said = error.details?.registryErrors;
+  return (
+    Array.isArray(said) &&
+    said.some(({ code }) => code === 'BLOB_UPLOAD_INVALID' || code === 'BLOB_UPLOAD_UNKNOWN')
+  );
+}
+
+function asUploadFailure(error: unknown, subject: string): unknown {
+  if (!isLost(error) || (error as RegistryError).code === 'NOT_FOUND') return error;
+  return new RegistryError('UPLOAD_FAILED', `${subject}: it could not be delivered`, { cause: error });
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { GitFailure, git } from './git.ts';
 import { serveGit } from './git-http.ts';
@@ -92,6 +93,13 @@ async function answer(
   notFound(response);
 }
 
+/** Answers 200 with an ETag, or 304 to who has it. */
+function answerJson({ request, response }: Call, body: unknown): void {
+  const etag = `W/"${createHash('sha256').update(JSON.stringify(body)).digest('hex')}"`;
+  if (request.headers['if-none-match'] === etag) response.writeHead(304, { etag }).end();
+  else sendJson(response, 200, body, { etag });
+}
+
 function notFound(response: ServerResponse): void {
   sendJson(response, 404, { message: 'Not Found', documentation_url: 'https://docs.github.com/rest' });
 }
@@ -112,8 +120,9 @@ async function rawFile({ repository, request, response }: Call, ref = '', path =
   response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8', etag }).end(content);
 }
 
-async function repositoryInfo({ repository, name, response }: Call): Promise<void> {
-  sendJson(response, 200, {
+async function repositoryInfo(call: Call): Promise<void> {
+  const { repository, name } = call;
+  answerJson(call, {
     full_name: name,
     private: false,
     fork: false,
@@ -121,7 +130,8 @@ async function repositoryInfo({ repository, name, response }: Call): Promise<voi
   });
 }
 
-async function commitList({ repository, query, response }: Call): Promise<void> {
+async function commitList(call: Call): Promise<void> {
+  const { repository, query } = call;
   const ref = query.get('sha') ?? 'HEAD';
   const until = query.get('until');
   const path = query.get('path');
@@ -131,37 +141,41 @@ async function commitList({ repository, query, response }: Call): Promise<void> 
     await commitId(repository, ref),
     ...(path === null ? [] : ['--', path]),
   ]);
-  sendJson(response, 200, listed.toString('utf8').split('\n').filter(Boolean).map(commitJson));
+  answerJson(call, listed.toString('utf8').split('\n').filter(Boolean).map(commitJson));
 }
 
-async function commitInfo({ repository, response }: Call, ref = ''): Promise<void> {
+async function commitInfo(call: Call, ref = ''): Promise<void> {
+  const { repository, response } = call;
   const id = await commitId(repository, ref).catch(() => undefined);
   if (id === undefined) {
     sendJson(response, 422, { message: `No commit found for SHA: ${ref}` });
     return;
   }
   const listed = await git(repository, ['log', `--format=${COMMIT_FORMAT}`, '--max-count=1', id]);
-  sendJson(response, 200, commitJson(listed.toString('utf8').trim()));
+  answerJson(call, commitJson(listed.toString('utf8').trim()));
 }
 
-async function gitCommit({ repository, response }: Call, sha = ''): Promise<void> {
+async function gitCommit(call: Call, sha = ''): Promise<void> {
+  const { repository } = call;
   const id = await commitId(repository, sha);
   const tree = await git(repository, ['rev-parse', '--verify', '--quiet', `${id}^{tree}`]);
-  sendJson(response, 200, { sha: id, tree: { sha: tree.toString('utf8').trim() } });
+  answerJson(call, { sha: id, tree: { sha: tree.toString('utf8').trim() } });
 }
 
-async function contents({ repository, query, response }: Call, path = ''): Promise<void> {
+async function contents(call: Call, path = ''): Promise<void> {
+  const { repository, query } = call;
   const id = await commitId(repository, query.get('ref') ?? 'HEAD');
   const content = await git(repository, ['cat-file', 'blob', `${id}:${path}`]);
-  sendJson(response, 200, { type: 'file', path, encoding: 'base64', content: content.toString('base64') });
+  answerJson(call, { type: 'file', path, encoding: 'base64', content: content.toString('base64') });
 }
 
-async function comparison({ repository, response }: Call, base = '', head = ''): Promise<void> {
+async function comparison(call: Call, base = '', head = ''): Promise<void> {
+  const { repository } = call;
   const [from, to] = await Promise.all([commitId(repository, base), commitId(repository, head)]);
   const mergeBase = (await git(repository, ['merge-base', from, to])).toString('utf8').trim();
   const counted = await git(repository, ['rev-list', '--left-right', '--count', `${from}...${to}`]);
   const [behind = 0, ahead = 0] = counted.toString('utf8').trim().split('\t').map(Number);
-  sendJson(response, 200, {
+  answerJson(call, {
     status: compareStatus(ahead, behind),
     ahead_by: ahead,
     behind_by: behind,
@@ -174,7 +188,8 @@ function compareStatus(ahead: number, behind: number): string {
   return behind === 0 ? 'ahead' : 'diverged';
 }
 
-async function refList({ repository, query, response }: Call, kind = ''): Promise<void> {
+async function refList(call: Call, kind = ''): Promise<void> {
+  const { repository, query } = call;
   const listed = await git(repository, [
     ...[
       'for-each-ref',
@@ -185,9 +200,8 @@ async function refList({ repository, query, response }: Call, kind = ''): Promis
   const refs = listed.toString('utf8').split('\n').filter(Boolean);
   const size = Number(query.get('per_page') ?? 30);
   const start = (Number(query.get('page') ?? 1) - 1) * size;
-  sendJson(
-    response,
-    200,
+  answerJson(
+    call,
     refs.slice(start, start + size).map((line) => {
       const space = line.indexOf(' ');
       return { name: line.slice(space + 1), commit: { sha: line.slice(0, space) } };
@@ -195,7 +209,8 @@ async function refList({ repository, query, response }: Call, kind = ''): Promis
   );
 }
 
-async function treeListing({ repository, query, response }: Call, ref = ''): Promise<void> {
+async function treeListing(call: Call, ref = ''): Promise<void> {
+  const { repository, query } = call;
   const id = await commitId(repository, ref);
   const recursive = query.get('recursive') === null ? [] : ['-r', '-t'];
   const listed = await git(repository, ['ls-tree', '-z', '-l', ...recursive, id]);
@@ -207,7 +222,7 @@ async function treeListing({ repository, query, response }: Call, ref = ''): Pro
       const [, mode, type, sha, size, path] = /^(\d+) (\w+) ([0-9a-f]+) +(\S+)\t(.+)$/s.exec(line) ?? [];
       return { path, mode, type, sha, ...(size === '-' ? {} : { size: Number(size) }) };
     });
-  sendJson(response, 200, { sha: id, tree, truncated: false });
+  answerJson(call, { sha: id, tree, truncated: false });
 }
 
 async function tarballRedirect({ repository, name, request, response }: Call, ref = ''): Promise<void> {

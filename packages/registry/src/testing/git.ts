@@ -45,4 +45,4 @@ export async function git(
 }
 
 /** Where git is looked for; the environment of the process is not passed on. */
-export const PROGRAMS: string = '/usr/local/bin:/opt/homebrew/bin:/usr/bin:/bin';
+export const PROGRAMS: string = '/usr/local/bin:/usr/bin:/bin';

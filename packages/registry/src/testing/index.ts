@@ -1,5 +1,5 @@
-export { makeTar, pushTestImage, pushTestIndex, type TestFile, type TestImage } from './image.ts';
-export { startRegistry, type TestRegistry, type TestRegistryOptions } from './registry.ts';
+export { collect } from './collect.ts';
+export type { Fault } from './faults.ts';
 export { type GitHost, type GitHostOptions, startGitHost } from './git-host.ts';
 export {
   type CommitFile,
@@ -8,4 +8,7 @@ export {
   type RepositoryCommit,
 } from './git-repository.ts';
 export { type HubOptions, type HubRepository, startHub } from './hub.ts';
+export { makeTar, pushTestImage, pushTestIndex, type TestFile, type TestImage } from './image.ts';
 export type { HostFaults, LoopbackHost, ReceivedRequest } from './loopback.ts';
+export { startRegistry, type TestRegistry, type TestRegistryOptions } from './registry.ts';
+export type { BearerOptions } from './token-server.ts';

@@ -202,6 +202,7 @@ export function baseEdge(child: LineageNode, parent: LineageNode): LineageEdge {
 export function stepOf(member: Member, node: LineageNode): RebuildStep {
   return {
     id: node.id,
+    key: 'c'.repeat(64),
     reference: node.reference,
     platform,
     location: node.dockerfile.location!,

@@ -58,8 +58,11 @@ function problemOf(node: LineageNode, wanted: MinGrade['grade'], view: FactsView
     return { outcome: 'error', code: 'compare.other-image', message, final: true };
   }
   if (GRADES.indexOf(comparison.grade) <= GRADES.indexOf(wanted)) return undefined;
-  const unexplained = comparison.differences.filter(({ explanation }) => explanation === undefined);
-  const first = unexplained.map(({ path }) => path).sort()[0];
+  const unexplained = [
+    ...comparison.differences.map(({ path, explanation }) => ({ what: path, explanation })),
+    ...comparison.config.map(({ field, explanation }) => ({ what: field, explanation })),
+  ].filter(({ explanation }) => explanation === undefined);
+  const first = unexplained.map(({ what }) => what).sort()[0];
   const example = first === undefined ? '' : `, such as ${first}`;
   return {
     outcome: 'fail',

@@ -1,3 +1,4 @@
+import type { Gap } from '../../errors.ts';
 import type { LineageNode } from '../../lineage/types.ts';
 import { type FactsView, nameOf, walkBases } from '../facts-view.ts';
 import { answer, type Failure, gapFailures, type RuleCheck } from '../rule.ts';
@@ -42,7 +43,7 @@ function* malformed(view: FactsView): Iterable<Failure> {
   // A set grows while it is walked, so this visits everything reachable.
   const parents = Map.groupBy(view.edges, ({ from }) => from);
   for (const id of reached) for (const { to } of parents.get(id) ?? []) reached.add(to);
-  for (const { id } of view.nodes) {
+  for (const { id } of view.allNodes) {
     if (!reached.has(id)) yield error(`nothing links ${id} to the image asked about`);
   }
 }
@@ -55,15 +56,15 @@ function openEnds(node: LineageNode, view: FactsView): readonly Failure[] {
     return [{ outcome: 'error', code: 'lineage.ambiguous', message, ...about }];
   }
   if (node.end === 'unresolved') {
-    const message = 'its base image could not be resolved';
+    const message = `its base image could not be resolved${causeOf(node, view)}`;
     return [{ outcome: 'fail', code: 'lineage.unresolved', message, ...about, remediation: RESOLVE }];
   }
   if (node.end === 'cycle' || cyclic(node, view)) {
-    const message = 'its base images lead back to itself';
+    const message = `its base images lead back to itself${causeOf(node, view)}`;
     return [{ outcome: 'fail', code: 'lineage.cycle', message, ...about }];
   }
   if (node.end === 'depth-limit') {
-    const message = 'its base images were not followed further: the depth limit was reached';
+    const message = `its base images were not followed further${causeOf(node, view)}`;
     return [{ outcome: 'fail', code: 'lineage.depth-limit', message, ...about, remediation: DEEPER }];
   }
   if (bases.length === 0 && node.end === undefined) {
@@ -82,8 +83,25 @@ function cyclic(node: LineageNode, view: FactsView): boolean {
   return parents.some((parent) => walkBases(parent, view.baseEdges).includes(node.id));
 }
 
+/** The reason the lineage itself gives for an end. */
+function causeOf(node: LineageNode, view: FactsView): string {
+  const cause = view.reportedGaps.find((gap) => explainsEnd(gap, node));
+  return cause === undefined ? '' : `: ${cause.message} (${cause.code})`;
+}
+
+function explainsEnd(gap: Gap, node: LineageNode | undefined): boolean {
+  return (
+    gap.stage === 'lineage' && gap.node === node?.id && node?.end !== undefined && node.end !== 'scratch'
+  );
+}
+
 function blind(view: FactsView): readonly Failure[] {
-  return gapFailures(view, ['lineage'], 'lineage.not-seen', 'part of the lineage was not seen');
+  return gapFailures(view, ['lineage'], 'lineage.not-seen', 'part of the lineage was not seen', (gap) =>
+    explainsEnd(
+      gap,
+      view.nodes.find(({ id }) => id === gap.node),
+    ),
+  );
 }
 
 function count(images: number): string {

@@ -1,4 +1,5 @@
-import { nameOf } from '../facts-view.ts';
+import type { Gap } from '../../errors.ts';
+import { type FactsView, nameOf } from '../facts-view.ts';
 import { about, answer, type Failure, gapFailures, type RuleCheck } from '../rule.ts';
 
 /** `lineage.consistent` */
@@ -36,10 +37,15 @@ export const lineageConsistent: RuleCheck<{ readonly rule: 'lineage.consistent' 
         failures.push({ outcome: 'fail', code: 'lineage.dockerfile-inconsistent', message, ...at });
       }
       if (node.image === undefined) {
-        const message = 'no registry showed it, so nothing could be held against what is claimed';
+        const cause = view.reportedGaps.find((gap) => gap.stage === 'resolve' && gap.node === node.id);
+        const why = cause === undefined ? '' : ` (${cause.code}: ${cause.message})`;
+        const message = `no image was there to hold against what is claimed${why}`;
         failures.push({ outcome: 'error', code: 'lineage.image-not-shown', message, ...at });
-      } else if (consistency === 'unchecked' && text !== undefined) {
-        const message = 'whether its Dockerfile fits its history was not checked';
+      } else if (consistency === 'unchecked' || text === undefined) {
+        const message =
+          text === undefined
+            ? 'there is no Dockerfile to hold against its history'
+            : 'whether its Dockerfile fits its history was not checked';
         failures.push({ outcome: 'error', code: 'lineage.consistency-unchecked', message, ...at });
       }
     }
@@ -48,9 +54,17 @@ export const lineageConsistent: RuleCheck<{ readonly rule: 'lineage.consistent' 
         view,
         ['provenance', 'resolve'],
         'lineage.source-not-asked',
-        'a source could not be asked',
+        'not all that is known could be asked for',
+        (gap) => saidAbove(gap, view),
       ),
     );
     return answer(failures, 'lineage.consistent', 'no layer, history or source contradicts another');
   },
 };
+
+/** A missing image or Dockerfile is a failure of its own, which names the cause. */
+function saidAbove({ stage, node: id }: Gap, view: FactsView): boolean {
+  const node = view.nodes.find((each) => each.id === id);
+  if (node === undefined) return false;
+  return stage === 'resolve' ? node.image === undefined : node.dockerfile.text === undefined;
+}

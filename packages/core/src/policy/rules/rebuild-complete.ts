@@ -1,3 +1,4 @@
+import { formatReference } from '@imagevet/registry';
 import type { LineageNode } from '../../lineage/types.ts';
 import type { RebuildOutcome, RebuildStep } from '../../rebuild/types.ts';
 import { type FactsView, nameOf } from '../facts-view.ts';
@@ -62,8 +63,30 @@ function problemOf(node: LineageNode, view: FactsView): Failure | undefined {
       return { outcome: 'fail', code: 'rebuild.skipped', message };
     }
     case 'built':
-      return mismatchOf(node, step, outcome);
+      return mismatchOf(node, step, outcome) ?? collisionOf(step, view) ?? frontendOf(node, step, view);
   }
+}
+
+/** A frontend that no digest names may be another program at the next build. */
+function frontendOf(node: LineageNode, step: RebuildStep, view: FactsView): Failure | undefined {
+  const frontend = view.edges.find(({ kind, from }) => kind === 'frontend' && from === node.id);
+  if (frontend === undefined || view.node(frontend.to)?.reference.digest !== undefined) return undefined;
+  const inputs = step.inputs.filter(({ kind }) => kind === 'frontend');
+  if (inputs.some((input) => input.pinned !== undefined || input.step !== undefined)) return undefined;
+  const message = `its Dockerfile was read by ${frontend.name}, which no digest names`;
+  return { outcome: 'fail', code: 'rebuild.frontend-not-pinned', message, remediation: PIN };
+}
+
+const PIN = 'Name the frontend by digest in the # syntax= line.';
+
+/** Two images that were given one name: the second push takes the tag from the first. */
+function collisionOf(step: RebuildStep, view: FactsView): Failure | undefined {
+  const name = formatReference(step.target);
+  const others = view.allSteps.filter(({ id, target }) => id !== step.id && formatReference(target) === name);
+  if (others.length === 0) return undefined;
+  const ids = others.map(({ id }) => id).sort();
+  const message = `${name} is also the target of ${ids.join(', ')}`;
+  return { outcome: 'fail', code: 'rebuild.shared-target', message, final: true };
 }
 
 /**

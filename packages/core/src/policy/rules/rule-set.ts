@@ -6,6 +6,7 @@ import { lineageComplete } from './lineage-complete.ts';
 import { lineageConsistent } from './lineage-consistent.ts';
 import { lineageMinGrade } from './lineage-min-grade.ts';
 import { rebuildComplete } from './rebuild-complete.ts';
+import { rebuildFrontends } from './rebuild-frontends.ts';
 import { sourceAvailable } from './source-available.ts';
 import { sourceRepositories } from './source-repositories.ts';
 
@@ -18,5 +19,12 @@ export const RULES: { readonly [Name in RuleName]: RuleCheck<Extract<PolicyRule,
   'source.repositories': sourceRepositories,
   'audit.max-severity': auditMaxSeverity,
   'rebuild.complete': rebuildComplete,
+  'rebuild.frontends': rebuildFrontends,
   'compare.min-grade': compareMinGrade,
 };
+
+/** Says what a rule asks for and why, each in one or two sentences. */
+export function describeRule(rule: RuleName): { readonly title: string; readonly rationale: string } {
+  const { title, rationale } = RULES[rule];
+  return { title, rationale };
+}

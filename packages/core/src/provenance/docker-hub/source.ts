@@ -7,6 +7,7 @@ import type {
   SourceHost,
 } from '../../lineage/types.ts';
 import { type HttpOptions, readUrl } from '../http.ts';
+import { isCommitId } from '../location.ts';
 import { architectureOfNamespace, architecturesOf } from '../official-images/architectures.ts';
 import { findDockerfileLinks, parseDescriptionLinks, type TagLink } from './description.ts';
 
@@ -169,17 +170,34 @@ async function* freeFormClaims(
   const [chosen, ...others] = named.length > 0 ? named : own;
   if (chosen === undefined || others.some(({ link }) => link.path !== chosen.link.path)) return;
   const { repository, path, ref } = chosen.link;
-  const commit = /^[0-9a-f]{40}$/.test(ref) ? ref : await host?.commitOf(repository, path, operation);
+  const commit = isCommitId(ref) ? ref : await newestCommit(host, repository, path, operation);
   const slash = path.lastIndexOf('/');
+  const directory = slash < 0 ? '.' : path.slice(0, slash);
+  const how =
+    commit === ref ? '' : commit === undefined ? ', which names no commit' : ', read at the newest commit';
   yield {
     kind: 'docker-hub-description',
     foundAt: url,
-    ...(commit === undefined
-      ? {}
-      : { location: { repository, commit, directory: slash < 0 ? '.' : path.slice(0, slash), path } }),
+    ...(commit === undefined ? {} : { location: { repository, commit, directory, path } }),
     heuristic: true,
-    note: commit === ref ? `linked as ${chosen.url}` : `linked as ${chosen.url}, read at its newest commit`,
+    note: `linked as ${chosen.url}${how}`,
   };
+}
+
+/** A link to a branch is read at what the default branch holds; a dead link is a claim without a place. */
+async function newestCommit(
+  host: SourceHost | undefined,
+  repository: string,
+  path: string,
+  operation: OperationOptions,
+): Promise<string | undefined> {
+  if (host?.supports(repository) !== true) return undefined;
+  try {
+    return await host.commitOf(repository, path, operation);
+  } catch (error) {
+    if (error instanceof CoreError && error.code === 'SOURCE_NOT_FOUND') return undefined;
+    throw error;
+  }
 }
 
 function sameOwner(repository: string, namespace: string): boolean {

@@ -55,8 +55,16 @@ export class GitHubApi {
       readonly signal?: AbortSignal;
     },
   ): Promise<HttpAnswer> {
-    return openUrl(`${this.#url}${path}`, { operation, headers: this.#headers, ...limits }, this.#options);
+    const { timeoutMs = 30_000 } = this.#options;
+    return openUrl(
+      `${this.#url}${path}`,
+      { operation, headers: this.#headers, ...limits },
+      { ...this.#options, timeoutMs: timeoutMs * DOWNLOAD_FACTOR },
+    );
   }
 }
+
+/** A download takes longer than an answer. */
+const DOWNLOAD_FACTOR = 20;
 
 const MAX_JSON = 16 * 1024 * 1024;

@@ -137,6 +137,14 @@ describe('gitHubHost()', () => {
     expect(await codeOf(host.commitOf(repository, 'library/none'))).toBe('SOURCE_NOT_FOUND');
   });
 
+  it('asks again with the ETag it was given, and believes "not modified"', async () => {
+    host = connect();
+    const repository = 'https://github.com/docker-library/official-images';
+    const first = await host.commitOf(repository, 'library/blog');
+    expect(await host.commitOf(repository, 'library/blog')).toBe(first);
+    expect(world.host.requests.at(-1)?.headers['if-none-match']).toMatch(/^W\/"/);
+  });
+
   it('tells the commits of the repository from those of a fork', async () => {
     host = connect();
     const { blog, rootfsAmd64 } = world.commits;
@@ -232,6 +240,22 @@ describe('gitHubHost()', () => {
   });
 });
 
+it('gitHubHost() follows the redirect of a renamed repository on the same host', async () => {
+  const server = createServer((request, response) => {
+    const renamed = request.url?.startsWith('/repos/acme/old/commits') ?? false;
+    if (renamed) response.writeHead(301, { location: '/repositories/7/commits' }).end('{}');
+    else response.writeHead(200).end(JSON.stringify([{ sha: NONE }]));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const apiUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const renamed = gitHubHost({ apiUrl, token: 'secret-token' });
+  expect(await renamed.commitOf('https://github.com/acme/old', 'Dockerfile')).toBe(NONE);
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+});
+
 describe('readTarball()', () => {
   const limits = { maxBytes: 1000, operation: 'test' };
   const archive = async (entries: readonly { name: string; content?: string; linkname?: string }[]) => {
@@ -240,7 +264,7 @@ describe('readTarball()', () => {
       tar.entry(linkname === undefined ? { name } : { name, type: 'symlink', linkname }, content);
     }
     tar.finalize();
-    return gzipSync(Buffer.concat(await collect<Uint8Array>(tar)));
+    return gzipSync(Buffer.concat(await collect(tar as AsyncIterable<Uint8Array>)));
   };
   async function* chunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
     for (let start = 0; start < bytes.length; start += 64) yield bytes.subarray(start, start + 64);

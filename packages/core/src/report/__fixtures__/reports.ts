@@ -31,6 +31,7 @@ export function reportOf(
   return {
     apiVersion: 'imagevet/v1',
     kind: 'VetReport',
+    endorsements: [],
     ...facts,
     lineage: { asOf: '2018-01-04T00:00:00Z', ...facts.lineage },
     startedAt: '2026-11-23T11:57:12Z',
@@ -86,10 +87,21 @@ export function allowReport(): VetReport {
         },
         { path: '/var/log/apt/term.log', change: 'removed', aspects: [], original: digestOf('log'), explanation: 'log of the build' },
       ],
-      config: [{ field: 'created', original: '2018-01-02T23:41:08Z', rebuilt: '2026-11-23T11:58:40Z' }],
+      config: [
+        {
+          field: 'Env.PHP_INI_DIR',
+          original: '/usr/local/etc/php',
+          rebuilt: '/etc/php',
+          explanation: 'the base image sets it',
+        },
+      ],
+      packages: [
+        { manager: 'dpkg', name: 'libssl1.1', architecture: 'amd64', original: '1.1.0f-3', rebuilt: '1.1.0f-3+deb9u1' },
+      ],
     }),
   };
-  const endorsement: VetReport['endorsement'] = {
+  const endorsement: VetReport['endorsements'][number] = {
+    node: sound.lineage.root,
     collection: 'registry.internal/vetted/library/wordpress',
     server: 'https://notary.internal:4443',
     tags: ['4.9', '4.9-20261123-5a1f03c2'],
@@ -98,7 +110,7 @@ export function allowReport(): VetReport {
     expires: '2026-12-07T12:00:02Z',
     verified: true,
   };
-  return reportOf({ ...sound, findings: mild, comparisons }, { endorsement });
+  return reportOf({ ...sound, findings: mild, comparisons }, { endorsements: [endorsement] });
 }
 
 /** Contradiction, conflict, gone commit, severe findings, failed build, unexplained difference, waiver, expired waiver. */
@@ -246,6 +258,7 @@ export function denyReport(): VetReport {
 export function incompleteReport(): VetReport {
   const { rebuild: _rebuild, ...facts } = sound;
   return reportOf({
+    endorsements: [],
     ...facts,
     findings: mild,
     comparisons: {},
@@ -338,7 +351,10 @@ export function largeReport(): VetReport {
   ];
   const nodes = members.map((member, index) => {
     const node = nodeOf(member, 3);
-    return index === 5 || index === 7 || index >= 10 ? { ...node, end: 'scratch' as const } : node;
+    // A frontend is named, not followed.
+    const dockerfile = { status: 'not-named', reachability: 'unchecked', consistency: 'unchecked' } as const;
+    if (index === 10) return { ...node, image: undefined, claims: [], dockerfile };
+    return index === 5 || index === 7 || index === 11 ? { ...node, end: 'scratch' as const } : node;
   });
   const edge = (from: number, to: number, kind: LineageEdge['kind'], grade: LineageEdge['grade'], line?: number): LineageEdge => ({
     kind,

@@ -56,9 +56,23 @@ function imageCard(image: ImageView, view: ReportView): Markup {
   return markup`<article class="card long" id="image-${number}" aria-labelledby="image-${number}-name">
 <h3 class="title" id="image-${number}-name"><span><span class="number-badge">${number}</span><bdi>${name}</bdi></span> <span class="soft">${what}</span></h3>
 ${pairs([
-  ['Built on', parents.length === 0 ? endWords(node.end) : parents.map((edge) => edgeItem(edge, view))],
-  ['Source', sourceOf(image)],
-  ['Manifest', node.image === undefined ? 'no registry showed it' : code(node.image.manifest.digest)],
+  [
+    'Built on',
+    parents.length === 0
+      ? role === 'frontend' && node.end === undefined
+        ? undefined
+        : endWords(node.end)
+      : parents.map((edge) => edgeItem(edge, view)),
+  ],
+  ['Source', role === 'frontend' && node.dockerfile.location === undefined ? undefined : sourceOf(image)],
+  [
+    'Manifest',
+    node.image === undefined
+      ? role === 'frontend'
+        ? 'not asked for'
+        : 'no registry showed it'
+      : code(node.image.manifest.digest),
+  ],
   ['Index', node.image?.index === undefined ? undefined : code(node.image.index.digest)],
   ['Image id', node.image === undefined ? undefined : code(node.image.config.digest)],
   ['Layers', node.image === undefined ? undefined : String(node.image.diffIds.length)],

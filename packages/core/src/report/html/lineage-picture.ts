@@ -93,7 +93,8 @@ class Picture {
       end = Math.max(end, base);
       from = base;
     }
-    if (bases.length === 0) return Math.max(end, this.#end(image, x, beside ? bottom : end, width));
+    if (bases.length === 0 && (image.role !== 'frontend' || image.node.end !== undefined))
+      return Math.max(end, this.#end(image, x, beside ? bottom : end, width));
     return end;
   }
 
@@ -173,7 +174,9 @@ class Picture {
     const names = fit(image.name, inner - 30, 14, 4);
     const source =
       location === undefined
-        ? ['no Dockerfile known']
+        ? image.role === 'frontend'
+          ? []
+          : ['no Dockerfile known']
         : [
             ...fit(
               `${location.repository.replace(/^https:\/\//, '')}@${location.commit.slice(0, 12)}`,
@@ -268,7 +271,9 @@ function marksOf(image: ImageView): readonly Mark[] {
     ...(image.findings.length === 0
       ? []
       : [{ text: countedBySeverity(image.findings), tone: severe ? 'bad' : 'warn' } as const]),
-    ...(status === 'found' ? [] : [{ text: STATUS_WORDS[status], tone: 'bad' } as const]),
+    ...(status === 'found' || image.role === 'frontend'
+      ? []
+      : [{ text: STATUS_WORDS[status], tone: 'bad' } as const]),
     ...(image.conflicts.length === 0 ? [] : [{ text: 'sources disagree', tone: 'bad' } as const]),
     ...(consistency === 'inconsistent' ? [{ text: 'Dockerfile does not fit', tone: 'bad' } as const] : []),
   ];

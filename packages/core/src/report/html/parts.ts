@@ -44,6 +44,12 @@ export function pairs(list: readonly (readonly [string, Content])[]): Markup {
     .map(([name, value]) => markup`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
 }
 
+/** A table that becomes a list where the page is narrow. Rows name their cells by `data-label`. */
+export function table(columns: readonly string[], rows: readonly Markup[]): Markup {
+  const head = columns.map((column) => markup`<th scope="col">${column}</th>`);
+  return markup`<div class="scroll"><table class="stack"><thead><tr>${head}</tr></thead><tbody>${rows}</tbody></table></div>`;
+}
+
 /** A section with a heading; nothing without content. */
 export function section(id: string, title: string, content: Content): Content {
   if (content === undefined) return undefined;

@@ -1,7 +1,8 @@
-import type { Comparison, FileDifference } from '../../compare/types.ts';
-import { counted, familiarName, type ImageView, type ReportView } from '../report-view.ts';
+import { familiarReference } from '@imagevet/registry';
+import type { Comparison, ConfigDifference, FileDifference, PackageDifference } from '../../compare/types.ts';
+import { counted, type ImageView, type ReportView } from '../report-view.ts';
 import { type Content, type Markup, markup } from './markup.ts';
-import { chip, code, comparisonChip, duration, imageLink, section } from './parts.ts';
+import { chip, code, comparisonChip, duration, imageLink, section, table } from './parts.ts';
 
 /** Most differences of one image written out. */
 const MAX_DIFFERENCES = 200;
@@ -16,7 +17,7 @@ export function rebuildSection(view: ReportView): Content {
     const comparison = view.image(id)?.comparison;
     return markup`<tr><td class="number" data-label="Order">${index + 1}</td><th scope="row">${imageLink(view, id)}</th>
 <td data-label="Result">${statusOf(outcome)}</td>
-<td data-label="Rebuilt image">${outcome?.status === 'built' ? code(familiarName(outcome.image.reference)) : code(familiarName(target))}</td>
+<td data-label="Rebuilt image">${outcome?.status === 'built' ? code(familiarReference(outcome.image.reference)) : code(familiarReference(target))}</td>
 <td data-label="Beside the original">${comparison === undefined ? 'not compared' : comparisonChip(comparison.grade)}</td></tr>`;
   });
   const logs = (rebuild?.outcomes ?? []).map((outcome) => {
@@ -34,7 +35,7 @@ export function rebuildSection(view: ReportView): Content {
   return section(
     'rebuild',
     'Rebuilt from source',
-    markup`<div class="card long">${engine}<div class="scroll"><table class="stack"><thead><tr><th scope="col"></th><th scope="col">Image</th><th scope="col">Result</th><th scope="col">Rebuilt image</th><th scope="col">Beside the original</th></tr></thead><tbody>${rows}</tbody></table></div>${logs}</div>`,
+    markup`<div class="card long">${engine}${table(['', 'Image', 'Result', 'Rebuilt image', 'Beside the original'], rows)}${logs}</div>`,
   );
 }
 
@@ -57,37 +58,50 @@ export function comparisonSection({ images }: ReportView): Content {
 }
 
 function comparisonCard(name: string, number: number, comparison: Comparison): Markup {
-  const { grade, files, differences, truncated, config } = comparison;
+  const { grade, files, config, packages = [] } = comparison;
+  return markup`<div class="card long"><h3 class="title"><a href="#image-${number}"><bdi>${name}</bdi></a> ${comparisonChip(grade)}</h3>
+<p class="soft">${counted(files.compared, 'file')} compared, ${files.equal} equal, ${files.timestampsOnly} differ in timestamps only</p>
+${fileDifferences(comparison)}${subsection('Packages', PACKAGE_COLUMNS, packages.map(packageRow))}${subsection('Configuration', CONFIG_COLUMNS, config.map(configRow))}</div>`;
+}
+
+function fileDifferences({ differences, truncated }: Comparison): Content {
+  if (differences.length === 0) return undefined;
   const shown = differences
     .toSorted((a, b) => Number(explained(a)) - Number(explained(b)))
     .slice(0, MAX_DIFFERENCES);
   const more = differences.length - shown.length;
-  const rest = [
-    ...(more > 0 ? [`${counted(more, 'more difference')} not shown.`] : []),
-    ...(truncated ? ['The comparison stopped counting differences at its limit.'] : []),
+  return [
+    table(FILE_COLUMNS, shown.map(differenceRow)),
+    more === 0 ? undefined : markup`<p>${counted(more, 'more difference')} not shown.</p>`,
+    truncated ? markup`<p>The comparison stopped listing differences at its limit.</p>` : undefined,
   ];
-  return markup`<div class="card long"><h3 class="title"><a href="#image-${number}"><bdi>${name}</bdi></a> ${comparisonChip(grade)}</h3>
-<p class="soft">${counted(files.compared, 'file')} compared, ${files.equal} equal, ${files.timestampsOnly} differ in timestamps only</p>
-${
-  shown.length === 0
-    ? undefined
-    : markup`<div class="scroll"><table class="stack"><thead><tr><th scope="col">Path</th><th scope="col">Change</th><th scope="col">Original</th><th scope="col">Rebuilt</th><th scope="col">Cause</th></tr></thead><tbody>${shown.map(differenceRow)}</tbody></table></div>`
 }
-${rest.length === 0 ? undefined : markup`<p>${rest.join(' ')}</p>`}
-${
-  config.length === 0
-    ? undefined
-    : markup`<h4>Configuration</h4><div class="scroll"><table class="stack"><thead><tr><th scope="col">Field</th><th scope="col">Original</th><th scope="col">Rebuilt</th></tr></thead><tbody>${config.map(
-        ({ field, original, rebuilt }) =>
-          markup`<tr><th scope="row">${code(field)}</th><td data-label="Original">${optionalCode(original)}</td><td data-label="Rebuilt">${optionalCode(rebuilt)}</td></tr>`,
-      )}</tbody></table></div>`
-}</div>`;
+
+const FILE_COLUMNS = ['Path', 'Change', 'Original', 'Rebuilt', 'Cause'] as const;
+const PACKAGE_COLUMNS = ['Package', 'Original', 'Rebuilt'] as const;
+const CONFIG_COLUMNS = ['Field', 'Original', 'Rebuilt', 'Cause'] as const;
+
+function subsection(title: string, columns: readonly string[], rows: readonly Markup[]): Content {
+  return rows.length === 0 ? undefined : markup`<h4>${title}</h4>${table(columns, rows)}`;
 }
 
 function differenceRow({ path, change, aspects, original, rebuilt, explanation }: FileDifference): Markup {
   return markup`<tr><th scope="row">${code(path)}</th><td data-label="Change">${change}${aspects.length === 0 ? '' : `: ${aspects.join(', ')}`}</td>
-<td data-label="Original">${optionalCode(original)}</td><td data-label="Rebuilt">${optionalCode(rebuilt)}</td>
-<td data-label="Cause">${explanation === undefined ? chip('unexplained', 'bad') : markup`<bdi>${explanation}</bdi>`}</td></tr>`;
+<td data-label="Original">${optionalCode(original)}</td><td data-label="Rebuilt">${optionalCode(rebuilt)}</td><td data-label="Cause">${cause(explanation)}</td></tr>`;
+}
+
+function packageRow({ manager, name, architecture, original, rebuilt }: PackageDifference): Markup {
+  return markup`<tr><th scope="row">${code(`${name}:${architecture}`)} <span class="soft">${manager}</span></th>
+<td data-label="Original">${optionalCode(original)}</td><td data-label="Rebuilt">${optionalCode(rebuilt)}</td></tr>`;
+}
+
+function configRow({ field, original, rebuilt, explanation }: ConfigDifference): Markup {
+  return markup`<tr><th scope="row">${code(field)}</th><td data-label="Original">${optionalCode(original)}</td>
+<td data-label="Rebuilt">${optionalCode(rebuilt)}</td><td data-label="Cause">${cause(explanation)}</td></tr>`;
+}
+
+function cause(explanation: string | undefined): Markup {
+  return explanation === undefined ? chip('unexplained', 'bad') : markup`<bdi>${explanation}</bdi>`;
 }
 
 function explained({ explanation }: FileDifference): boolean {

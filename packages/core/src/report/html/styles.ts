@@ -58,6 +58,7 @@ dl.pairs dt{color:var(--soft)}dl.pairs dd{margin:0;overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%;font-size:.9375rem}
 th,td{text-align:left;vertical-align:top;padding:.5rem .875rem .5rem 0;border-top:1px solid var(--line);overflow-wrap:anywhere}
 tr:first-child>th{border-top:0}
+th[scope=row]{min-width:12rem}
 thead th{color:var(--soft);font-size:.8125rem;font-weight:600;white-space:nowrap}
 tbody tr:first-child>*{border-top:1px solid var(--line)}
 td.number{font-variant-numeric:tabular-nums}
@@ -106,7 +107,7 @@ dl.pairs{grid-template-columns:minmax(0,1fr);gap:0}dl.pairs dd{margin-bottom:.37
 table.stack thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 table.stack,table.stack tbody,table.stack tr,table.stack td,table.stack th{display:block}
 table.stack tr{border-top:1px solid var(--line);padding:.5rem 0}table.stack tr:first-child{border-top:0}
-table.stack td,table.stack th{border:0!important;padding:.125rem 0}
+table.stack td,table.stack th{min-width:0;border:0!important;padding:.125rem 0}
 table.stack td[data-label]::before{content:attr(data-label) ": ";color:var(--soft);font-size:.8125rem}}
 @media print{
 :root{color-scheme:light;--page:#fff;--card:#fff;--text:#000;--soft:#444;--line:#bbb;--code:#f4f4f4;--link:#000;

@@ -1,4 +1,6 @@
-import type { Reason } from '../../policy/types.ts';
+import { RULES } from '../../policy/rules/rule-set.ts';
+import type { Reason, RuleName } from '../../policy/types.ts';
+import type { Endorsement } from '../types.ts';
 import { counted, countedBySeverity, type ReportView } from '../report-view.ts';
 import { type Content, type Markup, markup } from './markup.ts';
 import { chip, code, imageLink, outcomeChip, pairs, section } from './parts.ts';
@@ -17,8 +19,9 @@ ${pinned === undefined ? undefined : markup`<div class="run"><span>Run exactly t
 
 /** The whole report in six numbers. */
 export function keyFacts({ report, images }: ReportView): Markup {
-  const { rebuild, findings, endorsement, lineage } = report;
+  const { rebuild, findings, endorsements, lineage } = report;
   const built = rebuild?.outcomes.filter(({ status }) => status === 'built').length ?? 0;
+  const vetted = images.filter(({ role }) => role !== 'frontend').length;
   const compared = Object.values(report.comparisons);
   const unexplained = compared.filter(({ grade }) => grade === 'unexplained').length;
   const refuted = lineage.edges.filter(({ grade }) => grade === 'contradicted').length;
@@ -30,14 +33,14 @@ export function keyFacts({ report, images }: ReportView): Markup {
     ['Images in the lineage', String(images.length)],
     ['Claims', doubts.length === 0 ? 'none refuted' : doubts.join(', ')],
     ['Findings', findings.length === 0 ? 'none' : countedBySeverity(findings)],
-    ['Rebuilt from source', rebuild === undefined ? 'not run' : `${built} of ${images.length}`],
+    ['Rebuilt from source', rebuild === undefined ? 'not run' : `${built} of ${vetted}`],
     [
       'Compared with original',
       compared.length === 0
         ? 'not done'
-        : `${compared.length} of ${images.length}${unexplained === 0 ? '' : `, ${unexplained} unexplained`}`,
+        : `${compared.length} of ${vetted}${unexplained === 0 ? '' : `, ${unexplained} unexplained`}`,
     ],
-    ['Signature', endorsement === undefined ? 'none' : endorsement.verified ? 'verified' : 'not verified'],
+    ['Signed and read back', endorsements.length === 0 ? 'none' : `${endorsements.filter(({ verified }) => verified).length} of ${vetted}`],
   ];
   return markup`<dl class="facts">${facts.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
@@ -49,7 +52,7 @@ export function reasonsSection(view: ReportView): Content {
   return section('reasons', 'Reasons', [
     failures.length === 0
       ? undefined
-      : markup`<div class="card long"><ul class="plain rows">${failures.map((reason) => reasonRow(reason, view))}</ul></div>`,
+      : markup`<div class="card long"><ul class="plain rows">${failures.map((reason, index) => reasonRow(reason, view, rationaleOf(reason, failures.slice(0, index))))}</ul></div>`,
     passed.length === 0
       ? undefined
       : markup`<div class="card"><ul class="plain rows">${passed.map((reason) => reasonRow(reason, view))}</ul></div>`,
@@ -65,12 +68,21 @@ export function reasonsSection(view: ReportView): Content {
 function reasonRow(
   { outcome, rule, code: reasonCode, node, message, remediation, term }: Reason,
   view: ReportView,
+  rationale?: string,
 ): Markup {
   const open = outcome === 'fail' || outcome === 'error';
   return markup`<li><div>${outcomeChip(outcome)}</div><div>
 <p>${node === undefined ? undefined : markup`<b>${imageLink(view, node)}</b>: `}<bdi>${message}</bdi></p>
 ${open && remediation !== undefined ? markup`<p class="fix"><b>What to do:</b> <bdi>${remediation}</bdi></p>` : undefined}
+${rationale === undefined ? undefined : markup`<p class="soft">${rationale}</p>`}
 <p class="soft">${rule}${reasonCode === rule ? '' : ` · ${reasonCode}`}${open && term !== undefined ? markup` · term ${code(term)}` : undefined}</p></div></li>`;
+}
+
+/** Why the rule is asked for, said once: where it first failed. */
+function rationaleOf({ rule }: Reason, before: readonly Reason[]): string | undefined {
+  if (before.some((reason) => reason.rule === rule)) return undefined;
+  // A report from a newer version may name rules this one does not know.
+  return Object.hasOwn(RULES, rule) ? RULES[rule as RuleName].rationale : undefined;
 }
 
 /** What was not checked. */
@@ -89,26 +101,25 @@ ${hint === undefined ? undefined : markup`<p class="fix"><b>What to do:</b> <bdi
   );
 }
 
-/** Who vouches for the rebuilt image. */
+/** Who vouches for the rebuilt images. */
 export function signatureSection({ report }: ReportView): Content {
-  const { endorsement, verdict } = report;
-  if (endorsement === undefined) {
+  const { endorsements, verdict } = report;
+  if (endorsements.length === 0) {
     if (verdict.decision === 'deny') return undefined;
-    return section('signature', 'Signature', markup`<p class="card">The rebuilt image was not signed.</p>`);
+    return section('signature', 'Signature', markup`<p class="card">The rebuilt images were not signed.</p>`);
   }
-  const { collection, server, tags, digest, keyIds, expires, verified } = endorsement;
-  return section(
-    'signature',
-    'Signature',
-    markup`<div class="card"><p>${verified ? chip('verified', 'good') : chip('not verified', 'bad')} ${verified ? 'The published signature was read back and verified.' : 'The published signature was not read back.'}</p>${pairs(
-      [
-        ['Trusted collection', code(collection)],
-        ['Notary server', code(server)],
-        ['Signed tags', tags.map((tag) => markup`${code(tag)} `)],
-        ['Digest', code(digest)],
-        ['Keys', keyIds.map((id) => markup`${code(id)} `)],
-        ['Valid until', expires],
-      ],
-    )}</div>`,
-  );
+  return section('signature', 'Signatures', markup`${endorsements.map(signatureCard)}`);
+}
+
+function signatureCard({ collection, server, tags, digest, keyIds, expires, verified }: Endorsement): Markup {
+  return markup`<div class="card"><p>${verified ? chip('verified', 'good') : chip('not verified', 'bad')} ${verified ? 'The published signature was read back and verified.' : 'The published signature was not read back.'}</p>${pairs(
+    [
+      ['Trusted collection', code(collection)],
+      ['Notary server', code(server)],
+      ['Signed tags', tags.map((tag) => markup`${code(tag)} `)],
+      ['Digest', code(digest)],
+      ['Keys', keyIds.map((id) => markup`${code(id)} `)],
+      ['Valid until', expires],
+    ],
+  )}</div>`;
 }
