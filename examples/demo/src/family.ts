@@ -107,7 +107,11 @@ export function family(rootfs: Uint8Array): readonly Member[] {
         { createdBy: 'EXPOSE map[8080/tcp:{}]' },
         { createdBy: 'CMD ["script-web"]' },
       ],
-      execution: { Env: [PATH, 'SCRIPT_VERSION=7.2.1'], Cmd: ['script-web'], ExposedPorts: { '8080/tcp': {} } },
+      execution: {
+        Env: [PATH, 'SCRIPT_VERSION=7.2.1'],
+        Cmd: ['script-web'],
+        ExposedPorts: { '8080/tcp': {} },
+      },
     },
     {
       name: 'press',

@@ -22,10 +22,19 @@ export class FindingCollector {
     const source = 'dockerfile' in node ? node.dockerfile.location : undefined;
     const lines = text === undefined ? [] : this.linesOf(text);
     const place = draft.lines === undefined ? undefined : locate(lines, draft.lines, draft.at);
-    const written = place === undefined ? undefined : lines.slice(place.startLine - 1, place.endLine).join('\n');
-    const excerpt = written === undefined ? undefined : masked(written, draft.mask ?? []).trim().slice(0, MAX_EXCERPT);
+    const written =
+      place === undefined ? undefined : lines.slice(place.startLine - 1, place.endLine).join('\n');
+    const excerpt =
+      written === undefined
+        ? undefined
+        : masked(written, draft.mask ?? [])
+            .trim()
+            .slice(0, MAX_EXCERPT);
     // Neither lines nor commit take part: an id outlives edits elsewhere in the file.
-    const name = 'reference' in node ? `${node.reference.registry}/${node.reference.repository}:${node.reference.tag ?? ''}` : node.id;
+    const name =
+      'reference' in node
+        ? `${node.reference.registry}/${node.reference.repository}:${node.reference.tag ?? ''}`
+        : node.id;
     const key = [
       rule.id,
       name,
@@ -79,8 +88,15 @@ function locate(lines: readonly string[], range: LineRange, at: string | undefin
   const { startLine, endLine } = range;
   if (at === undefined || startLine === endLine) return { startLine, endLine };
   const inside = lines.slice(startLine - 1, endLine);
-  const start = at.split(/\s{2,}|\n/)[0]!.slice(0, 120).trim();
-  for (const needle of [start, start.split(' ').slice(0, 3).join(' '), start.split(' ').slice(0, 2).join(' ')]) {
+  const start = at
+    .split(/\s{2,}|\n/)[0]!
+    .slice(0, 120)
+    .trim();
+  for (const needle of [
+    start,
+    start.split(' ').slice(0, 3).join(' '),
+    start.split(' ').slice(0, 2).join(' '),
+  ]) {
     const index = needle.length < 2 ? -1 : inside.findIndex((line) => line.includes(needle));
     if (index >= 0) return { startLine: startLine + index, endLine: startLine + index };
   }
@@ -88,7 +104,8 @@ function locate(lines: readonly string[], range: LineRange, at: string | undefin
 }
 
 /** A value given to a name that speaks of secrets: masked everywhere, since reports are read more widely than images. */
-const NAMED_SECRET = /((?:SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY)\w{0,40}\s{0,4}[=:]\s{0,4}["']?)([^\s"'$`{}()<>]{6,})/gi;
+const NAMED_SECRET =
+  /((?:SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY)\w{0,40}\s{0,4}[=:]\s{0,4}["']?)([^\s"'$`{}()<>]{6,})/gi;
 
 function masked(text: string, secrets: readonly string[]): string {
   return secrets

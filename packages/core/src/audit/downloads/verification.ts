@@ -17,7 +17,8 @@ export type Verification =
 
 const CHECKSUM = /^(?:(?:md5|sha1|sha224|sha256|sha384|sha512|b2|b3)sum|shasum|sha3sum|xxhsum|digest)$/;
 const COMPARE = /^(?:\[|test|\[\[|case|grep|egrep|fgrep|cmp|diff|awk)$/;
-const SIGNATURE_TOOL = /^(?:cosign|minisign|signify|signify-openbsd|slsa-verifier|jarsigner|notation|rsign|ssh-keygen)$/;
+const SIGNATURE_TOOL =
+  /^(?:cosign|minisign|signify|signify-openbsd|slsa-verifier|jarsigner|notation|rsign|ssh-keygen)$/;
 
 /** Whether and what a step verifies. */
 export function verificationOf(step: ShellStep): Verification | undefined {
@@ -74,7 +75,8 @@ function checksumList(step: ShellStep): Verification {
 }
 
 /** Ends of names of files that hold checksums. */
-export const SUM_SUFFIX: RegExp = /[.-](?:sha\d*(?:sums?)?|md5(?:sums?)?|b2|sums?|checksums?|digest)(?:\.txt)?$/i;
+export const SUM_SUFFIX: RegExp =
+  /[.-](?:sha\d*(?:sums?)?|md5(?:sums?)?|b2|sums?|checksums?|digest)(?:\.txt)?$/i;
 
 /** `[ "$(sha256sum f)" = ... ]`, `sha256sum f | grep -q ...`. */
 function comparison(step: ShellStep): Verification | undefined {
@@ -104,7 +106,9 @@ function gnupg(step: ShellStep): Verification | undefined {
     short: 'our',
     long: ['output', 'keyring', 'homedir', 'keyserver', 'keyserver-options', 'status-fd', 'status-file'],
   });
-  const clear = has('--decrypt', '-d') || (operands.length > 0 && has('--output', '-o') && !has('--dearmor', '--import', '--export'));
+  const clear =
+    has('--decrypt', '-d') ||
+    (operands.length > 0 && has('--output', '-o') && !has('--dearmor', '--import', '--export'));
   if (!step.name.startsWith('gpgv') && step.name !== 'sqv' && !has('--verify') && !clear) return undefined;
   const [signature, ...data] = operands;
   if (signature === undefined) return undefined;
@@ -134,5 +138,8 @@ export function upstream(step: ShellStep): readonly ShellStep[] {
 /** Blank-separated words of arguments, without the `*` that marks a binary file in a checksum line. */
 export function words(args: readonly ShellArgument[]): readonly string[] {
   const texts = new Set(args.flatMap(({ text, alternatives }) => [text, ...alternatives]));
-  return [...texts].flatMap((text) => text.split(/[\s'"\\]+/)).map((word) => word.replace(/^\*/, '')).filter(Boolean);
+  return [...texts]
+    .flatMap((text) => text.split(/[\s'"\\]+/))
+    .map((word) => word.replace(/^\*/, ''))
+    .filter(Boolean);
 }

@@ -51,7 +51,12 @@ class ShellParser extends ShellScanner {
     this.enter();
     for (;;) {
       this.skipNewlines();
-      if (this.atEnd() || this.text[this.position] === ')' || this.startsWith(';;') || this.startsWith(';&')) {
+      if (
+        this.atEnd() ||
+        this.text[this.position] === ')' ||
+        this.startsWith(';;') ||
+        this.startsWith(';&')
+      ) {
         break;
       }
       const word = this.reservedAhead();
@@ -60,7 +65,8 @@ class ShellParser extends ShellScanner {
       this.skipBlank();
       if (this.startsWith(';;') || this.startsWith(';&')) break;
       const separator = this.text[this.position];
-      if (separator === ';' || (separator === '&' && this.text[this.position + 1] !== '&')) this.position += 1;
+      if (separator === ';' || (separator === '&' && this.text[this.position + 1] !== '&'))
+        this.position += 1;
       else if (separator !== '\n') break;
     }
     this.leave();
@@ -295,7 +301,8 @@ class ShellParser extends ShellScanner {
       this.skipBlank();
       const redirection = this.redirection();
       if (redirection !== undefined) redirections.push(redirection);
-      else if (words.length === 0 && this.assignmentAhead() !== undefined) assignments.push(this.assignment());
+      else if (words.length === 0 && this.assignmentAhead() !== undefined)
+        assignments.push(this.assignment());
       else if (this.wordAhead()) words.push(this.word());
       else break;
       end = this.position;

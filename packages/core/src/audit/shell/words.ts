@@ -12,7 +12,20 @@ export class ShellSyntaxError extends Error {
 
 const MAX_DEPTH = 100;
 const META = ' \t\r\n;&|<>()';
-const REDIRECTION_OPERATORS = ['&>>', '&>', '<<<', '<<-', '<<', '<>', '<&', '>>', '>|', '>&', '<', '>'] as const;
+const REDIRECTION_OPERATORS = [
+  '&>>',
+  '&>',
+  '<<<',
+  '<<-',
+  '<<',
+  '<>',
+  '<&',
+  '>>',
+  '>|',
+  '>&',
+  '<',
+  '>',
+] as const;
 
 interface PendingHeredoc {
   readonly delimiter: string;
@@ -57,7 +70,9 @@ export abstract class ShellScanner {
   }
 
   protected unexpected(expected?: string): ShellSyntaxError {
-    const found = this.atEnd() ? 'the end' : JSON.stringify(this.text.slice(this.position, this.position + 12));
+    const found = this.atEnd()
+      ? 'the end'
+      : JSON.stringify(this.text.slice(this.position, this.position + 12));
     return new ShellSyntaxError(
       expected === undefined ? `unexpected ${found}` : `expected ${expected}, found ${found}`,
       this.position,
@@ -154,7 +169,12 @@ export abstract class ShellScanner {
         flush();
         this.position += 2;
         parts.push({ kind: 'process', direction: char, body: this.nested() });
-      } else if (!raw && char === '(' && '?*+@!='.includes(this.text[this.position - 1] ?? ' ') && literal !== '') {
+      } else if (
+        !raw &&
+        char === '(' &&
+        '?*+@!='.includes(this.text[this.position - 1] ?? ' ') &&
+        literal !== ''
+      ) {
         literal += this.balanced();
       } else if (isEnd(char)) {
         break;
@@ -372,10 +392,12 @@ export abstract class ShellScanner {
     const operator = REDIRECTION_OPERATORS.find((token) => this.text.startsWith(token, at));
     if (operator === undefined) return undefined;
     // `<(` and `>(` are process substitutions, which are words.
-    if ((operator === '<' || operator === '>') && this.text[at + 1] === '(' && written === undefined) return undefined;
+    if ((operator === '<' || operator === '>') && this.text[at + 1] === '(' && written === undefined)
+      return undefined;
     this.position = at + operator.length;
     this.skipBlank();
-    if (operator === '<<' || operator === '<<-') return { operator, descriptor: written, target: this.heredoc(operator) };
+    if (operator === '<<' || operator === '<<-')
+      return { operator, descriptor: written, target: this.heredoc(operator) };
     return { operator, descriptor: written, target: this.word() };
   }
 
