@@ -39,17 +39,13 @@ export function notaryOf(trust: TrustArguments): { readonly url: string; readonl
   return { url: trust.server, ...(trust.ca === undefined ? {} : { ca: readText(trust.ca) }) };
 }
 
-/** The keys, where docker and notary keep theirs. */
+/** The signing keys, where docker and notary keep theirs; only the environment may hold their passphrase. */
 export function keysOf(trust: TrustArguments, io: Io): KeyStore {
-  return createKeyStore({ directory: trust.directory ?? join(dockerDirectory(io), 'trust') });
-}
-
-/** The passphrase of the signing keys, which only the environment may hold. */
-export function passphraseOf(trust: TrustArguments): string {
   if (trust.passphrase === undefined || trust.passphrase === '') {
     throw new UsageError('set IMAGEVET_PASSPHRASE to the passphrase of the signing keys');
   }
-  return trust.passphrase;
+  const directory = trust.directory ?? join(dockerDirectory(io), 'trust');
+  return createKeyStore({ directory, passphrase: trust.passphrase });
 }
 
 /** Reads a file named on the command line. */

@@ -1,3 +1,12 @@
+export {
+  type AuditDockerfileOptions,
+  type AuditOptions,
+  auditDockerfile,
+  auditLineage,
+} from './audit/audit.ts';
+export type { AuditRule, DockerfileRule, LineageRule } from './audit/rule.ts';
+export { auditRules } from './audit/rules/index.ts';
+export { type RenderSarifOptions, renderSarif } from './audit/sarif.ts';
 export type * from './audit/types.ts';
 export {
   type CompareImagesOptions,

@@ -2,7 +2,7 @@ import { formatReference, parseReference, withDefaultTag } from '@imagevet/regis
 import { signTags } from '@imagevet/trust';
 import { type Arguments, UsageError } from '../arguments.ts';
 import { EXIT, type Io } from '../io.ts';
-import { keysOf, notaryOf, passphraseOf, servicesOf } from '../services.ts';
+import { keysOf, notaryOf, servicesOf } from '../services.ts';
 
 /** `imagevet sign <image> --trust-server URL`: signs the digest the registry shows for the tag now. */
 export async function sign(args: Arguments, io: Io): Promise<number> {
@@ -16,7 +16,6 @@ export async function sign(args: Arguments, io: Io): Promise<number> {
     server: notaryOf(args.trust),
     targets: [{ tag, digest: descriptor.digest, size: descriptor.size }],
     keys: keysOf(args.trust, io),
-    passphrase: passphraseOf(args.trust),
     signal: io.signal,
   });
   io.stdout(

@@ -8,9 +8,12 @@ import { notaryOf } from '../services.ts';
 export async function verify(args: Arguments, io: Io): Promise<number> {
   if (args.trust === undefined) throw new UsageError('verify needs --trust-server');
   const reference = withDefaultTag(parseReference(args.image));
+  const { rootKeyIds } = args.trust;
+  if (rootKeyIds.length === 0)
+    throw new UsageError('verify needs --root-key: the id of the root key you trust');
   const target = await resolveTrusted(reference, {
     server: notaryOf(args.trust),
-    rootKeyIds: args.trust.rootKeyIds,
+    root: { keyIds: rootKeyIds },
     signal: io.signal,
   });
   io.stdout(`${formatReference({ ...reference, tag: undefined, digest: target.digest })}\n`);

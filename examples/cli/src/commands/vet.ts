@@ -12,7 +12,7 @@ import {
 } from '@imagevet/core';
 import { type Arguments, UsageError } from '../arguments.ts';
 import { EXIT, type Io } from '../io.ts';
-import { builderOf, keysOf, notaryOf, passphraseOf, readText, servicesOf, targetOf } from '../services.ts';
+import { builderOf, keysOf, notaryOf, readText, servicesOf, targetOf } from '../services.ts';
 
 const RENDERERS: Readonly<Record<string, (report: VetReport) => string>> = {
   text: renderText,
@@ -35,13 +35,7 @@ export async function vet(args: Arguments, io: Io): Promise<number> {
     concurrency: args.concurrency,
     policy: args.policy === undefined ? undefined : parsePolicy(readText(args.policy)),
     trust:
-      args.trust === undefined
-        ? undefined
-        : {
-            server: notaryOf(args.trust),
-            keys: keysOf(args.trust, io),
-            passphrase: passphraseOf(args.trust),
-          },
+      args.trust === undefined ? undefined : { server: notaryOf(args.trust), keys: keysOf(args.trust, io) },
     signal: io.signal,
     onProgress: (event) => io.stderr(describe(event)),
   });
