@@ -19,7 +19,7 @@ const ROOMS = ['dockerfile', 'lineage', 'provenance', 'audit', 'rebuild', 'compa
 const STATIC_DEPENDENCIES: Readonly<Record<string, readonly string[]>> = {
   registry: ['undici', 'p-limit', 'tar-stream'],
   trust: ['undici'],
-  core: ['dockerfile-ast', 'p-limit', 'tar-stream', 'undici'],
+  core: ['@balena/dockerignore', 'dockerfile-ast', 'p-limit', 'tar-stream', 'undici'],
 };
 
 interface Import {

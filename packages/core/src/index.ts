@@ -1,8 +1,97 @@
+export {
+  type AuditDockerfileOptions,
+  type AuditOptions,
+  auditDockerfile,
+  auditLineage,
+} from './audit/audit.ts';
+export type { AuditRule, DockerfileRule, LineageRule } from './audit/rule.ts';
+export { auditRules } from './audit/rules/index.ts';
+export { type RenderSarifOptions, renderSarif } from './audit/sarif.ts';
 export type * from './audit/types.ts';
+export {
+  type CompareImagesOptions,
+  type CompareProgress,
+  compareImages,
+} from './compare/compare-images.ts';
 export type * from './compare/types.ts';
+export { type Expansion, expand, type Variables } from './dockerfile/expand.ts';
+export { type ParseDockerfileOptions, parseDockerfile } from './dockerfile/parse-dockerfile.ts';
+export { baseOf, type ExternalImage, externalImages, finalStage } from './dockerfile/queries.ts';
 export type * from './dockerfile/types.ts';
+export { type Endorsable, type EndorseOptions, endorse } from './endorse.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
+export { type AlignedInstruction, alignHistory, type HistoryAlignment } from './lineage/align-history.ts';
+export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
+export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
+export { type ResolveLineageOptions, resolveLineage } from './lineage/resolve-lineage.ts';
+export { spine } from './lineage/spine.ts';
 export type * from './lineage/types.ts';
+export { defaultPolicy } from './policy/default-policy.ts';
+export { evaluate } from './policy/evaluate.ts';
+export { parseException, parsePolicy, policyDigest } from './policy/parse.ts';
+export { describeRule } from './policy/rules/rule-set.ts';
 export type * from './policy/types.ts';
+export {
+  findBase,
+  type ImageMaterial,
+  imageMaterials,
+} from './provenance/attestation/base-material.ts';
+export {
+  type BuildkitAttestationOptions,
+  buildkitAttestationSource,
+} from './provenance/attestation/source.ts';
+export {
+  type BuildMaterial,
+  type BuildProvenance,
+  type EmbeddedFile,
+  parseProvenance,
+} from './provenance/attestation/statement.ts';
+export {
+  type DescriptionLinks,
+  findDockerfileLinks,
+  parseDescriptionLinks,
+  type TagLink,
+} from './provenance/docker-hub/description.ts';
+export { type DockerHubOptions, dockerHubSource } from './provenance/docker-hub/source.ts';
+export { type FileLink, parseFileUrl } from './provenance/file-url.ts';
+export type { GitOptions } from './provenance/hosts/git-command.ts';
+export { type GitMirrorHostOptions, gitMirrorHost } from './provenance/hosts/git-mirror.ts';
+export { type GitHubHostOptions, gitHubHost } from './provenance/hosts/github.ts';
+export type { MirrorStoreOptions } from './provenance/hosts/mirror-store.ts';
+export { type PublicHostsOptions, publicHosts } from './provenance/hosts/public-hosts.ts';
+export { sourceHosts } from './provenance/hosts/source-hosts.ts';
+export type { HttpOptions } from './provenance/http.ts';
+export { ociAnnotationSource } from './provenance/image/annotations.ts';
+export { imageHistorySource, reconstructDockerfile } from './provenance/image/history.ts';
+export { imageLabelSource } from './provenance/image/labels.ts';
+export { parseSourceAnnotation, type SourceAnnotation } from './provenance/image/source-annotation.ts';
+export { toRepositoryUrl } from './provenance/location.ts';
+export {
+  type LibraryBuild,
+  type LibraryCandidate,
+  type LibraryEntry,
+  type LibraryFile,
+  parseLibraryFile,
+  resolveLibraryTag,
+} from './provenance/official-images/library-file.ts';
+export { type OfficialImagesOptions, officialImagesSource } from './provenance/official-images/source.ts';
+export {
+  type PublicServices,
+  type PublicServicesOptions,
+  publicServices,
+} from './provenance/public-services.ts';
+export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
+export {
+  type DockerEngineBuilderOptions,
+  dockerEngineBuilder,
+} from './rebuild/engine/docker-engine-builder.ts';
+export { type PlanRebuildOptions, planRebuild } from './rebuild/plan-rebuild.ts';
+export { type RebuildOptions, rebuild } from './rebuild/rebuild.ts';
+export { substituteBases } from './rebuild/substitute-bases.ts';
 export type * from './rebuild/types.ts';
+export { renderHtml } from './report/render-html.ts';
+export { renderJson } from './report/render-json.ts';
+export { renderMarkdown } from './report/render-markdown.ts';
+export { type RenderTextOptions, renderText } from './report/render-text.ts';
 export type * from './report/types.ts';
+export { type RebuildTarget, type VetEvent, type VetOptions, type VetStage, vet } from './vet.ts';

@@ -31,6 +31,24 @@ export {
 } from './digest.ts';
 export { ImagevetError, type ImagevetErrorOptions, RegistryError, type RegistryErrorCode } from './errors.ts';
 export { OciLayout, openOciLayout } from './layout/oci-layout.ts';
+export { type FilesystemEntry, type FilesystemView, mergeLayers } from './layer/filesystem-view.ts';
+export { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer/limits.ts';
+export {
+  type ImageScan,
+  type ScanImageOptions,
+  type ScanProgress,
+  scanImage,
+  scanLayers,
+} from './layer/scan-image.ts';
+export { type ScanLayerOptions, scanLayer } from './layer/scan-layer.ts';
+export type {
+  LayerAnomaly,
+  LayerAnomalyKind,
+  LayerCompression,
+  LayerEntry,
+  LayerEntryType,
+  LayerScan,
+} from './layer/types.ts';
 export { chainIds } from './oci/chain.ts';
 export { historyExplainsLayers, parseImageConfig } from './oci/config.ts';
 export { type ParseManifestOptions, parseManifest } from './oci/manifest.ts';

@@ -1,1 +1,57 @@
-export {};
+export type { Change, Delegation, SignableTarget } from './collection/changes.ts';
+export type { SnapshotKeyHolder } from './collection/initial-root.ts';
+export type { PublishResult } from './collection/publish.ts';
+export { TrustedCollection, type TrustedCollectionOptions } from './collection/trusted-collection.ts';
+export { TrustError, type TrustErrorCode } from './errors.ts';
+export {
+  type CreateKeyStoreOptions,
+  createKeyStore,
+  type KeyStore,
+  type KeyUse,
+  type StoredKey,
+} from './keys/key-store.ts';
+export { generateKeypair, type KeyAlgorithm, type Keypair, SoftwareKeypair } from './keys/keypair.ts';
+export type {
+  PassphraseProvider,
+  PassphraseRequest,
+  PassphraseSource,
+  PassphrasesByRole,
+} from './keys/passphrase.ts';
+export { canonicalKeyId, tufKeyId } from './keys/public-key.ts';
+export type {
+  DelegationRole,
+  FileMeta,
+  MetadataFile,
+  PublicKey,
+  RootMetadata,
+  Signature,
+  SignatureMethod,
+  SnapshotMetadata,
+  TargetMeta,
+  TargetsMetadata,
+  TimestampMetadata,
+} from './metadata/types.ts';
+export {
+  type MetadataSelector,
+  type NotaryChange,
+  NotaryClient,
+  type NotaryServer,
+} from './notary/client.ts';
+export type { NotaryCredentials, NotaryCredentialsProvider } from './notary/credentials.ts';
+export { defaultNotaryUrl } from './notary/server.ts';
+export { type SignTagsOptions, signTag, signTags } from './sign.ts';
+export type { RootTrust } from './verify/root-trust.ts';
+export {
+  createMemoryTrustState,
+  createTrustState,
+  type TrustState,
+  type TrustStateStore,
+} from './verify/state.ts';
+export type { VerifiedCollection } from './verify/verified-collection.ts';
+export {
+  type CollectionTag,
+  listTrusted,
+  resolveTrusted,
+  type TrustedTarget,
+  type VerifyOptions,
+} from './verify.ts';

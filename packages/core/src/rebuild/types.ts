@@ -17,6 +17,8 @@ export interface RebuildInput {
 export interface RebuildStep {
   /** The lineage node's id. */
   readonly id: string;
+  /** Hash of everything that decides the result: source, Dockerfile, platform, and the same of its inputs. */
+  readonly key: string;
   readonly reference: ImageReference;
   readonly platform: Platform;
   readonly location: SourceLocation;
@@ -25,7 +27,10 @@ export interface RebuildStep {
   readonly inputs: readonly RebuildInput[];
   /** Manifest digest of the public image it stands for, when a registry showed it. */
   readonly original?: Digest;
-  /** Where the result goes; tag included. */
+  /**
+   * The name the result gets once it is admitted. A build is pushed to the same repository under `build-<key>`, so that a
+   * result nobody has judged never has a name people use.
+   */
   readonly target: ImageReference;
 }
 
@@ -45,8 +50,8 @@ export interface BuildRequest {
   /** Context files; `.dockerignore` applied, Dockerfile not included. */
   readonly context: readonly SourceEntry[];
   readonly platform: Platform;
+  /** Where to push; tag included. */
   readonly target: ImageReference;
-  readonly labels?: Readonly<Record<string, string>>;
 }
 
 export type BuildEvent =

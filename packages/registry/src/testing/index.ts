@@ -1,5 +1,14 @@
 export { collect } from './collect.ts';
 export type { Fault } from './faults.ts';
+export { type GitHost, type GitHostOptions, startGitHost } from './git-host.ts';
+export {
+  type CommitFile,
+  type CreateRepositoryOptions,
+  createRepository,
+  type RepositoryCommit,
+} from './git-repository.ts';
+export { type HubOptions, type HubRepository, startHub } from './hub.ts';
 export { makeTar, pushTestImage, pushTestIndex, type TestFile, type TestImage } from './image.ts';
+export type { HostFaults, LoopbackHost, ReceivedRequest } from './loopback.ts';
 export { startRegistry, type TestRegistry, type TestRegistryOptions } from './registry.ts';
 export type { BearerOptions } from './token-server.ts';

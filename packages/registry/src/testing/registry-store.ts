@@ -22,7 +22,7 @@ interface Upload {
   size: number;
 }
 
-const ROUTE = /^\/v2\/(.+?)\/(manifests|blobs|tags|referrers)\/(.*)$/;
+const ROUTE = /^\/v2\/(.+)\/(manifests|blobs|tags|referrers)\/(.*)$/;
 
 /** What a registry holds, in memory, and how it answers. @see OCI distribution-spec */
 export class RegistryStore {

@@ -77,7 +77,7 @@ export class TokenServer {
 function scopeOf(request: IncomingMessage): string {
   const path = new URL(request.url ?? '/', 'http://registry').pathname;
   if (path === '/v2/_catalog') return 'registry:catalog:*';
-  const name = /^\/v2\/(.+?)\/(?:manifests|blobs|tags|referrers)\//.exec(path)?.[1];
+  const name = /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\//.exec(path)?.[1];
   if (name === undefined) return '';
   const action = request.method === 'GET' || request.method === 'HEAD' ? 'pull' : 'push';
   return `repository:${name}:${request.method === 'DELETE' ? 'delete' : action}`;

@@ -1,0 +1,41 @@
+import { sameLibraries } from './ldconfig-cache.ts';
+
+/** A way in which a file may differ between two equal builds. */
+export interface BenignChange {
+  readonly cause: string;
+  /** Whether the two contents, parsed, say the same. */
+  same(original: Buffer, rebuilt: Buffer): boolean;
+}
+
+const DATE = '\\d{4}-\\d\\d-\\d\\d {1,2}\\d\\d:\\d\\d:\\d\\d';
+/** The third field, in days since 1970; 0 would mean something else. */
+const PASSWORD_DAYS = sameButFor('days of password changes', '^([^:\\n]*:[^:\\n]*:)[1-9]\\d{0,5}(?=:)');
+
+/**
+ * Files known to differ from build to build, each with the only difference it may have. A path alone explains
+ * nothing: everything else in the file must be the same, byte for byte or entry for entry.
+ */
+export const BENIGN_CHANGES: ReadonlyMap<string, BenignChange> = new Map([
+  ['/var/log/dpkg.log', sameButFor('times in the dpkg log', `^()${DATE} `)],
+  [
+    '/var/log/alternatives.log',
+    sameButFor('times in the alternatives log', `^(update-alternatives )${DATE}: `),
+  ],
+  ['/var/log/apt/history.log', sameButFor('times in the apt log', `^((?:Start|End)-Date: )${DATE}$`)],
+  ['/var/log/apt/term.log', sameButFor('times in the apt log', `^(Log (?:started|ended): )${DATE}$`)],
+  ['/etc/shadow', PASSWORD_DAYS],
+  ['/etc/shadow-', PASSWORD_DAYS],
+  [
+    '/var/cache/ldconfig/aux-cache',
+    { cause: 'inode numbers and times in the cache of ldconfig', same: sameLibraries },
+  ],
+]);
+
+/** Texts that are the same once what a pattern finds, line by line and but for its group, is taken out. */
+function sameButFor(cause: string, pattern: string): BenignChange {
+  const times = new RegExp(pattern, 'gm');
+  const strip = (content: Buffer) => content.toString('latin1').replaceAll(times, '$1\0');
+  const same = (original: Buffer, rebuilt: Buffer) =>
+    !original.includes(0) && !rebuilt.includes(0) && strip(original) === strip(rebuilt);
+  return { cause, same };
+}

@@ -1,0 +1,454 @@
+import { buffer } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
+import {
+  type Digest,
+  digestOf,
+  type ExecutionConfig,
+  type Fetcher,
+  type ResolvedImage,
+} from '@imagevet/registry';
+import { type Header, pack } from 'tar-stream';
+import { describe, expect, test } from 'vitest';
+import { compareImages } from './compare-images.ts';
+
+type Item = string | (Partial<Header> & { content?: string | Buffer });
+type Files = Readonly<Record<string, Item>>;
+
+interface MemoryImage {
+  readonly image: ResolvedImage;
+  readonly source: Pick<Fetcher, 'openBlob'>;
+  /** Digests of the blobs that were opened. */
+  readonly opened: Digest[];
+}
+
+/** An image of the given layers; `time` is when all its files were made. */
+async function build(
+  layers: readonly Files[],
+  options: {
+    time?: number;
+    execution?: ExecutionConfig;
+    labels?: Record<string, string>;
+    level?: number;
+  } = {},
+): Promise<MemoryImage> {
+  const { time = 1, execution = {}, level } = options;
+  const blobs = new Map<Digest, Buffer>();
+  const opened: Digest[] = [];
+  const tars = await Promise.all(layers.map((files) => archive(files, time)));
+  const descriptor = (mediaType: string, bytes: Buffer) => {
+    blobs.set(digestOf(bytes), bytes);
+    return { mediaType, digest: digestOf(bytes), size: bytes.length };
+  };
+  const blobsOf = tars.map((tar) =>
+    descriptor('application/vnd.oci.image.layer.v1.tar+gzip', gzipSync(tar, { level })),
+  );
+  const identity = JSON.stringify([blobsOf, execution]);
+  const image: ResolvedImage = {
+    reference: { registry: 'registry.test', repository: 'app', tag: 'v1' },
+    manifest: descriptor('application/vnd.oci.image.manifest.v1+json', Buffer.from(identity)),
+    config: descriptor('application/vnd.oci.image.config.v1+json', Buffer.from(`config ${identity}`)),
+    layers: blobsOf,
+    platform: { os: 'linux', architecture: 'amd64' },
+    diffIds: tars.map((tar) => digestOf(tar)),
+    history: [],
+    annotations: {},
+    labels: {},
+    execution,
+  };
+  const source: Pick<Fetcher, 'openBlob'> = {
+    async *openBlob(_, { digest }) {
+      opened.push(digest);
+      yield blobs.get(digest)!;
+    },
+  };
+  return { image, source, opened };
+}
+
+async function archive(files: Files, time: number): Promise<Buffer> {
+  const tar = pack();
+  for (const [name, item] of Object.entries(files)) {
+    const { content = '', ...header } = typeof item === 'string' ? { content: item } : item;
+    tar.entry({ name: name.slice(1), mtime: new Date(time * 1000), ...header }, content);
+  }
+  tar.finalize();
+  return buffer(tar);
+}
+
+async function compare(
+  original: MemoryImage,
+  rebuilt: MemoryImage,
+  options: { maxDifferences?: number } = {},
+) {
+  return compareImages(original.image, rebuilt.image, {
+    originalSource: original.source,
+    rebuiltSource: rebuilt.source,
+    ...options,
+  });
+}
+
+const passwd = 'root:x:0:0:root:/root:/bin/sh\n';
+const elf = Buffer.concat([Buffer.from('\x7fELF'), Buffer.alloc(4000, 7)]);
+const base: Files = {
+  '/etc/passwd': passwd,
+  '/usr/bin/tool': { content: elf, mode: 0o755 },
+  '/usr/bin/su': { content: 'su', mode: 0o4755 },
+  '/etc/motd': 'hello\n',
+};
+
+describe('compareImages()', () => {
+  test('compareImages() calls one manifest identical and reads nothing', async () => {
+    const one = await build([base]);
+    const comparison = await compare(one, one);
+    expect(comparison).toEqual({
+      original: { reference: 'registry.test/app:v1', digest: one.image.manifest.digest },
+      rebuilt: { reference: 'registry.test/app:v1', digest: one.image.manifest.digest },
+      grade: 'identical',
+      files: { compared: 0, equal: 0, timestampsOnly: 0 },
+      differences: [],
+      truncated: false,
+      config: [],
+    });
+    expect(one.opened).toEqual([]);
+  });
+
+  test('compareImages() grades same-layers only after reading blobs that differ', async () => {
+    const [one, other] = [await build([base], { level: 1 }), await build([base], { level: 9 })];
+    expect((await compare(one, other)).grade).toBe('same-layers');
+    expect(other.opened).toEqual([other.image.layers[0]!.digest]);
+
+    const liar = {
+      ...other,
+      image: { ...(await build([{ '/evil': 'x' }])).image, diffIds: one.image.diffIds },
+    };
+    await expect(
+      compare(one, { ...liar, source: (await build([{ '/evil': 'x' }])).source }),
+    ).rejects.toMatchObject({
+      code: 'DIGEST_MISMATCH',
+      message: expect.stringMatching(/^rebuilt image: layer 0/),
+      details: { side: 'rebuilt', layer: 0 },
+    });
+  });
+
+  test('compareImages() grades same-content when only times differ', async () => {
+    const comparison = await compare(await build([base], { time: 1 }), await build([base], { time: 2 }));
+    expect(comparison).toMatchObject({
+      grade: 'same-content',
+      files: { compared: 8, equal: 4, timestampsOnly: 4 },
+      differences: [],
+    });
+  });
+
+  test('compareImages() ignores how files are spread over layers', async () => {
+    const one = await build([{ ...base, '/tmp/x': 'x' }, { '/tmp/.wh.x': '' }]);
+    const other = await build([{ ...base, '/tmp/': { type: 'directory', mode: 0o755 } }]);
+    expect((await compare(one, other)).grade).toBe('same-content');
+  });
+
+  test.each<[planted: string, files: Files, path: string, change: string, aspects: string[]]>([
+    [
+      'one byte of a binary',
+      {
+        '/usr/bin/tool': { content: Buffer.from(elf.map((byte, at) => (at === 99 ? 8 : byte))), mode: 0o755 },
+      },
+      '/usr/bin/tool',
+      'changed',
+      ['content'],
+    ],
+    [
+      'a set-user-id bit',
+      { '/usr/bin/tool': { content: elf, mode: 0o4755 } },
+      '/usr/bin/tool',
+      'changed',
+      ['mode'],
+    ],
+    ['an owner', { '/etc/motd': { content: 'hello\n', uid: 7 } }, '/etc/motd', 'changed', ['owner']],
+    [
+      'a file capability',
+      { '/usr/bin/tool': { content: elf, mode: 0o755, pax: { 'SCHILY.xattr.security.capability': 'x' } } },
+      '/usr/bin/tool',
+      'changed',
+      ['xattr'],
+    ],
+    [
+      'a second root in passwd',
+      { '/etc/passwd': `${passwd}toor::0:0::/:/bin/sh\n` },
+      '/etc/passwd',
+      'changed',
+      ['content', 'size'],
+    ],
+    [
+      'an added executable',
+      { '/usr/bin/newsh': { content: '#!', mode: 0o755 } },
+      '/usr/bin/newsh',
+      'added',
+      [],
+    ],
+    ['a deleted file', { '/etc/.wh.motd': '' }, '/etc/motd', 'removed', []],
+    [
+      'a file turned into a link',
+      { '/etc/motd': { type: 'symlink', linkname: '/x', mode: 0o644 } },
+      '/etc/motd',
+      'changed',
+      ['type', 'content', 'size', 'link'],
+    ],
+    [
+      'a device',
+      { '/etc/motd': { type: 'block-device', devmajor: 8, devminor: 1, mode: 0o644 } },
+      '/etc/motd',
+      'changed',
+      ['type', 'content', 'size', 'device'],
+    ],
+  ])('compareImages() names %s', async (_, files, path, change, aspects) => {
+    const original = await build([base, { '/etc/issue': 'x' }], { time: 1 });
+    const rebuilt = await build([base, { '/etc/issue': 'x', ...files }], { time: 2 });
+    const comparison = await compare(original, rebuilt);
+    expect(comparison.grade).toBe('unexplained');
+    expect(comparison.differences).toHaveLength(1);
+    expect(comparison.differences[0]).toMatchObject({ path, change, aspects });
+    expect(comparison.differences[0]!.explanation).toBeUndefined();
+  });
+
+  test('compareImages() says what both sides of a difference are', async () => {
+    const rebuilt = await build([{ ...base, '/etc/motd': { content: 'bye', mode: 0o600 } }]);
+    const { differences } = await compare(await build([base]), rebuilt);
+    expect(differences[0]).toEqual({
+      path: '/etc/motd',
+      change: 'changed',
+      aspects: ['content', 'size', 'mode'],
+      original: `file 0644 0:0 6 bytes ${digestOf('hello\n')}`,
+      rebuilt: `file 0600 0:0 3 bytes ${digestOf('bye')}`,
+    });
+  });
+
+  test('compareImages() reads a shared base only when a difference needs it, and once', async () => {
+    const one = await build([base, { '/app/a': 'a', '/etc/.wh.motd': '' }], { time: 1 });
+    const upper = await build([{ '/app/a': 'a', '/etc/.wh.motd': '' }], { time: 2 });
+    const altered = await build([
+      { '/app/a': 'b', '/etc/.wh.motd': '', '/usr/bin/tool': { content: elf, mode: 0o755 } },
+    ]);
+    const onBase = ({ image, source, opened }: MemoryImage): MemoryImage => ({
+      image: {
+        ...image,
+        layers: [one.image.layers[0]!, image.layers[0]!],
+        diffIds: [one.image.diffIds[0]!, image.diffIds[0]!],
+      },
+      source,
+      opened,
+    });
+
+    const same = await compare(one, onBase(upper));
+    expect(same.grade).toBe('same-content');
+    expect([...one.opened, ...upper.opened]).toEqual([
+      one.image.layers[1]!.digest,
+      upper.image.layers[0]!.digest,
+    ]);
+
+    one.opened.length = 0;
+    const different = await compare(one, onBase(altered));
+    // The tool was written again as it was, so only one path differs.
+    expect(different.differences.map(({ path }) => path)).toEqual(['/app/a']);
+    expect(one.opened.sort()).toEqual(one.image.layers.map(({ digest }) => digest).sort());
+    expect(altered.opened).toEqual([altered.image.layers[0]!.digest]);
+  });
+
+  test('compareImages() is not fooled by names and attributes that look like others', async () => {
+    const file = { content: 'x', mode: 0o644 };
+    const shared = [base, { '/a': file, '/b': file }];
+    const text = `/a file 0644 0:0 1 bytes ${digestOf('x')}`;
+    const joined = await build([base, { [`${text}\n/b`]: file }]);
+    expect((await compare(await build(shared), joined)).grade).toBe('unexplained');
+
+    const swapped = await build([base, { '/a': { ...file, content: '1' }, './a': file }]);
+    const again = await build([base, { './a': file, '/a': { ...file, content: '1' } }]);
+    const { differences } = await compare(swapped, again);
+    expect(differences.map(({ path }) => path)).toEqual(['/a']);
+
+    const attributes = (pax: Record<string, string>) => build([{ '/a': { ...file, pax } }]);
+    const [one, two] = [{ 'SCHILY.xattr.a': 'x', 'SCHILY.xattr.b': 'y' }, { 'SCHILY.xattr.a=eA== b': 'y' }];
+    expect((await compare(await attributes(one), await attributes(two))).differences).toMatchObject([
+      { path: '/a', aspects: ['xattr'] },
+    ]);
+  });
+
+  test('compareImages() cuts the list of differences, those without a cause last', async () => {
+    const log = (day: number) => ({
+      '/var/log/dpkg.log': `2026-01-0${day} 00:00:00 startup packages configure\n`,
+    });
+    const original = await build([{ ...base, ...log(1), '/a': '1', '/b': '1' }]);
+    const rebuilt = await build([{ ...base, ...log(2), '/a': '2', '/z/evil': 'x' }]);
+    const { differences, truncated, grade } = await compare(original, rebuilt, { maxDifferences: 3 });
+    expect(grade).toBe('unexplained');
+    expect(truncated).toBe(true);
+    expect(differences.map(({ path, change }) => `${change} ${path}`)).toEqual([
+      'changed /a',
+      'removed /b',
+      'added /z',
+    ]);
+    expect((await compare(original, rebuilt)).differences.at(-1)).toMatchObject({
+      path: '/var/log/dpkg.log',
+      explanation: 'times in the dpkg log',
+    });
+  });
+
+  test('compareImages() says which image could not be read, and stops on abort', async () => {
+    const [original, rebuilt] = [await build([base], { time: 1 }), await build([base], { time: 2 })];
+    const broken: MemoryImage = {
+      ...original,
+      source: {
+        async *openBlob() {
+          yield Buffer.from('no layer');
+        },
+      },
+    };
+    await expect(compare(broken, rebuilt)).rejects.toMatchObject({
+      name: 'RegistryError',
+      code: 'INVALID_LAYER',
+      details: { side: 'original' },
+    });
+    const reason = new Error('enough');
+    const controller = new AbortController();
+    const hanging: Pick<Fetcher, 'openBlob'> = {
+      async *openBlob() {
+        controller.abort(reason);
+        yield* await new Promise<Uint8Array[]>(() => undefined);
+      },
+    };
+    const sources = { originalSource: hanging, rebuiltSource: hanging };
+    await expect(
+      compareImages(original.image, rebuilt.image, { ...sources, signal: controller.signal }),
+    ).rejects.toBe(reason);
+  });
+});
+
+describe('compareImages() of configs', () => {
+  const graded = async (one: ExecutionConfig, other: ExecutionConfig) =>
+    compare(await build([base], { execution: one }), await build([base], { execution: other }));
+
+  test('compareImages() takes empty and absent for the same', async () => {
+    const { grade, config } = await graded(
+      { User: '', Cmd: null, Env: [], WorkingDir: '/', Volumes: null },
+      { Entrypoint: [], Labels: {}, WorkingDir: '' },
+    );
+    expect(config).toEqual([]);
+    expect(grade).toBe('same-layers');
+  });
+
+  test('compareImages() names a changed entrypoint, variable, user and port', async () => {
+    const { grade, config } = await graded(
+      { Entrypoint: ['/app'], Env: ['PATH=/bin', 'A=1'], ExposedPorts: { '80/tcp': {} } },
+      { Entrypoint: ['/evil', '/app'], Env: ['A=1', 'PATH=/bin', 'LD_PRELOAD=/x.so'], User: 'root' },
+    );
+    expect(grade).toBe('unexplained');
+    expect(config).toEqual([
+      { field: 'Entrypoint', original: '["/app"]', rebuilt: '["/evil","/app"]' },
+      { field: 'Env.LD_PRELOAD', rebuilt: '"/x.so"' },
+      { field: 'ExposedPorts.80/tcp', original: 'set' },
+      { field: 'User', rebuilt: 'root' },
+    ]);
+  });
+
+  test('compareImages() explains labels that name the build, at most as explained', async () => {
+    const label = (time: string) => ({ Labels: { 'org.opencontainers.image.created': time } });
+    const { grade, config } = await graded(label('2026-01-01T00:00:00Z'), label('2026-01-02T00:00:00Z'));
+    expect(grade).toBe('explained');
+    expect(config[0]).toMatchObject({ explanation: 'time of the build' });
+  });
+});
+
+describe('compareImages() of packages', () => {
+  const status = (packages: Record<string, string>) =>
+    Object.entries(packages)
+      .map(
+        ([name, version]) =>
+          `Package: ${name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: ${version}\n`,
+      )
+      .join('\n');
+  const debian = (packages: Record<string, string>, files: Files): Files => ({
+    '/lib': { type: 'symlink', linkname: 'usr/lib' },
+    '/var/lib/dpkg/status': status(packages),
+    '/var/lib/dpkg/info/libx:amd64.list': '/.\n/lib\n/lib/libx.so.1\n/usr/share/doc/libx\n',
+    ...files,
+  });
+
+  test('compareImages() explains files of a package that moved', async () => {
+    const log = (version: string) => ({
+      '/var/log/dpkg.log': `2026-01-01 00:00:0${version.at(-1)} status installed libx:amd64 ${version}\n`,
+    });
+    const original = await build([
+      debian({ libx: '1.0', tool: '3' }, { '/usr/lib/libx.so.1': 'one', ...log('1.0') }),
+    ]);
+    const rebuilt = await build([
+      debian({ libx: '1.1', tool: '3' }, { '/usr/lib/libx.so.1': 'two', ...log('1.1') }),
+    ]);
+    const comparison = await compare(original, rebuilt);
+    expect(comparison.grade).toBe('explained');
+    expect(comparison.packages).toEqual([
+      { manager: 'dpkg', name: 'libx', architecture: 'amd64', original: '1.0', rebuilt: '1.1' },
+    ]);
+    expect(comparison.differences.map(({ path, explanation }) => `${path}: ${explanation}`)).toEqual([
+      '/usr/lib/libx.so.1: package libx moved from 1.0 to 1.1',
+      '/var/lib/dpkg/status: records of packages that moved: libx:amd64',
+      '/var/log/dpkg.log: log of the versions of packages that moved',
+    ]);
+  });
+
+  test('compareImages() does not explain by packages what they cannot account for', async () => {
+    const original = await build([
+      debian({ libx: '1.0' }, { '/usr/lib/libx.so.1': 'one', '/etc/motd': 'a' }),
+    ]);
+    const rebuilt = await build([
+      {
+        ...debian(
+          { libx: '1.1' },
+          { '/usr/lib/libx.so.1': { content: 'two', mode: 0o4755 }, '/etc/motd': 'b' },
+        ),
+        '/var/lib/dpkg/info/libx:amd64.list': '/lib/libx.so.1\n/usr/bin/evil\n',
+        '/usr/bin/evil': { content: 'x', mode: 0o755 },
+      },
+    ]);
+    const { grade, differences } = await compare(original, rebuilt);
+    expect(grade).toBe('unexplained');
+    const unexplained = differences.filter(({ explanation }) => explanation === undefined);
+    expect(unexplained.map(({ path }) => path)).toEqual([
+      '/etc/motd',
+      '/usr/lib/libx.so.1',
+      '/usr/bin',
+      '/usr/bin/evil',
+    ]);
+  });
+
+  test('compareImages() does not explain a changed file of a package that did not move', async () => {
+    const original = await build([debian({ libx: '1.0' }, { '/usr/lib/libx.so.1': 'one' })]);
+    const rebuilt = await build([debian({ libx: '1.0' }, { '/usr/lib/libx.so.1': 'two' })]);
+    expect(await compare(original, rebuilt)).toMatchObject({ grade: 'unexplained', packages: [] });
+  });
+
+  test('compareImages() does not explain a package list that says more than versions that moved', async () => {
+    const other = debian({ libx: '1.1', tool: '3' }, {});
+    const forged = {
+      ...other,
+      '/var/lib/dpkg/status': `${status({ libx: '1.1', tool: '3' })}Conffiles: evil\n`,
+    };
+    const { differences } = await compare(
+      await build([debian({ libx: '1.0', tool: '3' }, {})]),
+      await build([forged]),
+    );
+    expect(differences).toMatchObject([{ path: '/var/lib/dpkg/status' }]);
+    expect(differences[0]!.explanation).toBeUndefined();
+  });
+
+  test('compareImages() explains apk packages that moved', async () => {
+    const alpine = (version: string, content: string): Files => ({
+      '/lib/apk/db/installed': `P:musl\nV:1.2.5-r0\nA:x86_64\n\nP:zlib\nV:${version}\nA:x86_64\nF:usr/lib\nR:libz.so.1\nZ:Q1\n\n`,
+      '/usr/lib/libz.so.1': { content, mode: 0o755 },
+    });
+    const comparison = await compare(
+      await build([alpine('1.3-r0', 'one')]),
+      await build([alpine('1.3-r1', 'two')]),
+    );
+    expect(comparison.grade).toBe('explained');
+    expect(comparison.packages).toMatchObject([
+      { manager: 'apk', name: 'zlib', original: '1.3-r0', rebuilt: '1.3-r1' },
+    ]);
+  });
+});

@@ -1,0 +1,176 @@
+import {
+  type Fetcher,
+  type FilesystemView,
+  formatReference,
+  type LayerLimits,
+  type LayerScan,
+  mergeLayers,
+  type OperationOptions,
+  type ResolvedImage,
+  type ScanProgress,
+  scanLayers,
+} from '@imagevet/registry';
+import { compareConfig } from './compare-config.ts';
+import { compareFiles, describeEntry } from './compare-files.ts';
+import { KEPT_CONTENT } from './explain.ts';
+import { ofSide, type Side } from './side.ts';
+import type { Comparison, ComparisonGrade, ConfigDifference } from './types.ts';
+
+/** Where the two images are, and how much to tell. */
+export interface CompareImagesOptions extends OperationOptions {
+  readonly originalSource: Pick<Fetcher, 'openBlob'>;
+  readonly rebuiltSource: Pick<Fetcher, 'openBlob'>;
+  readonly onProgress?: (event: CompareProgress) => void;
+  /** Length of `differences`; beyond it they are still counted and graded. @defaultValue 1000 */
+  readonly maxDifferences?: number;
+  /** Bounds of each layer. */
+  readonly limits?: Partial<LayerLimits>;
+}
+
+/** Progress of reading a layer of one of the images. */
+export type CompareProgress = ScanProgress & { readonly side: 'original' | 'rebuilt' };
+
+/** Grades, best first. */
+const GRADES: readonly ComparisonGrade[] = [
+  'identical',
+  'same-layers',
+  'same-content',
+  'same-packages',
+  'explained',
+  'unexplained',
+];
+const DEFAULT_MAX_DIFFERENCES = 1000;
+/** Layers read at once of each image. */
+const CONCURRENCY = 2;
+const NOTHING_READ = {
+  files: { compared: 0, equal: 0, timestampsOnly: 0 },
+  differences: [],
+  truncated: false,
+};
+
+/**
+ * Compares an image with its rebuild and grades how equal they are. Every layer that counts is read and verified;
+ * those both images share are read only when a difference above needs them, and then once. An explanation is
+ * given only for what was parsed: set-user-id bits, owners, extended attributes and new executables have none.
+ *
+ * @throws {@link RegistryError} whatever {@link scanLayer} throws; `details.side` says for which image.
+ */
+export async function compareImages(
+  original: ResolvedImage,
+  rebuilt: ResolvedImage,
+  options: CompareImagesOptions,
+): Promise<Comparison> {
+  options.signal?.throwIfAborted();
+  const images = { original: identify(original), rebuilt: identify(rebuilt) };
+  if (original.manifest.digest === rebuilt.manifest.digest) {
+    return { ...images, grade: 'identical', ...NOTHING_READ, config: [] };
+  }
+  const config = compareConfig(original, rebuilt);
+  const { grade, ...files } = await compareLayers(original, rebuilt, options);
+  return { ...images, grade: worst(grade, gradeOf(config)), ...files, config };
+}
+
+type Files = Pick<Comparison, 'grade' | 'files' | 'differences' | 'truncated' | 'packages'>;
+
+async function compareLayers(
+  original: ResolvedImage,
+  rebuilt: ResolvedImage,
+  options: CompareImagesOptions,
+): Promise<Files> {
+  const { maxDifferences = DEFAULT_MAX_DIFFERENCES } = options;
+  const start = countShared(original, rebuilt);
+  if (start === original.layers.length && start === rebuilt.layers.length) {
+    return { grade: 'same-layers', ...NOTHING_READ };
+  }
+  const [ofOriginal, ofRebuilt] = await readBoth(original, rebuilt, start, options);
+  if (sameDiffIds(original, rebuilt)) return { grade: 'same-layers', ...NOTHING_READ };
+
+  const compare = (base: readonly LayerScan[]) =>
+    compareFiles(merge(base, ofOriginal), merge(base, ofRebuilt), maxDifferences);
+  // The same changes to the same base make the same image, whatever the base holds.
+  if (start === 0 || sameEntries(ofOriginal, ofRebuilt)) return compare([]);
+  return compare(await readSide('original', original, { ...options, start: 0, end: start }));
+}
+
+/** Number of layers, from the base, that are the same blob by manifest and the same archive by config. */
+function countShared(original: ResolvedImage, rebuilt: ResolvedImage): number {
+  const length = Math.min(original.layers.length, rebuilt.layers.length);
+  for (let index = 0; index < length; index += 1) {
+    const sameBlob = original.layers[index]!.digest === rebuilt.layers[index]!.digest;
+    if (!sameBlob || original.diffIds[index] !== rebuilt.diffIds[index]) return index;
+  }
+  return length;
+}
+
+function sameDiffIds(original: ResolvedImage, rebuilt: ResolvedImage): boolean {
+  return original.diffIds.join() === rebuilt.diffIds.join();
+}
+
+/**
+ * Tells whether two stacks of layers do the same to what is below them, at whatever time they did it. Entries in
+ * another order may do something else, so they count as different.
+ */
+function sameEntries(original: readonly LayerScan[], rebuilt: readonly LayerScan[]): boolean {
+  const [one, other] = [original, rebuilt].map((layers) =>
+    layers.map(({ entries }) => entries.map((entry) => [entry.path, describeEntry(entry)])),
+  );
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+function merge(...stacks: readonly (readonly LayerScan[])[]): FilesystemView {
+  return mergeLayers(stacks.flat());
+}
+
+/** Reads the layers of both images from an index on; when one fails the other is stopped. */
+async function readBoth(
+  original: ResolvedImage,
+  rebuilt: ResolvedImage,
+  start: number,
+  options: CompareImagesOptions,
+): Promise<[readonly LayerScan[], readonly LayerScan[]]> {
+  const failure = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, failure.signal]) : failure.signal;
+  const scans = [
+    readSide('original', original, { ...options, signal, start }),
+    readSide('rebuilt', rebuilt, { ...options, signal, start }),
+  ] as const;
+  try {
+    return await Promise.all(scans);
+  } catch (error) {
+    failure.abort(error);
+    await Promise.allSettled(scans);
+    throw error;
+  }
+}
+
+async function readSide(
+  side: Side,
+  image: ResolvedImage,
+  options: CompareImagesOptions & { readonly start: number; readonly end?: number },
+): Promise<readonly LayerScan[]> {
+  const { originalSource, rebuiltSource, onProgress, signal, limits, start, end } = options;
+  try {
+    return await scanLayers(image, {
+      source: side === 'original' ? originalSource : rebuiltSource,
+      keepContent: KEPT_CONTENT,
+      onProgress: onProgress && ((event) => onProgress({ ...event, side })),
+      concurrency: CONCURRENCY,
+      ...{ signal, limits, start, end },
+    });
+  } catch (error) {
+    throw ofSide(side, error);
+  }
+}
+
+function identify({ reference, manifest }: ResolvedImage): Comparison['original'] {
+  return { reference: formatReference({ ...reference, digest: undefined }), digest: manifest.digest };
+}
+
+function gradeOf(config: readonly ConfigDifference[]): ComparisonGrade {
+  if (config.some(({ explanation }) => explanation === undefined)) return 'unexplained';
+  return config.length > 0 ? 'explained' : 'identical';
+}
+
+function worst(one: ComparisonGrade, other: ComparisonGrade): ComparisonGrade {
+  return GRADES[Math.max(GRADES.indexOf(one), GRADES.indexOf(other))]!;
+}

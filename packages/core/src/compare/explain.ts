@@ -1,0 +1,73 @@
+import type { FilesystemEntry, FilesystemView } from '@imagevet/registry';
+import { BENIGN_CHANGES } from './benign/table.ts';
+import type { PathPair } from './compare-files.ts';
+import { DPKG_STATUS_BEFORE, PACKAGE_LISTS, STATUS_DIRECTORY } from './package-lists.ts';
+import { PackageMoves } from './package-moves.ts';
+import type { FileAspect, PackageDifference } from './types.ts';
+
+/** Why a path differs. */
+export interface Explanation {
+  readonly cause: string;
+  /** True when nothing but times and the like differs, so that the content counts as the same. */
+  readonly benign: boolean;
+}
+
+/** What a cause can account for; all else, such as modes and owners, never has one. */
+const EXPLAINABLE: ReadonlySet<FileAspect> = new Set(['content', 'size', 'link']);
+const SET_ID_BITS = 0o6000;
+const EXECUTE_BITS = 0o111;
+
+/** Finds causes of differences between two filesystems by parsing what differs. */
+export class Explainer {
+  readonly #moves: PackageMoves;
+
+  constructor(original: FilesystemView, rebuilt: FilesystemView) {
+    this.#moves = new PackageMoves(original, rebuilt);
+  }
+
+  /** Packages whose versions differ. */
+  get packages(): readonly PackageDifference[] {
+    return this.#moves.packages;
+  }
+
+  /** The cause of a difference, `undefined` when there is none that can be checked. */
+  explain(pair: PathPair): Explanation | undefined {
+    if (!mayHaveCause(pair)) return undefined;
+    return explainChange(pair) ?? this.#moves.explain(pair);
+  }
+}
+
+/** Paths whose content explanations need; what an image's scan must keep. */
+export const KEPT_CONTENT: RegExp = new RegExp(
+  `^(?:${[...BENIGN_CHANGES.keys(), ...Object.keys(PACKAGE_LISTS), DPKG_STATUS_BEFORE].map(literal).join('|')}|` +
+    `${literal(STATUS_DIRECTORY)}/[^/]+|/var/lib/dpkg/info/[^/]+\\.list)$`,
+);
+
+function literal(path: string): string {
+  return path.replaceAll('.', '\\.');
+}
+
+function mayHaveCause({ original, rebuilt, aspects }: PathPair): boolean {
+  if (original === undefined || rebuilt === undefined) return isHarmless((original ?? rebuilt)!);
+  return (
+    aspects.every((aspect) => EXPLAINABLE.has(aspect)) && !isPrivileged(original) && !isPrivileged(rebuilt)
+  );
+}
+
+/** Whether a path that one image lacks may come or go with a package. */
+function isHarmless(entry: FilesystemEntry): boolean {
+  const { type, mode, uid, gid } = entry;
+  if (isPrivileged(entry) || uid !== 0 || gid !== 0) return false;
+  return type === 'directory' || type === 'symlink' || (type === 'file' && (mode & EXECUTE_BITS) === 0);
+}
+
+function isPrivileged({ type, mode, xattrs }: FilesystemEntry): boolean {
+  return (type === 'file' && (mode & SET_ID_BITS) !== 0) || Object.keys(xattrs ?? {}).length > 0;
+}
+
+function explainChange({ path, original, rebuilt }: PathPair): Explanation | undefined {
+  const rule = BENIGN_CHANGES.get(path);
+  const [before, after] = [original?.content, rebuilt?.content];
+  if (rule === undefined || before === undefined || after === undefined) return undefined;
+  return rule.same(Buffer.from(before), Buffer.from(after)) ? { cause: rule.cause, benign: true } : undefined;
+}

@@ -1,0 +1,226 @@
+import { formatReference, ImagevetError } from '@imagevet/registry';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { expand } from './expand.ts';
+import { parseDockerfile } from './parse-dockerfile.ts';
+import { externalImages, finalStage } from './queries.ts';
+import type { BaseName } from './types.ts';
+
+const show = (name: BaseName | undefined) =>
+  name?.kind === 'image'
+    ? formatReference(name.reference)
+    : name?.kind === 'stage'
+      ? `stage ${name.stage}`
+      : name?.kind === 'unresolved'
+        ? `unresolved: ${name.reason}`
+        : name?.kind;
+const bases = (text: string, options = {}) =>
+  parseDockerfile(text, options).stages.map(({ base }) => show(base));
+
+describe('parseDockerfile() bases', () => {
+  test.each([
+    ['FROM php', ['docker.io/library/php:latest']],
+    ['FROM php:7.2-apache', ['docker.io/library/php:7.2-apache']],
+    ['from scratch', ['scratch']],
+    [
+      'FROM --platform=$BUILDPLATFORM golang:1 AS Build\nFROM build\nFROM BUILD',
+      ['docker.io/library/golang:1', 'stage 0', 'stage 0'],
+    ],
+    ['ARG V=7.2\nFROM php:${V}-apache', ['docker.io/library/php:7.2-apache']],
+    ['ARG A=1 B=2\nFROM x:$A.$B', ['docker.io/library/x:1.2']],
+    ['ARG A=3.19\nARG B=alpine:${A}\nFROM $B', ['docker.io/library/alpine:3.19']],
+    ['FROM x:${V:-9}', ['docker.io/library/x:9']],
+    ['FROM x:${V-9}', ['docker.io/library/x:9']],
+    ['ARG V=\nFROM x:${V:-9}', ['docker.io/library/x:9']],
+    ['ARG V=1\nFROM x:${V:+yes}', ['docker.io/library/x:yes']],
+    ['ARG V=v1.2.3\nFROM x:${V#v}', ['docker.io/library/x:1.2.3']],
+    ['ARG V=1.2.3\nFROM x:${V%.*}', ['docker.io/library/x:1.2']],
+    ['ARG V=1.2.3\nFROM x:${V%%.*}', ['docker.io/library/x:1']],
+    ['ARG V=a.b.c\nFROM x:${V//./-}', ['docker.io/library/x:a-b-c']],
+    ['FROM x-$TARGETARCH', ['docker.io/library/x-amd64:latest']],
+    ['FROM "quoted:1"', ['docker.io/library/quoted:1']],
+    ['FROM reg.example:5000/a/b:1', ['reg.example:5000/a/b:1']],
+    ['FROM a\nARG V=2\nFROM x:${V:-global}', ['docker.io/library/a:latest', 'docker.io/library/x:global']],
+    ['\ufeffFROM a', ['docker.io/library/a:latest']],
+    [
+      '# escape=`\nFROM a\nRUN dir c:\\\nFROM b',
+      ['docker.io/library/a:latest', 'docker.io/library/b:latest'],
+    ],
+    ['FROM a\r\nRUN x \\\r\n  y\r\nFROM b\r\n', ['docker.io/library/a:latest', 'docker.io/library/b:latest']],
+    [
+      'FROM a\nRUN <<EOF\nFROM inside\nEOF\nFROM b',
+      ['docker.io/library/a:latest', 'docker.io/library/b:latest'],
+    ],
+    ['FROM ${UNSET}', ['unresolved: ARG UNSET has no value']],
+    ['FROM x:${UNSET}', ['unresolved: ARG UNSET has no value']],
+    ['ARG V\nFROM x:$V', ['unresolved: ARG V has no value']],
+    ['FROM ${V:?unset}', ['unresolved: V: unset']],
+  ])('%j', (text, expected) => {
+    expect(bases(text)).toEqual(expected);
+  });
+
+  test('build arguments win over defaults and are not expanded', () => {
+    expect(bases('ARG V=1\nFROM x:$V', { buildArgs: { V: '2' } })).toEqual(['docker.io/library/x:2']);
+  });
+
+  test('the platform decides the predefined ARGs', () => {
+    const options = { platform: { os: 'linux', architecture: 'arm', variant: 'v7' } };
+    expect(bases('FROM x:$TARGETARCH-$TARGETVARIANT', options)).toEqual(['docker.io/library/x:arm-v7']);
+  });
+});
+
+describe('parseDockerfile() inputs and instructions', () => {
+  const text = [
+    '# syntax=docker/dockerfile:1',
+    'FROM golang:1 AS build',
+    'RUN --mount=type=cache,target=/x --mount=from=tools:2,target=/y go build \\',
+    '  # a comment',
+    '  && echo done',
+    'FROM debian AS base',
+    'FROM base',
+    'COPY --link --chown=1:1 --from=build /a /b',
+    'COPY --from=0 /a /c',
+    'COPY --from=composer:2 /usr/bin/composer /usr/bin/',
+    'COPY --from=$X /a /b',
+    'COPY <<ONE <<-"TWO" /etc/',
+    'first $HOME',
+    'ONE',
+    '\tsecond',
+    'TWO',
+    'CMD ["x"]',
+  ].join('\n');
+  const dockerfile = parseDockerfile(text);
+
+  test('reads flags beside other flags, by stage, number and image', () => {
+    expect(finalStage(dockerfile).inputs.map(({ name, startLine }) => [show(name), startLine])).toEqual([
+      ['stage 0', 8],
+      ['stage 0', 9],
+      ['docker.io/library/composer:2', 10],
+      ['unresolved: variables are not expanded here', 11],
+    ]);
+    expect(dockerfile.stages[0]?.inputs.map(({ kind, name }) => [kind, show(name)])).toEqual([
+      ['mount-from', 'docker.io/library/tools:2'],
+    ]);
+  });
+
+  test('joins continued lines, drops comments, keeps line numbers', () => {
+    const [run] = dockerfile.stages[0]?.instructions ?? [];
+    expect(run).toMatchObject({
+      keyword: 'RUN',
+      startLine: 3,
+      endLine: 5,
+      arguments: 'go build   && echo done',
+    });
+  });
+
+  test('reads heredocs', () => {
+    const copy = finalStage(dockerfile).instructions.find(({ heredocs }) => heredocs.length > 0);
+    expect(copy?.heredocs).toEqual([
+      { name: 'ONE', expand: true, content: 'first $HOME\n' },
+      { name: 'TWO', expand: false, content: 'second\n' },
+    ]);
+  });
+
+  test('lists the images it takes from outside, the base first', () => {
+    expect(externalImages(dockerfile).map(({ kind, name }) => `${kind} ${show(name)}`)).toEqual([
+      'base docker.io/library/debian:latest',
+      'stage docker.io/library/golang:1',
+      'mount-from docker.io/library/tools:2',
+      'copy-from docker.io/library/composer:2',
+      'copy-from unresolved: variables are not expanded here',
+    ]);
+    expect(dockerfile.syntax).toEqual({ text: 'docker/dockerfile:1', line: 1 });
+  });
+});
+
+describe('parseDockerfile() refuses', () => {
+  test.each([
+    ['', 1],
+    ['# only a comment', 1],
+    ['RUN x\nFROM a', 1],
+    ['FROM a\nFLY me', 2],
+    ['FROM a b', 1],
+    ['FROM a AS 9lives', 1],
+    ['# escape=x\nFROM a', 1],
+    ['# syntax=a\n# syntax=b\nFROM a', 2],
+    ['FROM {{ .Base }}', 1],
+    ['ARG A=1', 1],
+  ])('%j at line %i', (text, line) => {
+    expect(() => parseDockerfile(text)).toThrow(
+      expect.objectContaining({ code: 'INVALID_DOCKERFILE', details: { line } }),
+    );
+  });
+});
+
+describe('parseDockerfile() on any text', () => {
+  test('answers or throws an imagevet error', () => {
+    const line = fc.oneof(
+      fc.constantFrom(
+        'FROM a',
+        'FROM ${A:-b} AS c',
+        'ARG A=1',
+        'RUN <<E',
+        'E',
+        'COPY --from=0 a b',
+        '\\',
+        '# x',
+        'RUN a \\',
+      ),
+      fc.string({ maxLength: 40 }),
+    );
+    fc.assert(
+      fc.property(fc.array(line, { maxLength: 12 }), (lines) => {
+        try {
+          parseDockerfile(lines.join('\n'));
+        } catch (error) {
+          if (!ImagevetError.is(error)) throw error;
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test.each([
+    ['backslashes (attack row 32)', `FROM a\nRUN ${'\\'.repeat(100_000)}`],
+    ['continuations', `FROM a\nRUN ${'x \\\n'.repeat(20_000)}y`],
+    ['nested defaults', `FROM ${'${A:-'.repeat(20_000)}`],
+    ['an unclosed heredoc', `FROM a\nRUN <<EOF\n${'x\n'.repeat(50_000)}`],
+    ['a long word', `FROM ${'a'.repeat(500_000)}`],
+    ['heredoc bait', `FROM a\nRUN ${'<<'.repeat(50_000)}`],
+  ])('ends for %s', (_name, text) => {
+    try {
+      parseDockerfile(text);
+    } catch (error) {
+      expect(ImagevetError.is(error)).toBe(true);
+    }
+  });
+});
+
+describe('expand()', () => {
+  test.each([
+    ['$A', 'va', []],
+    ['${A}x', 'vax', []],
+    ["'$A'", '$A', []],
+    ['"$A"', 'va', []],
+    ['\\$A', '$A', []],
+    ['$B', '', ['B']],
+    ['${B:-$A}', 'va', []],
+    ['${A:-$B}', 'va', []],
+    ['${B+x}', '', []],
+    ['${E-x}', '', []],
+    ['${E:-x}', 'x', []],
+    ['$', '$', []],
+    ['a$', 'a$', []],
+    ['${A##*}', '', []],
+    ['${A/v/w}', 'wa', []],
+  ])('%s', (word, value, unset) => {
+    expect(expand(word, { A: 'va', E: '' })).toEqual({ value, unset });
+  });
+
+  test.each(['${A', '${}', '${A:#x}', "'open", '"open', '${A!}'])(
+    'says why %s cannot be expanded',
+    (word) => {
+      expect(expand(word, { A: 'x' }).problem).toBeDefined();
+    },
+  );
+});

@@ -1,0 +1,69 @@
+import { DEFAULT_PLATFORM, type Platform } from '@imagevet/registry';
+import { readDirectives } from './directives.ts';
+import { readInstructions } from './instructions.ts';
+import { invalid } from './invalid.ts';
+import { readStages } from './stages.ts';
+import type { Dockerfile } from './types.ts';
+
+/** Options of {@link parseDockerfile}. */
+export interface ParseDockerfileOptions {
+  /** Values of ARGs, over their defaults. */
+  readonly buildArgs?: Readonly<Record<string, string>>;
+  /** What is built for: TARGETPLATFORM and its parts. @defaultValue linux/amd64 */
+  readonly platform?: Platform;
+  /** What is built on: BUILDPLATFORM and its parts. @defaultValue the same as `platform` */
+  readonly buildPlatform?: Platform;
+}
+
+/** Largest Dockerfile read: 2 MiB. */
+const MAX_BYTES = 2 * 1024 * 1024;
+
+/**
+ * Reads a Dockerfile as BuildKit does: directives, global ARGs, stages, what each is built on, and what it takes from
+ * other images.
+ *
+ * A base that cannot be known (an ARG without value) is `unresolved`, not an error.
+ *
+ * @throws {@link CoreError} `INVALID_DOCKERFILE`, with the line, for what BuildKit refuses, for a template that is no
+ * Dockerfile yet, and for more than 2 MiB.
+ */
+export function parseDockerfile(
+  content: string | Uint8Array,
+  options: ParseDockerfileOptions = {},
+): Dockerfile {
+  const text = decode(content);
+  refuseTemplate(text);
+  const directives = readDirectives(text);
+  const instructions = readInstructions(text, directives.escape);
+  if (instructions.length === 0) throw invalid('it has no instruction', 1);
+  const platform = options.platform ?? DEFAULT_PLATFORM;
+  const { globalArgs, stages } = readStages(instructions, {
+    escape: directives.escape,
+    buildArgs: options.buildArgs ?? {},
+    platform,
+    buildPlatform: options.buildPlatform ?? platform,
+  });
+  return {
+    text,
+    escape: directives.escape,
+    ...(directives.syntax === undefined ? {} : { syntax: directives.syntax }),
+    globalArgs,
+    stages,
+  };
+}
+
+function decode(content: string | Uint8Array): string {
+  const size = typeof content === 'string' ? content.length : content.byteLength;
+  if (size > MAX_BYTES) throw invalid(`it is larger than ${MAX_BYTES} bytes`, 1);
+  const text = typeof content === 'string' ? content : new TextDecoder('utf-8').decode(content);
+  return text.startsWith('\ufeff') ? text.slice(1) : text;
+}
+
+/** A FROM that still holds template syntax names nothing. */
+function refuseTemplate(text: string): void {
+  const lines = text.split('\n');
+  const at = lines.findIndex(
+    (line) => /^\s*FROM\s/i.test(line) && /\{\{|\}\}|%%[A-Z_]+%%|<%/.test(line.slice(0, 1000)),
+  );
+  if (at >= 0) throw invalid('it is a template, not a Dockerfile', at + 1);
+}

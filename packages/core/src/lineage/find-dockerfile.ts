@@ -1,0 +1,120 @@
+import { digestOf, ImagevetError, type OperationOptions } from '@imagevet/registry';
+import type { Gap } from '../errors.ts';
+import type { DockerfileRecord, ProvenanceClaim, Reachability, SourceHost, SourceLocation } from './types.ts';
+
+const STATUS: Readonly<Record<string, DockerfileRecord['status']>> = {
+  SOURCE_COMMIT_NOT_FOUND: 'commit-unreachable',
+  SOURCE_NOT_FOUND: 'file-missing',
+};
+
+/**
+ * Reads the Dockerfile the best claim names. Claims are tried in order; the first whose bytes can be read wins, and where
+ * none can be, the first claim stands with the reason its bytes are missing.
+ */
+export async function findDockerfile(
+  claims: readonly ProvenanceClaim[],
+  host: SourceHost | undefined,
+  node: string,
+  options: OperationOptions,
+): Promise<{ readonly record: DockerfileRecord; readonly gaps: readonly Gap[] }> {
+  const gaps: Gap[] = [];
+  let missing: DockerfileRecord | undefined;
+  for (const claim of claims) {
+    if (claim.dockerfile !== undefined) return { record: embedded(claim, claim.dockerfile), gaps };
+    const { location } = claim;
+    if (location === undefined || tried(gaps, location)) continue;
+    const stands = {
+      location,
+      kind: claim.kind,
+      reachability: 'unchecked',
+      consistency: 'unchecked',
+    } as const;
+    if (host?.supports(location.repository) !== true) {
+      const message = `no source host reads ${location.repository}`;
+      gaps.push({ stage: 'provenance', code: 'SOURCE_UNSUPPORTED', message, node, hint: mark(location) });
+      missing ??= { ...stands, status: 'host-unreachable' };
+      continue;
+    }
+    try {
+      const { content, url } = await host.readFile(
+        location.repository,
+        location.commit,
+        location.path,
+        options,
+      );
+      const reachability = await checkReachability(host, location, node, gaps, options);
+      const text = new TextDecoder().decode(content);
+      return {
+        record: { ...stands, status: 'found', url, text, digest: digestOf(content), reachability },
+        gaps,
+      };
+    } catch (error) {
+      if (options.signal?.aborted === true) throw options.signal.reason;
+      if (!ImagevetError.is(error)) throw error;
+      gaps.push({
+        stage: 'provenance',
+        code: error.code,
+        message: error.message,
+        node,
+        hint: mark(location),
+      });
+      missing ??= { ...stands, status: STATUS[error.code] ?? 'host-unreachable' };
+    }
+  }
+  if (missing !== undefined) return { record: missing, gaps };
+  const message = 'no source names its Dockerfile';
+  return {
+    record: { status: 'not-named', reachability: 'unchecked', consistency: 'unchecked' },
+    gaps: [...gaps, { stage: 'provenance', code: 'DOCKERFILE_NOT_NAMED', message, node }],
+  };
+}
+
+function embedded(claim: ProvenanceClaim, text: string): DockerfileRecord {
+  return {
+    status: 'found',
+    ...(claim.location === undefined ? {} : { location: claim.location }),
+    kind: claim.kind,
+    url: claim.foundAt,
+    text,
+    digest: digestOf(text),
+    reachability: 'unchecked',
+    consistency: 'unchecked',
+  };
+}
+
+/** A commit that only a fork holds can be read through its parent's address; such a commit is a gap. */
+async function checkReachability(
+  host: SourceHost,
+  location: SourceLocation,
+  node: string,
+  gaps: Gap[],
+  options: OperationOptions,
+): Promise<Reachability> {
+  const where = `${location.repository} ${location.commit}`;
+  try {
+    const ref = location.ref === undefined ? {} : { ref: location.ref };
+    const reachability = await host.reachability(location.repository, location.commit, {
+      ...options,
+      ...ref,
+    });
+    if (reachability === 'unreachable') {
+      const message = `${where} is in no branch or tag of the repository: it may come from a fork`;
+      gaps.push({ stage: 'provenance', code: 'SOURCE_COMMIT_UNREACHABLE', message, node });
+    }
+    return reachability;
+  } catch (error) {
+    if (options.signal?.aborted === true) throw options.signal.reason;
+    if (!ImagevetError.is(error)) throw error;
+    const message = `whether ${where} is in the repository's history could not be checked: ${error.message}`;
+    gaps.push({ stage: 'provenance', code: error.code, message, node });
+    return 'unchecked';
+  }
+}
+
+function mark(location: SourceLocation): string {
+  return `${location.repository} at ${location.commit}, ${location.path}`;
+}
+
+function tried(gaps: readonly Gap[], location: SourceLocation): boolean {
+  return gaps.some(({ hint }) => hint === mark(location));
+}

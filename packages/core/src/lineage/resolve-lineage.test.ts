@@ -1,0 +1,332 @@
+import { formatReference, parseReference, RegistryClient } from '@imagevet/registry';
+import { pushTestImage, startRegistry, type TestFile, type TestRegistry } from '@imagevet/registry/testing';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { CoreError } from '../errors.ts';
+import { lineageToDot, lineageToMermaid } from './plot.ts';
+import { type ResolveLineageOptions, resolveLineage } from './resolve-lineage.ts';
+import { spine } from './spine.ts';
+import type { Lineage, ProvenanceClaim, ProvenanceSource, SourceHost } from './types.ts';
+
+const REPOSITORY = 'https://git.example/family';
+const COMMIT = 'a'.repeat(40);
+
+/** A source and a host over a table: image name to Dockerfile. */
+function sourcesOf(dockerfiles: Readonly<Record<string, string>>): {
+  source: ProvenanceSource;
+  host: SourceHost;
+} {
+  return {
+    source: {
+      kind: 'official-images',
+      async *claims({ reference }) {
+        const path = `${reference.repository.replace('library/', '')}-${reference.tag}/Dockerfile`;
+        const name = path.replace('/Dockerfile', '');
+        if (Object.hasOwn(dockerfiles, name)) {
+          yield {
+            kind: 'official-images',
+            foundAt: `${REPOSITORY}/library`,
+            location: { repository: REPOSITORY, commit: COMMIT, directory: name, path },
+          };
+        }
+      },
+    },
+    host: {
+      supports: (repository) => repository === REPOSITORY,
+      readFile: async (_repository, commit, path) => {
+        const text = dockerfiles[path.replace('/Dockerfile', '')] ?? '';
+        if (text === 'GONE') throw new CoreError('SOURCE_COMMIT_NOT_FOUND', `no commit ${commit}`);
+        if (text === 'MISSING') throw new CoreError('SOURCE_NOT_FOUND', `no file ${path}`);
+        if (text === 'DOWN') throw new CoreError('SOURCE_UNREACHABLE', 'nobody answers');
+        return { content: Buffer.from(text), url: `${REPOSITORY}/${commit}/${path}` };
+      },
+      async *readDirectory() {},
+      commitOf: async () => COMMIT,
+      reachability: async () => 'reachable',
+    },
+  };
+}
+
+const claiming = (claim: Partial<ProvenanceClaim>, tag: string): ProvenanceSource => ({
+  kind: claim.kind ?? 'oci-annotation',
+  async *claims({ reference }) {
+    if (reference.tag === tag) yield { kind: 'oci-annotation', foundAt: 'annotations', ...claim };
+  },
+});
+
+const edgeOf = (lineage: Lineage, kind = 'base') => lineage.edges.find((edge) => edge.kind === kind);
+const codes = (lineage: Lineage) => lineage.gaps.map(({ code }) => code);
+
+describe('resolveLineage() on claims alone', () => {
+  const resolve = (
+    dockerfiles: Record<string, string>,
+    image = 'app:1',
+    options: Partial<ResolveLineageOptions> = {},
+  ) => {
+    const { source, host } = sourcesOf(dockerfiles);
+    return resolveLineage(image, { sources: [source], host, ...options });
+  };
+
+  test('follows FROM to scratch', async () => {
+    const lineage = await resolve({
+      'app-1': 'FROM mid:2\nRUN x',
+      'mid-2': 'ARG V=3\nFROM base:$V',
+      'base-3': 'FROM scratch',
+    });
+    expect(spine(lineage).map(({ reference, end }) => [formatReference(reference), end])).toEqual([
+      ['docker.io/library/app:1', undefined],
+      ['docker.io/library/mid:2', undefined],
+      ['docker.io/library/base:3', 'scratch'],
+    ]);
+    expect(lineage.edges.map(({ grade, line }) => [grade, line])).toEqual([
+      ['claimed', 1],
+      ['claimed', 2],
+    ]);
+    expect(lineage.gaps).toEqual([]);
+    expect(JSON.parse(JSON.stringify(lineage))).toEqual(lineage);
+  });
+
+  test('follows what is copied and mounted from other images, and names the frontend', async () => {
+    const lineage = await resolve({
+      'app-1':
+        '# syntax=docker/dockerfile:1\nFROM tool:1 AS t\nFROM base:1\nCOPY --from=copied:1 a b\nRUN --mount=from=mounted:1,target=/m x',
+      'base-1': 'FROM scratch',
+      'tool-1': 'FROM scratch',
+      'copied-1': 'FROM base:1',
+      'mounted-1': 'FROM scratch',
+    });
+    expect(lineage.edges.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual([
+      'base base:1',
+      'base base:1',
+      'copy-from copied:1',
+      'frontend docker/dockerfile:1',
+      'mount-from mounted:1',
+      'stage tool:1',
+    ]);
+    expect(spine(lineage)).toHaveLength(2);
+    expect(lineageToMermaid(lineage)).toContain('copy-from, claimed');
+    expect(lineageToDot(lineage)).toContain('digraph lineage');
+  });
+
+  test('names a cycle instead of following it (attack row 37)', async () => {
+    const lineage = await resolve({ 'app-1': 'FROM other:1', 'other-1': 'FROM app:1' });
+    expect(codes(lineage)).toEqual(['LINEAGE_CYCLE']);
+    expect(lineage.nodes.at(-1)?.end).toBe('cycle');
+  });
+
+  test('stops at the depth limit (attack row 37)', async () => {
+    const tower = Object.fromEntries(
+      Array.from({ length: 50 }, (_item, level) => [`app-${level}`, `FROM app:${level + 1}`]),
+    );
+    const lineage = await resolve(tower, 'app:0', { maxDepth: 5 });
+    expect(lineage.nodes).toHaveLength(5);
+    expect(codes(lineage)).toEqual(['LINEAGE_LIMIT']);
+  });
+
+  test('says that FROM ${UNSET} cannot be known', async () => {
+    const lineage = await resolve({ 'app-1': 'FROM ${UNSET}' });
+    expect(codes(lineage)).toEqual(['BASE_UNRESOLVED']);
+    expect(lineage.gaps[0]?.message).toContain('ARG UNSET has no value (line 1)');
+  });
+
+  test.each([
+    ['GONE', 'commit-unreachable', 'SOURCE_COMMIT_NOT_FOUND'],
+    ['MISSING', 'file-missing', 'SOURCE_NOT_FOUND'],
+    ['DOWN', 'host-unreachable', 'SOURCE_UNREACHABLE'],
+  ])('lets the claim stand when the bytes are missing: %s', async (text, status, code) => {
+    const lineage = await resolve({ 'app-1': text });
+    expect(lineage.nodes[0]?.dockerfile).toMatchObject({ status, location: { commit: COMMIT } });
+    expect(codes(lineage)).toContain(code);
+    expect(codes(lineage)).toContain('BASE_UNRESOLVED');
+  });
+
+  test('keeps what the others say when one source cannot be asked', async () => {
+    const { source, host } = sourcesOf({ 'app-1': 'FROM scratch' });
+    const broken: ProvenanceSource = {
+      kind: 'docker-hub-description',
+      // biome-ignore lint/correctness/useYield: it fails before it yields
+      async *claims() {
+        throw new CoreError('SOURCE_UNREACHABLE', 'nobody answers');
+      },
+    };
+    const lineage = await resolveLineage('app:1', { sources: [broken, source], host });
+    expect(lineage.nodes[0]?.end).toBe('scratch');
+    expect(codes(lineage)).toEqual(['SOURCE_UNREACHABLE']);
+  });
+
+  test('records sources that disagree', async () => {
+    const { source, host } = sourcesOf({ 'app-1': 'FROM scratch' });
+    const location = {
+      repository: REPOSITORY,
+      commit: 'b'.repeat(40),
+      directory: 'app-1',
+      path: 'app-1/Dockerfile',
+    };
+    const lineage = await resolveLineage('app:1', { sources: [source, claiming({ location }, '1')], host });
+    expect(lineage.conflicts).toMatchObject([
+      { about: 'source', statements: [{ kind: 'oci-annotation' }, { kind: 'official-images' }] },
+    ]);
+  });
+
+  test('refuses a commit that is only in a fork as a gap (attack row 26)', async () => {
+    const { source, host } = sourcesOf({ 'app-1': 'FROM scratch' });
+    const lineage = await resolveLineage('app:1', {
+      sources: [source],
+      host: { ...host, reachability: async () => 'unreachable' },
+    });
+    expect(codes(lineage)).toEqual(['SOURCE_COMMIT_UNREACHABLE']);
+    expect(lineage.nodes[0]?.dockerfile.reachability).toBe('unreachable');
+  });
+
+  test('rejects with the reason when aborted', async () => {
+    const reason = new Error('enough');
+    const { source, host } = sourcesOf({ 'app-1': 'FROM scratch' });
+    const slow: ProvenanceSource = {
+      kind: 'oci-annotation',
+      async *claims(_subject, options) {
+        await new Promise((_resolve, reject) =>
+          options?.signal?.addEventListener('abort', () => reject(options.signal?.reason)),
+        );
+      },
+    };
+    const controller = new AbortController();
+    const waiting = resolveLineage('app:1', { sources: [source, slow], host, signal: controller.signal });
+    setTimeout(() => controller.abort(reason), 10);
+    await expect(waiting).rejects.toBe(reason);
+  });
+});
+
+describe('resolveLineage() with a registry', () => {
+  let registry: TestRegistry;
+  let client: RegistryClient;
+  beforeEach(async () => {
+    registry = await startRegistry();
+    client = new RegistryClient({ attempts: 1, hosts: { 'docker.io': { url: registry.url } } });
+  });
+  afterEach(async () => {
+    await client.close();
+    await registry.close();
+  });
+
+  const files = (name: string): readonly TestFile[] => [{ path: `srv/${name}`, content: name }];
+  const copy = (name: string) => ({
+    created: '2018-01-01T00:00:00Z',
+    created_by: `COPY ${name} /srv/ # buildkit`,
+  });
+  const dockerfiles = {
+    'base-1': 'FROM scratch\nCOPY base /srv/',
+    'app-1': 'FROM base:1\nCOPY app /srv/',
+  };
+
+  async function family() {
+    const base = await pushTestImage(client, parseReference('base:1'), {
+      layers: [files('base')],
+      history: [copy('base')],
+    });
+    const app = await pushTestImage(client, parseReference('app:1'), {
+      base,
+      layers: [files('app')],
+      history: [copy('app')],
+    });
+    return { base, app };
+  }
+  const resolve = (
+    extra: readonly ProvenanceSource[] = [],
+    table: Record<string, string> = dockerfiles,
+    options: Partial<ResolveLineageOptions> = {},
+  ) => {
+    const { source, host } = sourcesOf(table);
+    return resolveLineage('app:1', { registry: client, sources: [source, ...extra], host, ...options });
+  };
+
+  test('proves an edge by layers and history', async () => {
+    await family();
+    const lineage = await resolve();
+    expect(edgeOf(lineage)).toMatchObject({ grade: 'proven' });
+    expect(edgeOf(lineage)?.evidence.map(({ kind, verdict }) => `${kind} ${verdict}`)).toEqual([
+      'dockerfile supports',
+      'layers supports',
+    ]);
+    expect(lineage.nodes.map(({ dockerfile }) => dockerfile.consistency)).toEqual([
+      'consistent',
+      'consistent',
+    ]);
+    expect(lineage.gaps).toEqual([]);
+  });
+
+  test('says that the tag has moved, and does not call it a contradiction', async () => {
+    await family();
+    await pushTestImage(client, parseReference('base:1'), {
+      layers: [files('rebuilt')],
+      history: [copy('base')],
+    });
+    const edge = edgeOf(await resolve());
+    expect(edge?.grade).toBe('claimed');
+    expect(edge?.evidence.at(-1)).toMatchObject({
+      verdict: 'neutral',
+      message: expect.stringContaining('has moved') as string,
+    });
+  });
+
+  test('proves the edge at the digest a claim names, after the tag has moved', async () => {
+    const { base } = await family();
+    await pushTestImage(client, parseReference('base:1'), {
+      layers: [files('rebuilt')],
+      history: [copy('base')],
+    });
+    const claim = claiming({ base: { reference: 'base:1', digest: base.manifest.digest } }, '1');
+    expect(edgeOf(await resolve([claim]))?.grade).toBe('proven');
+  });
+
+  test('calls a named digest that is not the base a contradiction', async () => {
+    await family();
+    const other = await pushTestImage(client, parseReference('base:other'), { layers: [files('other')] });
+    const claim = claiming({ base: { reference: 'base:1', digest: other.manifest.digest } }, '1');
+    expect(edgeOf(await resolve([claim]))).toMatchObject({ grade: 'contradicted' });
+  });
+
+  test('takes a prefix of empty layers as no proof', async () => {
+    const base = await pushTestImage(client, parseReference('base:1'), { layers: [], history: [] });
+    await pushTestImage(client, parseReference('app:1'), {
+      base,
+      layers: [files('app')],
+      history: [copy('app')],
+    });
+    expect(edgeOf(await resolve())?.grade).toBe('claimed');
+  });
+
+  test('finds the instruction a wrong Dockerfile differs at', async () => {
+    await family();
+    const lineage = await resolve([], { ...dockerfiles, 'app-1': 'FROM base:1\nCOPY app /srv/\nRUN extra' });
+    expect(lineage.nodes[0]?.dockerfile).toMatchObject({
+      consistency: 'inconsistent',
+      inconsistency: { line: 3 },
+    });
+    const shorter = await resolve([], { ...dockerfiles, 'app-1': 'FROM base:1\nRUN other' });
+    expect(shorter.nodes[0]?.dockerfile).toMatchObject({
+      consistency: 'inconsistent',
+      inconsistency: { line: 2, history: 1 },
+    });
+  });
+
+  test('throws for an image nobody knows, and lets an unreachable registry be a gap', async () => {
+    const { host } = sourcesOf({});
+    await expect(resolveLineage('nobody:1', { registry: client, sources: [], host })).rejects.toThrow(
+      expect.objectContaining({ code: 'NOT_FOUND' }),
+    );
+    const nowhere = new RegistryClient({
+      attempts: 1,
+      hosts: { 'docker.io': { url: 'http://127.0.0.1:1' } },
+    });
+    const lineage = await resolveLineage('nobody:1', { registry: nowhere, sources: [], host });
+    expect(codes(lineage)).toEqual(['UNREACHABLE', 'DOCKERFILE_NOT_NAMED', 'BASE_UNRESOLVED']);
+    await nowhere.close();
+  });
+
+  test("does not take today's image for the one of an earlier day", async () => {
+    await family();
+    const lineage = await resolve([], dockerfiles, { asOf: new Date('2017-01-01') });
+    expect(lineage.nodes[0]?.image).toBeUndefined();
+    expect(codes(lineage)).toContain('IMAGE_NEWER_THAN_AS_OF');
+    expect(edgeOf(lineage)?.grade).toBe('claimed');
+  });
+});

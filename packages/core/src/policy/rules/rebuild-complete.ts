@@ -1,0 +1,127 @@
+import { formatReference } from '@imagevet/registry';
+import type { LineageNode } from '../../lineage/types.ts';
+import type { RebuildOutcome, RebuildStep } from '../../rebuild/types.ts';
+import { type FactsView, nameOf } from '../facts-view.ts';
+import { answer, type Failure, gapFailures, type RuleCheck } from '../rule.ts';
+
+/** `rebuild.complete` */
+export const rebuildComplete: RuleCheck<{ readonly rule: 'rebuild.complete' }> = {
+  title: 'Every image of the lineage was rebuilt from its source',
+  rationale:
+    'Reading a Dockerfile says nothing about an image that was not built from it. The rebuilt family is the one whose every layer has a known origin.',
+  check: (_rule, view) => {
+    const { plan, rebuild } = view.facts;
+    const gaps = gapFailures(view, ['rebuild'], 'rebuild.not-done', 'part of the rebuild was not done');
+    if (plan === undefined || rebuild === undefined) {
+      const message = plan === undefined ? 'no rebuild was planned' : 'the rebuild was planned but not run';
+      // A gap about the whole rebuild says the same with its cause.
+      if (gaps.some(({ node }) => node === undefined)) return gaps;
+      return [{ outcome: 'error', code: 'rebuild.not-run', message, remediation: ENGINE }, ...gaps];
+    }
+    if (rebuild.plan !== plan.id) {
+      const message = `the results belong to plan ${rebuild.plan}, not to ${plan.id}`;
+      return [{ outcome: 'error', code: 'rebuild.other-plan', message, final: true }, ...gaps];
+    }
+    const failures = view.nodes.flatMap((node): Failure[] => {
+      const problem = problemOf(node, view);
+      return problem === undefined ? [] : [{ ...problem, node: node.id, term: nameOf(node) }];
+    });
+    return answer([...failures, ...gaps], 'rebuild.complete', 'every image was rebuilt from its source');
+  },
+};
+
+const ENGINE = 'Run again where a Docker Engine answers.';
+
+function problemOf(node: LineageNode, view: FactsView): Failure | undefined {
+  const steps = view.steps(node.id);
+  const outcomes = view.outcomes(node.id);
+  const [step] = steps;
+  const [outcome] = outcomes;
+  if (step === undefined)
+    return { outcome: 'error', code: 'rebuild.not-planned', message: 'no step rebuilds it' };
+  if (outcome === undefined)
+    return { outcome: 'error', code: 'rebuild.no-result', message: 'its rebuild has no result' };
+  if (steps.length > 1 || outcomes.length > 1) {
+    return {
+      outcome: 'error',
+      code: 'rebuild.ambiguous',
+      message: 'its rebuild has several results',
+      final: true,
+    };
+  }
+  switch (outcome.status) {
+    case 'failed': {
+      const at = outcome.line === undefined ? '' : ` at line ${outcome.line}`;
+      return {
+        outcome: 'fail',
+        code: 'rebuild.failed',
+        message: `its rebuild failed${at}: ${outcome.message} (${outcome.code})`,
+      };
+    }
+    case 'skipped': {
+      const message = `its rebuild was skipped, blocked by ${[...outcome.blockedBy].sort().join(', ')}`;
+      return { outcome: 'fail', code: 'rebuild.skipped', message };
+    }
+    case 'built':
+      return mismatchOf(node, step, outcome) ?? collisionOf(step, view) ?? frontendOf(node, step, view);
+  }
+}
+
+/** A frontend that no digest names may be another program at the next build. */
+function frontendOf(node: LineageNode, step: RebuildStep, view: FactsView): Failure | undefined {
+  const frontend = view.edges.find(({ kind, from }) => kind === 'frontend' && from === node.id);
+  if (frontend === undefined || view.node(frontend.to)?.reference.digest !== undefined) return undefined;
+  const inputs = step.inputs.filter(({ kind }) => kind === 'frontend');
+  if (inputs.some((input) => input.pinned !== undefined || input.step !== undefined)) return undefined;
+  const message = `its Dockerfile was read by ${frontend.name}, which no digest names`;
+  return { outcome: 'fail', code: 'rebuild.frontend-not-pinned', message, remediation: PIN };
+}
+
+const PIN = 'Name the frontend by digest in the # syntax= line.';
+
+/** Two images that were given one name: the second push takes the tag from the first. */
+function collisionOf(step: RebuildStep, view: FactsView): Failure | undefined {
+  const name = formatReference(step.target);
+  const others = view.allSteps.filter(({ id, target }) => id !== step.id && formatReference(target) === name);
+  if (others.length === 0) return undefined;
+  const ids = others.map(({ id }) => id).sort();
+  const message = `${name} is also the target of ${ids.join(', ')}`;
+  return { outcome: 'fail', code: 'rebuild.shared-target', message, final: true };
+}
+
+/**
+ * A rebuilt image that is not the one its plan and node speak of: nothing may be run or signed in its name.
+ */
+export function mismatchOf(
+  node: LineageNode,
+  step: RebuildStep,
+  { image }: Extract<RebuildOutcome, { status: 'built' }>,
+): Failure | undefined {
+  const mismatch = (code: string, message: string): Failure => ({
+    outcome: 'fail',
+    code: `rebuild.${code}`,
+    message,
+    final: true,
+  });
+  const { reference, descriptor } = image;
+  if (reference.digest === undefined || reference.digest !== descriptor.digest) {
+    const named = reference.digest ?? 'no digest';
+    return mismatch(
+      'digest-mismatch',
+      `the rebuilt reference names ${named}, the registry holds ${descriptor.digest}`,
+    );
+  }
+  if (reference.registry !== step.target.registry || reference.repository !== step.target.repository) {
+    const held = `${reference.registry}/${reference.repository}`;
+    const planned = `${step.target.registry}/${step.target.repository}`;
+    return mismatch('other-target', `it was pushed to ${held}, the plan says ${planned}`);
+  }
+  if (reference.registry === node.reference.registry && reference.repository === node.reference.repository) {
+    return mismatch('not-internal', 'it was pushed to the repository of the public image itself');
+  }
+  if (step.original !== undefined && step.original !== node.image?.manifest.digest) {
+    const shown = node.image?.manifest.digest ?? 'none';
+    return mismatch('other-image', `the plan stands for ${step.original}, the lineage shows ${shown}`);
+  }
+  return undefined;
+}

@@ -1,0 +1,187 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ImagevetError } from '@imagevet/registry';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { collect } from '../__fixtures__/collect.ts';
+import { startWorld, type World } from '../__fixtures__/world.ts';
+import { type GitMirrorHostOptions, gitMirrorHost } from './git-mirror.ts';
+import { isPublicAddress } from './public-address.ts';
+import { sourceHosts } from './source-hosts.ts';
+
+const BLOG = 'https://git.example/acme/blog';
+const ROOTFS = 'https://git.example/acme/rootfs';
+const LIBRARY = 'https://git.example/docker-library/official-images';
+
+let world: World;
+let directory: string;
+let remotes: Record<string, string>;
+
+beforeAll(async () => {
+  world = await startWorld();
+  directory = mkdtempSync(join(tmpdir(), 'imagevet-mirrors-'));
+  remotes = Object.fromEntries(
+    Object.keys(world.repositories).map((name) => [`https://git.example/${name}`, world.host.cloneUrl(name)]),
+  );
+});
+
+afterAll(async () => {
+  await world.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const connect = (options: Partial<GitMirrorHostOptions> = {}) =>
+  gitMirrorHost({ directory, remotes, ...options });
+const text = (content: Uint8Array): string => Buffer.from(content).toString('utf8');
+
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  const error = await work.then(
+    () => new Error('expected an error'),
+    (reason: unknown) => reason,
+  );
+  if (!ImagevetError.is(error)) throw error;
+  return error.code;
+}
+
+describe('gitMirrorHost()', () => {
+  it('mirrors a repository once and reads files from it', async () => {
+    const host = connect();
+    const start = world.host.requests.length;
+    const [one, two] = await Promise.all([
+      host.readFile(BLOG, world.commits.blog, 'web/Dockerfile'),
+      host.readFile(`${BLOG}.git`, world.commits.blog, './web/latest'),
+    ]);
+    expect(text(one.content)).toBe('FROM runtime:7-web\nCOPY start /start\nCMD ["/start"]\n');
+    expect(one.url).toBe(`git+${BLOG}@${world.commits.blog}#web/Dockerfile`);
+    expect(text(two.content)).toBe('#!/bin/sh\n'); // through the symbolic link
+    expect(
+      world.host.requests
+        .slice(start)
+        .filter(({ url }) => url.includes('git-upload-pack') && !url.includes('?')).length,
+    ).toBeLessThanOrEqual(4);
+    expect(readdirSync(directory).length).toBe(1);
+  });
+
+  it('reads a directory with modes, links and submodules', async () => {
+    const entries = await collect(connect().readDirectory(BLOG, world.commits.blog, 'web'));
+    expect(
+      entries
+        .map((entry) => [entry.path, entry.type, text(entry.content)])
+        .sort(([a], [b]) => (a! < b! ? -1 : 1)),
+    ).toEqual([
+      ['Dockerfile', 'file', 'FROM runtime:7-web\nCOPY start /start\nCMD ["/start"]\n'],
+      ['ignored.txt', 'file', 'left out of archives\n'],
+      ['latest', 'symlink', 'start'],
+      ['module', 'submodule', '1'.repeat(40)],
+      ['start', 'executable', '#!/bin/sh\n'],
+    ]);
+    expect((await collect(connect().readDirectory(BLOG, world.commits.blog, '.'))).length).toBe(7);
+    expect(await codeOf(collect(connect().readDirectory(BLOG, world.commits.blog, 'none')))).toBe(
+      'SOURCE_NOT_FOUND',
+    );
+    expect(
+      await codeOf(collect(connect({ maxEntries: 2 }).readDirectory(BLOG, world.commits.blog, '.'))),
+    ).toBe('SOURCE_LIMIT_EXCEEDED');
+  });
+
+  it('never has the commit of a fork, nor one that was force-pushed away', async () => {
+    const host = connect();
+    expect(await codeOf(host.readFile(BLOG, world.imposter, 'fork.txt'))).toBe('SOURCE_COMMIT_NOT_FOUND');
+    expect(await host.reachability(BLOG, world.imposter)).toBe('unreachable');
+    expect(await codeOf(host.readFile(ROOTFS, world.commits.rootfsAmd64, 'slim/Dockerfile'))).toBe(
+      'SOURCE_COMMIT_NOT_FOUND',
+    );
+    expect(await host.reachability(BLOG, world.commits.blog)).toBe('reachable');
+    expect(await host.reachability(BLOG, world.commits.blog, { ref: 'refs/heads/master' })).toBe('reachable');
+  });
+
+  it('finds a commit as of a date', async () => {
+    const at = async (asOf?: string) =>
+      connect().commitOf(LIBRARY, 'library/runtime', asOf === undefined ? {} : { asOf: new Date(asOf) });
+    expect(await at('2018-01-04T00:00:00Z')).toBe(world.library[0]);
+    expect(await at()).toBe(world.library[2]);
+    expect(await codeOf(at('2017-01-01T00:00:00Z'))).toBe('SOURCE_NOT_FOUND');
+  });
+
+  it('reads a clone on disk as it is', async () => {
+    const remote = world.repositories['acme/blog']!;
+    const host = gitMirrorHost({ directory, remotes: { [BLOG]: remote }, hosts: [] });
+    expect(text((await host.readFile(BLOG, world.commits.blog, 'README.md')).content)).toBe('outside\n');
+    expect(await host.reachability(BLOG, world.imposter)).toBe('unreachable');
+    expect([host.supports(BLOG), host.supports(ROOTFS)]).toEqual([true, false]);
+  });
+
+  it('answers from its mirrors alone when offline', async () => {
+    await connect().readFile(BLOG, world.commits.blog, 'README.md');
+    const start = world.host.requests.length;
+    const host = connect({ offline: true });
+    expect(text((await host.readFile(BLOG, world.commits.blog, 'README.md')).content)).toBe('outside\n');
+    expect(await codeOf(host.readFile(BLOG, '0'.repeat(40), 'README.md'))).toBe('SOURCE_COMMIT_NOT_FOUND');
+    expect(await codeOf(host.readFile('https://git.example/acme/none', '0'.repeat(40), 'x'))).toBe(
+      'SOURCE_UNREACHABLE',
+    );
+    expect(world.host.requests.length).toBe(start);
+  });
+
+  it('gives each failure its code', async () => {
+    const fresh = join(directory, 'fresh');
+    const read = (url: string, options: Partial<GitMirrorHostOptions> = {}) =>
+      codeOf(connect({ directory: fresh, ...options }).readFile(url, world.commits.blog, 'x'));
+    world.host.faults.down = true;
+    expect(await read(BLOG)).toBe('SOURCE_UNREACHABLE');
+    world.host.faults.down = false;
+    expect(await read(BLOG)).toBe('SOURCE_NOT_FOUND');
+    expect(await read('https://127.0.0.1/acme/blog')).toBe('SOURCE_UNSUPPORTED');
+    expect(await read('https://[::1]/acme/blog')).toBe('SOURCE_UNSUPPORTED');
+    expect(await read('ext::sh -c id')).toBe('SOURCE_UNSUPPORTED');
+    expect(await read('https://other.example/x', { hosts: ['git.example'] })).toBe('SOURCE_UNSUPPORTED');
+    expect(await codeOf(connect().readFile(BLOG, '--output=x', 'x'))).toBe('SOURCE_UNSUPPORTED');
+    expect(await codeOf(connect().readFile(BLOG, world.commits.blog, '../x'))).toBe('SOURCE_UNSUPPORTED');
+    expect(await read(BLOG, { environment: { PATH: '/nonexistent' } })).toBe('SOURCE_UNSUPPORTED');
+  });
+
+  it('rejects with the reason of an abort, and serves the next caller', async () => {
+    const slow = join(directory, 'slow');
+    const controller = new AbortController();
+    const reason = new Error('stop');
+    world.host.faults.slow = 2_000;
+    const host = connect({ directory: slow });
+    const first = host.readFile(BLOG, world.commits.blog, 'README.md', { signal: controller.signal });
+    const second = host.readFile(BLOG, world.commits.blog, 'README.md');
+    setTimeout(() => {
+      world.host.faults.slow = undefined;
+      controller.abort(reason);
+    }, 100);
+    await expect(first).rejects.toBe(reason);
+    expect(text((await second).content)).toBe('outside\n');
+  });
+});
+
+it('isPublicAddress() tells public addresses from all others', () => {
+  expect(['140.82.121.4', '2606:50c0:8000::153'].every(isPublicAddress)).toBe(true);
+  expect(
+    [
+      '127.0.0.1',
+      '10.1.2.3',
+      '169.254.169.254',
+      '::1',
+      '::ffff:10.0.0.1',
+      'fd00::1',
+      '64:ff9b::a00:1',
+      'x',
+    ].some(isPublicAddress),
+  ).toBe(false);
+});
+
+describe('sourceHosts()', () => {
+  it('reads each repository from the first host that supports it', async () => {
+    const host = sourceHosts([connect({ hosts: [], remotes: { [BLOG]: remotes[BLOG]! } }), connect()]);
+    expect(host.supports(ROOTFS)).toBe(true);
+    expect(text((await host.readFile(BLOG, world.commits.blog, 'README.md')).content)).toBe('outside\n');
+    expect(await sourceHosts([]).supports(BLOG)).toBe(false);
+    expect(await codeOf(sourceHosts([]).readFile(BLOG, world.commits.blog, 'x'))).toBe('SOURCE_UNSUPPORTED');
+    expect(await codeOf(collect(sourceHosts([]).readDirectory(BLOG, world.commits.blog, 'x')))).toBe(
+      'SOURCE_UNSUPPORTED',
+    );
+  });
+});

@@ -1,0 +1,290 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { ImagevetError } from '@imagevet/registry';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ARCHITECTURES } from './architectures.ts';
+import { parseLibraryFile, resolveLibraryTag } from './library-file.ts';
+
+const SHA = (digit: string) => digit.repeat(40);
+const HEAD = `Maintainers: A. Person <a@imagevet.example> (@a),
+             B. Person (@b)
+GitRepo: https://git.example/one.git
+`;
+
+function errorOf(text: string): ImagevetError {
+  try {
+    parseLibraryFile(text);
+  } catch (error) {
+    if (ImagevetError.is(error)) return error;
+  }
+  throw new Error('expected an imagevet error');
+}
+
+describe('parseLibraryFile()', () => {
+  it('inherits from the first paragraph, and from the format', () => {
+    const file = parseLibraryFile(
+      `${HEAD}GitCommit: ${SHA('1')}\n\nTags: 1, latest\n\n\nTags: 2\nDirectory: ./two/\nFile: Dockerfile.x\nBuilder: buildkit\n`,
+    );
+    expect(file.maintainers).toEqual(['A. Person <a@imagevet.example> (@a)', 'B. Person (@b)']);
+    expect(file.entries).toEqual([
+      {
+        line: 6,
+        tags: ['1', 'latest'],
+        sharedTags: [],
+        constraints: [],
+        builds: [
+          {
+            architecture: 'amd64',
+            gitRepo: 'https://git.example/one.git',
+            gitFetch: 'refs/heads/master',
+            gitCommit: SHA('1'),
+            directory: '.',
+            file: 'Dockerfile',
+          },
+        ],
+      },
+      {
+        line: 9,
+        tags: ['2'],
+        sharedTags: [],
+        constraints: [],
+        builds: [
+          {
+            architecture: 'amd64',
+            gitRepo: 'https://git.example/one.git',
+            gitFetch: 'refs/heads/master',
+            gitCommit: SHA('1'),
+            directory: 'two',
+            file: 'Dockerfile.x',
+            builder: 'buildkit',
+          },
+        ],
+      },
+    ]);
+  });
+
+  it('adds Constraints to the inherited ones, and replaces SharedTags and Architectures', () => {
+    const { entries } = parseLibraryFile(
+      `${HEAD}GitCommit: ${SHA('1')}\nConstraints: !a\nSharedTags: s\nArchitectures: s390x, amd64, amd64\n\nTags: 1\nConstraints: b\n\nTags: 2\nSharedTags: t, t\nArchitectures: i386\n`,
+    );
+    expect(
+      entries.map(({ constraints, sharedTags, builds }) => [
+        constraints,
+        sharedTags,
+        builds.map((b) => b.architecture),
+      ]),
+    ).toEqual([
+      [['!a', 'b'], ['s'], ['amd64', 's390x']],
+      [['!a'], ['t'], ['i386']],
+    ]);
+  });
+
+  it('lets a field of an architecture win over the general one, wherever both stand', () => {
+    const { entries } = parseLibraryFile(
+      `${HEAD}GitCommit: ${SHA('1')}\nArchitectures: amd64, arm64v8\narm64v8-GitCommit: ${SHA('2')}\narm64v8-GitFetch: refs/heads/arm\n\nTags: 1\nGitCommit: ${SHA('3')}\narm64v8-Directory: arm\narm64v8-File:\n`,
+    );
+    expect(entries[0]?.builds).toMatchObject([
+      { architecture: 'amd64', gitCommit: SHA('3'), gitFetch: 'refs/heads/master', directory: '.' },
+      {
+        architecture: 'arm64v8',
+        gitCommit: SHA('2'),
+        gitFetch: 'refs/heads/arm',
+        directory: 'arm',
+        file: 'Dockerfile',
+      },
+    ]);
+  });
+
+  it('drops comments first, even inside a folded value', () => {
+    const { entries } = parseLibraryFile(
+      `# head\n${HEAD}\n# between\nTags: 1,\n  # inside\n\t2\n# after\nGitCommit: ${SHA('1')}\n`,
+    );
+    expect(entries[0]?.tags).toEqual(['1', '2']);
+  });
+
+  it('reads the format of one line per tag', () => {
+    const file = parseLibraryFile(
+      `# maintainer: A. Person <a@imagevet.example> (@a)\n\n1.0: git://git.example/one@${SHA('1')} a/b\n\nlatest: git://git.example/one@v1.0\n`,
+    );
+    expect(file).toMatchObject({ format: 'line', maintainers: ['A. Person <a@imagevet.example> (@a)'] });
+    expect(file.entries.map(({ tags, line, builds }) => ({ tags, line, ...builds[0] }))).toEqual([
+      {
+        tags: ['1.0'],
+        line: 3,
+        architecture: 'amd64',
+        gitRepo: 'git://git.example/one',
+        gitCommit: SHA('1'),
+        directory: 'a/b',
+        file: 'Dockerfile',
+      },
+      {
+        tags: ['latest'],
+        line: 5,
+        architecture: 'amd64',
+        gitRepo: 'git://git.example/one',
+        gitFetch: 'refs/tags/v1.0',
+        directory: '.',
+        file: 'Dockerfile',
+      },
+    ]);
+  });
+
+  it.each([
+    ['no Maintainers', 'GitRepo: x\n\nTags: 1\n', 1, /Maintainers/],
+    ['Tags in the first paragraph', `${HEAD}Tags: 1\n`, 1, /has Tags/],
+    ['an entry without Tags', `${HEAD}\nGitCommit: ${SHA('1')}\n`, 5, /no Tags/],
+    ['a missing commit', `${HEAD}\nTags: 1\n`, 5, /GitCommit is missing for amd64/],
+    ['a short commit', `${HEAD}\nTags: 1\nGitCommit: abc\n`, 6, /GitCommit is "abc" for amd64/],
+    [
+      'a ref that is an option',
+      `${HEAD}\nTags: 1\nGitCommit: ${SHA('1')}\nGitFetch: --upload-pack=id\n`,
+      7,
+      /GitFetch/,
+    ],
+    ['a directory outside', `${HEAD}\nTags: 1\nGitCommit: ${SHA('1')}\nDirectory: ../x\n`, 7, /Directory/],
+    ['an unknown architecture', `${HEAD}\nTags: 1\nArchitectures: vax\nGitCommit: ${SHA('1')}\n`, 5, /vax/],
+    ['an unknown builder', `${HEAD}\nTags: 1\nBuilder: make\nGitCommit: ${SHA('1')}\n`, 6, /Builder/],
+    ['a tag twice', `${HEAD}GitCommit: ${SHA('1')}\n\nTags: 1\n\nTags: 2, 1\n`, 8, /also in line 6/],
+    [
+      'a tag that is shared',
+      `${HEAD}GitCommit: ${SHA('1')}\n\nTags: 1\n\nTags: 2\nSharedTags: 1\n`,
+      8,
+      /tag of line 6/,
+    ],
+    ['an invalid tag', `${HEAD}GitCommit: ${SHA('1')}\n\nTags: a b\n`, 6, /invalid tag/],
+    ['a field twice', `${HEAD}GitRepo: y\n`, 4, /occurs twice/],
+    ['a continuation of nothing', `  x\n${HEAD}`, 1, /continues nothing/],
+    ['a line that is no field', `${HEAD}\nhello\n`, 5, /expected/],
+    ['nothing', '', 1, /Maintainers/],
+  ])('names the line of %s', (_, text, line, message) => {
+    const error = errorOf(text);
+    expect([error.code, error.details?.line]).toEqual(['INVALID_LIBRARY_FILE', line]);
+    expect(error.message).toMatch(message);
+  });
+
+  it('either parses or throws its own error', () => {
+    const word = fc.constantFrom(
+      'Maintainers',
+      'Tags',
+      'GitRepo',
+      'GitCommit',
+      ':',
+      ' ',
+      '\n',
+      '\n\n',
+      '#',
+      ',',
+      '@',
+      '1',
+      SHA('1'),
+      'x',
+    );
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.array(word).map((words) => words.join('')),
+        ),
+        (text) => {
+          try {
+            parseLibraryFile(text);
+          } catch (error) {
+            expect(ImagevetError.is(error) && error.code).toBe('INVALID_LIBRARY_FILE');
+          }
+        },
+      ),
+    );
+  });
+
+  it('takes a long line in linear time', () => {
+    expect(errorOf(`Tags: ${'a, '.repeat(300_000)}`).code).toBe('INVALID_LIBRARY_FILE');
+    expect(errorOf(' \t'.repeat(500_000).concat('x')).code).toBe('INVALID_LIBRARY_FILE');
+  });
+});
+
+describe('resolveLibraryTag()', () => {
+  const file = parseLibraryFile(
+    `${HEAD}GitCommit: ${SHA('1')}\n\nTags: 1-a\nSharedTags: 1\nArchitectures: amd64, windows-amd64\n\nTags: 1-b\nSharedTags: 1\nArchitectures: windows-amd64\n`,
+  );
+
+  it('gives every candidate of a shared tag', () => {
+    const tags = (tag: string, architecture: string) =>
+      resolveLibraryTag(file, tag, architecture).map(({ entry }) => entry.tags[0]);
+    expect(tags('1', 'windows-amd64')).toEqual(['1-a', '1-b']);
+    expect(tags('1', 'amd64')).toEqual(['1-a']);
+    expect(tags('1-b', 'amd64')).toEqual([]);
+    expect(tags('2', 'amd64')).toEqual([]);
+  });
+});
+
+const data = [process.env.IMAGEVET_SHARED_DATA, '../shared/data', '../../shared/data']
+  .filter((path) => path !== undefined)
+  .map((path) => resolve(import.meta.dirname, '../../../../..', path, 'official-images'))
+  .find((path) => existsSync(path));
+if (data === undefined) process.stderr.write('SKIPPED: the real library files are not on this machine\n');
+
+describe.skipIf(data === undefined)('every library file of 2026-08-21', () => {
+  it('parses to 2,121 entries, 9,474 tags, 7,935 builds', () => {
+    const library = join(data!, 'library');
+    const files = readdirSync(library).map((name) =>
+      parseLibraryFile(readFileSync(join(library, name), 'utf8')),
+    );
+    const entries = files.flatMap((file) => file.entries);
+    expect(files.length).toBe(144);
+    expect(entries.length).toBe(2121);
+    expect(entries.flatMap((entry) => entry.tags).length).toBe(9474);
+    expect(
+      files.flatMap((file) => [...new Set(file.entries.flatMap((entry) => entry.sharedTags))]).length,
+    ).toBe(375);
+    expect(entries.flatMap((entry) => entry.builds).length).toBe(7935);
+  });
+
+  it('agrees with the platforms and sources of the official build database', () => {
+    interface Source {
+      readonly entry: Readonly<
+        Record<'GitRepo' | 'GitFetch' | 'GitCommit' | 'Directory' | 'File' | 'Builder', string>
+      >;
+      readonly arches: Readonly<
+        Record<string, { readonly tags: readonly string[]; readonly platform: unknown }>
+      >;
+    }
+    const sources: readonly Source[] = Object.values(
+      JSON.parse(readFileSync(join(data!, 'doi-sources-2023-11-07.json'), 'utf8')),
+    );
+    let pairs = 0;
+    for (const { entry, arches } of sources) {
+      const fields = Object.entries(entry).filter(
+        ([name, value]) => name !== 'SOURCE_DATE_EPOCH' && value !== '',
+      );
+      const tags = new Set(
+        Object.values(arches).flatMap((arch) => arch.tags.map((tag) => tag.split(':')[1]!)),
+      );
+      const file = parseLibraryFile(
+        `Maintainers: a (@a)\n\nTags: ${[...tags].join(', ')}\nArchitectures: ${Object.keys(arches).join(', ')}\n${fields.map(([name, value]) => `${name}: ${value}\n`).join('')}`,
+      );
+      for (const [architecture, arch] of Object.entries(arches)) {
+        const { variant, ...platform } = arch.platform as { variant?: string; os: string };
+        const known = ARCHITECTURES.get(architecture);
+        expect(known).toMatchObject(
+          architecture === 'arm64v8' ? platform : { ...platform, ...(variant && { variant }) },
+        );
+        for (const tag of arch.tags) {
+          pairs += 1;
+          expect(resolveLibraryTag(file, tag.split(':')[1]!, architecture)).toMatchObject([
+            {
+              build: {
+                gitRepo: entry.GitRepo,
+                gitFetch: entry.GitFetch,
+                gitCommit: entry.GitCommit,
+                directory: entry.Directory,
+                file: entry.File,
+              },
+            },
+          ]);
+        }
+      }
+    }
+    expect(pairs).toBe(1943);
+  });
+});

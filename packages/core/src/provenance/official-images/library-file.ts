@@ -1,0 +1,207 @@
+import { CoreError } from '../../errors.ts';
+import { isCommitId, isFetchRef, toRepositoryPath } from '../location.ts';
+import { ARCHITECTURES } from './architectures.ts';
+import { parseLines } from './line-format.ts';
+import { type Field, type Paragraph, readParagraphs } from './paragraphs.ts';
+
+/** What an entry builds on one architecture. Values as the file gives them, after inheritance. */
+export interface LibraryBuild {
+  /** bashbrew name: `arm64v8`. */
+  readonly architecture: string;
+  /** Repository URL as written. */
+  readonly gitRepo: string;
+  /** Branch or tag that holds the commit; absent in the line format, which fetched every branch. */
+  readonly gitFetch?: string;
+  /** Full commit id; absent in a line-format entry that names a git tag. */
+  readonly gitCommit?: string;
+  /** Build context inside the repository; `.` is its root. */
+  readonly directory: string;
+  /** Relative to the directory. */
+  readonly file: string;
+  /** When the file names none, Docker's default of the day built it: classic once, BuildKit since 2023. */
+  readonly builder?: 'buildkit' | 'classic' | 'oci-import';
+}
+
+/** A paragraph of a library file, or a line of the line format: the tags of one source. */
+export interface LibraryEntry {
+  /** 1-based line it starts on. */
+  readonly line: number;
+  readonly tags: readonly string[];
+  /** Tags several entries share, one per platform. */
+  readonly sharedTags: readonly string[];
+  /** `!x` excludes; on Windows the version it needs. */
+  readonly constraints: readonly string[];
+  /** One per architecture, sorted by name. */
+  readonly builds: readonly LibraryBuild[];
+}
+
+/** A file `library/<name>` of docker-library/official-images. */
+export interface LibraryFile {
+  readonly format: 'rfc2822' | 'line';
+  readonly maintainers: readonly string[];
+  readonly entries: readonly LibraryEntry[];
+}
+
+/** A source a tag stands for on an architecture. */
+export interface LibraryCandidate {
+  readonly entry: LibraryEntry;
+  readonly build: LibraryBuild;
+}
+
+/**
+ * Parses a library file, in today's format or the one-line-per-tag format used until 2021.
+ *
+ * @throws {@link CoreError} `INVALID_LIBRARY_FILE` with `details.line`
+ * @see https://github.com/docker-library/official-images#instruction-format
+ */
+export function parseLibraryFile(text: string): LibraryFile {
+  try {
+    return parseParagraphs(text);
+  } catch (error) {
+    const old = parseLines(text);
+    if (old === undefined) throw error;
+    checkTags(old.entries);
+    return old;
+  }
+}
+
+/**
+ * Finds every source a tag stands for on an architecture. Shared tags can have several (one per Windows
+ * version); an empty list means the file does not have the tag there.
+ *
+ * @param architecture bashbrew name: `arm64v8`
+ */
+export function resolveLibraryTag(
+  file: LibraryFile,
+  tag: string,
+  architecture: string,
+): readonly LibraryCandidate[] {
+  return file.entries.flatMap((entry) => {
+    if (!entry.tags.includes(tag) && !entry.sharedTags.includes(tag)) return [];
+    return entry.builds
+      .filter((build) => build.architecture === architecture)
+      .map((build) => ({ entry, build }));
+  });
+}
+
+function parseParagraphs(text: string): LibraryFile {
+  const [first, ...rest] = readParagraphs(text);
+  const global = inherit(undefined, first ?? { line: 1, fields: new Map() });
+  if (global.maintainers.length === 0) throw invalid(global.line, 'the first paragraph has no Maintainers');
+  if (global.tags.length > 0) throw invalid(global.line, 'the first paragraph has Tags');
+  const entries = rest.map((paragraph) => toEntry(inherit(global, paragraph)));
+  checkTags(entries);
+  return { format: 'rfc2822', maintainers: global.maintainers, entries };
+}
+
+interface Draft {
+  readonly line: number;
+  readonly maintainers: readonly string[];
+  readonly tags: readonly string[];
+  readonly sharedTags: readonly string[];
+  readonly architectures: readonly string[];
+  readonly constraints: readonly string[];
+  /** Build fields by name, `<arch>-` prefixed ones included. */
+  readonly fields: ReadonlyMap<string, Field>;
+}
+
+/** Maintainers, Tags and Constraints add to what is inherited; SharedTags and Architectures replace it. */
+function inherit(parent: Draft | undefined, paragraph: Paragraph): Draft {
+  const list = (name: string) => splitList(paragraph.fields.get(name)?.value ?? '');
+  const added = (name: string, inherited: readonly string[] = []) => [...inherited, ...list(name)];
+  const replaced = (name: string, inherited: readonly string[] = []) => {
+    const own = list(name);
+    return own.length > 0 ? own : inherited;
+  };
+  return {
+    line: paragraph.line,
+    maintainers: added('Maintainers', parent?.maintainers),
+    tags: added('Tags', parent?.tags),
+    constraints: added('Constraints', parent?.constraints),
+    sharedTags: [...new Set(replaced('SharedTags', parent?.sharedTags))],
+    architectures: [...new Set(replaced('Architectures', parent?.architectures ?? ['amd64']))].sort(),
+    fields: new Map([...(parent?.fields ?? []), ...paragraph.fields]),
+  };
+}
+
+function toEntry(draft: Draft): LibraryEntry {
+  if (draft.tags.length === 0) throw invalid(draft.line, 'an entry has no Tags');
+  return {
+    line: draft.line,
+    tags: draft.tags,
+    sharedTags: draft.sharedTags,
+    constraints: draft.constraints,
+    builds: draft.architectures.map((architecture) => toBuild(draft, architecture)),
+  };
+}
+
+function toBuild(draft: Draft, architecture: string): LibraryBuild {
+  if (!ARCHITECTURES.has(architecture)) {
+    throw invalid(
+      draft.line,
+      `Architectures has ${JSON.stringify(architecture)}, which bashbrew does not know`,
+    );
+  }
+  const read = <T>(name: string, fallback: string, check: (value: string) => T | undefined): T => {
+    const own = draft.fields.get(`${architecture}-${name}`);
+    const field = own === undefined || own.value === '' ? draft.fields.get(name) : own;
+    const value = check(field?.value || fallback);
+    if (value !== undefined) return value;
+    const problem = field?.value ? `is ${JSON.stringify(field.value.slice(0, 200))}` : 'is missing';
+    throw invalid(field?.line ?? draft.line, `${name} ${problem} for ${architecture}`);
+  };
+  return {
+    architecture,
+    gitRepo: read('GitRepo', '', (value) => value || undefined),
+    gitFetch: read('GitFetch', 'refs/heads/master', (value) => (isFetchRef(value) ? value : undefined)),
+    gitCommit: read('GitCommit', '', (value) => (isCommitId(value) ? value : undefined)),
+    directory: read('Directory', '.', toRepositoryPath),
+    file: read('File', 'Dockerfile', toRepositoryPath),
+    ...read('Builder', '', toBuilder),
+  };
+}
+
+function toBuilder(builder: string): Pick<LibraryBuild, 'builder'> | undefined {
+  if (builder === '') return {};
+  return builder === 'buildkit' || builder === 'classic' || builder === 'oci-import'
+    ? { builder }
+    : undefined;
+}
+
+/** A tag belongs to one entry; only a shared tag may stand in several. */
+function checkTags(entries: readonly LibraryEntry[]): void {
+  const owners = new Map<string, number>();
+  for (const { tags, line } of entries) {
+    for (const tag of tags) {
+      const owner = owners.get(tag);
+      if (owner !== undefined) throw invalid(line, `tag ${JSON.stringify(tag)} is also in line ${owner}`);
+      if (!isTag(tag)) throw invalid(line, `invalid tag ${JSON.stringify(tag.slice(0, 200))}`);
+      owners.set(tag, line);
+    }
+  }
+  for (const { sharedTags, line } of entries) {
+    for (const tag of sharedTags) {
+      const owner = owners.get(tag);
+      if (owner !== undefined)
+        throw invalid(line, `shared tag ${JSON.stringify(tag)} is a tag of line ${owner}`);
+      if (!isTag(tag)) throw invalid(line, `invalid shared tag ${JSON.stringify(tag.slice(0, 200))}`);
+    }
+  }
+}
+
+function isTag(text: string): boolean {
+  return /^\w[\w.-]{0,127}$/.test(text);
+}
+
+function splitList(value: string): readonly string[] {
+  return value
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
+
+function invalid(line: number, message: string): CoreError {
+  return new CoreError('INVALID_LIBRARY_FILE', `library file, line ${line}: ${message}`, {
+    details: { line },
+  });
+}

@@ -1,0 +1,52 @@
+import { isCommitId, isFetchRef, toRepositoryPath } from '../location.ts';
+import type { LibraryEntry, LibraryFile } from './library-file.ts';
+
+/**
+ * Parses the format library files had until 2021: a line `tag: repository@commit [directory]` per tag, its
+ * maintainers in comments. A name in place of the commit is a git tag.
+ *
+ * @returns undefined when a line is not of that form
+ */
+export function parseLines(text: string): LibraryFile | undefined {
+  const maintainers: string[] = [];
+  const entries: LibraryEntry[] = [];
+  for (const [index, raw] of text.split('\n').entries()) {
+    const line = raw.trim();
+    if (line.startsWith('#')) {
+      const maintainer = /^#\s*maintainer:?\s+(\S.*)$/i.exec(line)?.[1];
+      if (maintainer !== undefined) maintainers.push(maintainer);
+    } else if (line !== '') {
+      const entry = parseEntry(line, index + 1);
+      if (entry === undefined) return undefined;
+      entries.push(entry);
+    }
+  }
+  return entries.length === 0 ? undefined : { format: 'line', maintainers, entries };
+}
+
+function parseEntry(text: string, line: number): LibraryEntry | undefined {
+  const colon = text.indexOf(':');
+  const at = text.indexOf('@', colon + 1);
+  if (colon < 0 || at < 0) return undefined;
+  const gitRepo = text.slice(colon + 1, at).trim();
+  const [version = '', ...rest] = text.slice(at + 1).split(' ');
+  const directory = toRepositoryPath(rest.join(' ').trim());
+  const gitFetch = `refs/tags/${version}`;
+  if (gitRepo === '' || directory === undefined || !(isCommitId(version) || isFetchRef(gitFetch)))
+    return undefined;
+  return {
+    line,
+    tags: [text.slice(0, colon).trim()],
+    sharedTags: [],
+    constraints: [],
+    builds: [
+      {
+        architecture: 'amd64',
+        gitRepo,
+        ...(isCommitId(version) ? { gitCommit: version } : { gitFetch }),
+        directory,
+        file: 'Dockerfile',
+      },
+    ],
+  };
+}

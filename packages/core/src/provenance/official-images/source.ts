@@ -1,0 +1,142 @@
+import type { ImageReference, OperationOptions } from '@imagevet/registry';
+import { CoreError } from '../../errors.ts';
+import type {
+  ProvenanceClaim,
+  ProvenanceSource,
+  ProvenanceSubject,
+  SourceHost,
+  SourceLocation,
+} from '../../lineage/types.ts';
+import { toRepositoryPath, toRepositoryUrl } from '../location.ts';
+import { architectureOfNamespace, architecturesOf } from './architectures.ts';
+import {
+  type LibraryBuild,
+  type LibraryCandidate,
+  parseLibraryFile,
+  resolveLibraryTag,
+} from './library-file.ts';
+import { matchesVersion } from './windows.ts';
+
+/** Options of {@link officialImagesSource}. */
+export interface OfficialImagesOptions {
+  /** Reads the repository and its history. */
+  readonly host: SourceHost;
+  /** @defaultValue `https://github.com/docker-library/official-images` */
+  readonly repository?: string;
+}
+
+/**
+ * Creates the source that reads `library/<name>` of Docker's official images: what Docker's own build uses. With
+ * `asOf` it reads the newest version not after that time. Answers for `docker.io/library/<name>` and the
+ * namespaces of one architecture (`docker.io/arm64v8/<name>`); a tag with several candidates gives several claims.
+ */
+export function officialImagesSource(options: OfficialImagesOptions): ProvenanceSource {
+  const { host, repository = 'https://github.com/docker-library/official-images' } = options;
+  return {
+    kind: 'official-images',
+    async *claims(
+      subject: ProvenanceSubject,
+      operation: OperationOptions = {},
+    ): AsyncIterable<ProvenanceClaim> {
+      const image = toOfficialImage(subject.reference);
+      if (image === undefined) return;
+      const file = await readLibrary(host, repository, image.name, { ...operation, asOf: subject.asOf });
+      if (file === undefined) return;
+      const candidates = findCandidates(file.text, image, subject);
+      for (const candidate of candidates) {
+        yield toClaim(candidate, candidates.length, file.url, subject.asOf);
+      }
+    },
+  };
+}
+
+interface OfficialImage {
+  readonly name: string;
+  readonly tag: string;
+  /** Set in a namespace that holds one architecture. */
+  readonly architecture?: string;
+}
+
+function toOfficialImage(reference: ImageReference): OfficialImage | undefined {
+  const [namespace = '', name, ...more] = reference.repository.split('/');
+  // A digest alone names no tag, and the library file knows nothing else.
+  const tag = reference.tag ?? (reference.digest === undefined ? 'latest' : undefined);
+  if (reference.registry !== 'docker.io' || name === undefined || more.length > 0 || tag === undefined) {
+    return undefined;
+  }
+  if (namespace === 'library') return { name, tag };
+  const architecture = architectureOfNamespace(namespace);
+  return architecture === undefined ? undefined : { name, tag, architecture };
+}
+
+async function readLibrary(
+  host: SourceHost,
+  repository: string,
+  name: string,
+  options: OperationOptions & { readonly asOf?: Date },
+): Promise<{ readonly text: string; readonly url: string } | undefined> {
+  try {
+    const commit = await host.commitOf(repository, `library/${name}`, options);
+    const { content, url } = await host.readFile(repository, commit, `library/${name}`, options);
+    return { text: new TextDecoder().decode(content), url };
+  } catch (error) {
+    // Not an official image (any more) at that time.
+    if (error instanceof CoreError && error.code === 'SOURCE_NOT_FOUND') return undefined;
+    throw error;
+  }
+}
+
+function findCandidates(
+  text: string,
+  image: OfficialImage,
+  subject: ProvenanceSubject,
+): readonly LibraryCandidate[] {
+  const file = parseLibraryFile(text);
+  const architectures =
+    image.architecture === undefined ? architecturesOf(subject.platform) : [image.architecture];
+  for (const architecture of architectures) {
+    const all = resolveLibraryTag(file, image.tag, architecture);
+    const version = subject.platform['os.version'];
+    const fitting = all.filter(({ entry }) => matchesVersion(entry.constraints, version));
+    if (all.length > 0) return fitting.length > 0 ? fitting : all;
+  }
+  return [];
+}
+
+function toClaim(
+  { entry, build }: LibraryCandidate,
+  count: number,
+  foundAt: string,
+  asOf: Date | undefined,
+): ProvenanceClaim {
+  const location = toSourceLocation(build);
+  const notes = [
+    ...(count > 1 ? [`one of ${count} sources of this tag: ${entry.tags[0]}`] : []),
+    ...(build.builder === 'oci-import'
+      ? [`${build.file} is an OCI layout that is imported, not a Dockerfile`]
+      : []),
+    ...(location === undefined
+      ? [`names no commit of a known form: ${build.gitRepo} ${build.gitFetch ?? ''}`]
+      : []),
+  ];
+  return {
+    kind: 'official-images',
+    foundAt: `${foundAt}#L${entry.line}`,
+    ...(location === undefined ? {} : { location }),
+    ...(asOf === undefined ? {} : { asOf: asOf.toISOString() }),
+    ...(notes.length === 0 ? {} : { note: notes.join('; ') }),
+  };
+}
+
+function toSourceLocation(build: LibraryBuild): SourceLocation | undefined {
+  const repository = toRepositoryUrl(build.gitRepo);
+  const path = toRepositoryPath(`${build.directory}/${build.file}`);
+  if (repository === undefined || path === undefined || build.gitCommit === undefined) return undefined;
+  return {
+    repository,
+    commit: build.gitCommit,
+    directory: build.directory,
+    path,
+    ...(build.gitFetch === undefined ? {} : { ref: build.gitFetch }),
+  };
+}

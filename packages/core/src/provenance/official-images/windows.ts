@@ -1,0 +1,24 @@
+/** First `os.version` build number of each Windows release official images are built for. */
+const BUILDS: ReadonlyMap<string, string> = new Map([
+  ['ltsc2016', '14393'],
+  ['sac2016', '14393'],
+  ['1709', '16299'],
+  ['1803', '17134'],
+  ['1809', '17763'],
+  ['ltsc2019', '17763'],
+  ['ltsc2022', '20348'],
+  ['ltsc2025', '26100'],
+]);
+
+/**
+ * Tells whether an entry's constraints (`windowsservercore-ltsc2022`) fit an `os.version` (`10.0.20348.2700`).
+ * True when either says nothing about Windows.
+ */
+export function matchesVersion(constraints: readonly string[], version: string | undefined): boolean {
+  const builds = constraints.flatMap((constraint) => {
+    const release = /^(?:windowsservercore|nanoserver)-([a-z0-9]+)$/.exec(constraint)?.[1];
+    const build = release === undefined ? undefined : BUILDS.get(release);
+    return build === undefined ? [] : [build];
+  });
+  return version === undefined || builds.length === 0 || builds.includes(version.split('.')[2] ?? '');
+}

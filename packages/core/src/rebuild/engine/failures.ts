@@ -1,0 +1,37 @@
+import { ImagevetError } from '@imagevet/registry';
+import { CoreError } from '../../errors.ts';
+
+const UNREACHABLE: ReadonlySet<string> = new Set([
+  'ENOENT',
+  'ECONNREFUSED',
+  'EACCES',
+  'ENOTFOUND',
+  'EHOSTUNREACH',
+  'ETIMEDOUT',
+]);
+const LOST: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE']);
+
+/** What a failure of the engine's client means. An abort stays what it is. */
+export function engineFailure(error: unknown, engine: string, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted === true) return signal.reason;
+  if (ImagevetError.is(error)) return error;
+  const { code = '', statusCode, message } = error as NodeJS.ErrnoException & { statusCode?: number };
+  if (UNREACHABLE.has(code)) {
+    return new CoreError('ENGINE_UNREACHABLE', `${engine} cannot be reached: ${code}`, {
+      cause: error,
+      hint: 'Start a Docker Engine, or name its address (DOCKER_HOST).',
+    });
+  }
+  if (LOST.has(code) || message === 'aborted') {
+    return new CoreError('ENGINE_LOST', `${engine} went away during the work`, {
+      cause: error,
+      hint: 'This says nothing about the image. Run the rebuild again.',
+    });
+  }
+  const status = statusCode === undefined ? '' : ` (${statusCode})`;
+  const words = (message ?? String(error)).replaceAll(/\p{C}/gu, ' ').slice(0, 500);
+  const refusal = statusCode === 400 && /dockerfile parse error|unknown instruction/i.test(words);
+  return new CoreError(refusal ? 'BUILD_FAILED' : 'ENGINE_REFUSED', `${engine} refused${status}: ${words}`, {
+    cause: error,
+  });
+}

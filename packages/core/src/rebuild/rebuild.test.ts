@@ -1,0 +1,229 @@
+import { digestOf, formatReference, parseReference } from '@imagevet/registry';
+import { describe, expect, test } from 'vitest';
+import { CoreError } from '../errors.ts';
+import { resolveLineage } from '../lineage/resolve-lineage.ts';
+import type { Lineage, ProvenanceSource, SourceEntry, SourceHost } from '../lineage/types.ts';
+import { packContext, readContext } from './context.ts';
+import { planRebuild } from './plan-rebuild.ts';
+import { rebuild } from './rebuild.ts';
+import type { Builder, BuildRequest, RebuildEvent } from './types.ts';
+
+const REPOSITORY = 'https://git.example/family';
+const target = { registry: 'registry.internal', repositoryPrefix: 'vetted' };
+
+function world(dockerfiles: Readonly<Record<string, string>>, files: readonly SourceEntry[] = []) {
+  const source: ProvenanceSource = {
+    kind: 'official-images',
+    async *claims({ reference }) {
+      const directory = `${reference.repository.replace('library/', '')}-${reference.tag}`;
+      if (!Object.hasOwn(dockerfiles, directory)) return;
+      const path = `${directory}/Dockerfile`;
+      yield {
+        kind: 'official-images',
+        foundAt: 'x',
+        location: { repository: REPOSITORY, commit: 'a'.repeat(40), directory, path },
+      };
+    },
+  };
+  const host: SourceHost = {
+    supports: () => true,
+    readFile: async (_repository, _commit, path) => ({
+      content: Buffer.from(dockerfiles[path.replace('/Dockerfile', '')] ?? ''),
+      url: path,
+    }),
+    async *readDirectory() {
+      yield* files;
+    },
+    commitOf: async () => 'a'.repeat(40),
+    reachability: async () => 'reachable',
+  };
+  return {
+    source,
+    host,
+    lineage: (image: string): Promise<Lineage> => resolveLineage(image, { sources: [source], host }),
+  };
+}
+
+/** A builder that remembers what it was asked and answers from a table of failures. */
+function recordingBuilder(
+  failing: readonly string[] = [],
+): Builder & { readonly requests: BuildRequest[]; running: number; most: number } {
+  const builder = {
+    name: 'recording',
+    requests: [] as BuildRequest[],
+    running: 0,
+    most: 0,
+    probe: async () => ({
+      name: 'recording',
+      version: '1',
+      platform: { os: 'linux', architecture: 'amd64' },
+    }),
+    build: async (request: BuildRequest) => {
+      builder.requests.push(request);
+      builder.running += 1;
+      builder.most = Math.max(builder.most, builder.running);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      builder.running -= 1;
+      if (failing.some((name) => request.target.repository.endsWith(name))) {
+        throw new CoreError('BUILD_FAILED', 'make: *** no', { details: { line: 2 } });
+      }
+      const digest = digestOf(formatReference(request.target));
+      return {
+        reference: { ...request.target, digest },
+        descriptor: { mediaType: 'm', digest, size: 1 },
+        diffIds: [],
+        imageId: digest,
+      };
+    },
+  };
+  return builder;
+}
+
+const DIAMOND = {
+  'app-1': 'FROM left:1\nCOPY --from=right:1 a b',
+  'left-1': 'FROM base:1\nRUN x',
+  'right-1': 'FROM base:1\nRUN y',
+  'base-1': 'FROM scratch\nADD rootfs.tar /',
+};
+
+describe('planRebuild()', () => {
+  test('orders parents before children and shares ancestors', async () => {
+    const plan = planRebuild([await world(DIAMOND).lineage('app:1')], { target });
+    expect(plan.steps.map(({ id }) => id.split(' ')[0])).toEqual(
+      ['base', 'left', 'right', 'app'].map((name) => `docker.io/library/${name}:1`),
+    );
+    expect(plan.steps.at(-1)?.inputs.map(({ kind, step }) => [kind, step?.split(' ')[0]])).toEqual([
+      ['base', 'docker.io/library/left:1'],
+      ['copy-from', 'docker.io/library/right:1'],
+    ]);
+    expect(formatReference(plan.steps[0]?.target ?? parseReference('x'))).toBe(
+      'registry.internal/vetted/library/base:1',
+    );
+    expect(plan.gaps).toEqual([]);
+    expect(JSON.parse(JSON.stringify(plan))).toEqual(plan);
+  });
+
+  test('gives a step a new key when anything below it changes, and only then', async () => {
+    const keys = async (table: Record<string, string>) =>
+      planRebuild([await world(table).lineage('app:1')], { target }).steps.map(({ key }) => key);
+    const before = await keys(DIAMOND);
+    expect(await keys(DIAMOND)).toEqual(before);
+    const after = await keys({ ...DIAMOND, 'right-1': 'FROM base:1\nRUN z' });
+    expect(after.map((key, index) => key === before[index])).toEqual([true, true, false, false]);
+  });
+
+  test('says what cannot be rebuilt, and what cannot for that reason', async () => {
+    const { 'base-1': _gone, ...table } = DIAMOND;
+    const plan = planRebuild([await world(table).lineage('app:1')], { target });
+    expect(plan.steps).toEqual([]);
+    expect(plan.gaps.map(({ code, node }) => `${code} ${node?.split(' ')[0]}`)).toEqual([
+      'NOT_REBUILDABLE docker.io/library/base:1',
+      'PARENT_NOT_REBUILDABLE docker.io/library/left:1',
+      'PARENT_NOT_REBUILDABLE docker.io/library/right:1',
+      'PARENT_NOT_REBUILDABLE docker.io/library/app:1',
+    ]);
+  });
+
+  test('refuses no lineage', () => {
+    expect(() => planRebuild([], { target })).toThrow(expect.objectContaining({ code: 'PLAN_INVALID' }));
+  });
+});
+
+describe('rebuild()', () => {
+  const run = async (
+    options: {
+      failing?: readonly string[];
+      concurrency?: number;
+      signal?: AbortSignal;
+      files?: readonly SourceEntry[];
+    } = {},
+  ) => {
+    const { lineage, host } = world(DIAMOND, options.files);
+    const plan = planRebuild([await lineage('app:1')], { target });
+    const builder = recordingBuilder(options.failing);
+    const events: RebuildEvent[] = [];
+    const result = await rebuild(plan, {
+      builder,
+      host,
+      concurrency: options.concurrency,
+      signal: options.signal,
+      onProgress: (event) => events.push(event),
+    });
+    return { result, builder, events };
+  };
+
+  test('builds each image on the rebuilt ones, by digest', async () => {
+    const { result, builder } = await run();
+    expect(result.outcomes.map(({ status }) => status)).toEqual(['built', 'built', 'built', 'built']);
+    const app = builder.requests.find(({ target: { repository } }) => repository.endsWith('app'));
+    expect(app?.dockerfile).toMatch(
+      /^FROM registry\.internal\/vetted\/library\/left@sha256:[0-9a-f]{64}\nCOPY --from=registry\.internal\/vetted\/library\/right@sha256:[0-9a-f]{64} a b$/,
+    );
+    expect(app?.target.tag).toMatch(/^build-[0-9a-f]{40}$/);
+  });
+
+  test.each([1, 2])('never runs more than %i builds at once, and does not deadlock', async (concurrency) => {
+    expect((await run({ concurrency })).builder.most).toBe(concurrency);
+  });
+
+  test('skips only what stands on a failed step', async () => {
+    const { result, events } = await run({ failing: ['/left'] });
+    expect(result.outcomes.map(({ status }) => status)).toEqual(['built', 'failed', 'built', 'skipped']);
+    expect(result.outcomes[1]).toMatchObject({ code: 'BUILD_FAILED', line: 2 });
+    expect(result.outcomes[3]).toMatchObject({ blockedBy: ['docker.io/library/left:1 linux/amd64'] });
+    expect(events.filter(({ type }) => type === 'step-finished')).toHaveLength(4);
+  });
+
+  test('rejects with the reason when aborted', async () => {
+    const reason = new Error('enough');
+    await expect(run({ signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+  });
+
+  test.each([
+    ['a submodule', { path: 'vendor', type: 'submodule', content: Buffer.from('b'.repeat(40)) }],
+    [
+      'a Git LFS pointer',
+      {
+        path: 'big.bin',
+        type: 'file',
+        content: Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n'),
+      },
+    ],
+  ] as const)('fails a step whose context has %s (attack row 31)', async (_name, entry) => {
+    const { result } = await run({ files: [entry] });
+    expect(result.outcomes[0]).toMatchObject({ status: 'failed', code: 'SOURCE_UNSUPPORTED' });
+  });
+});
+
+describe('readContext() and packContext()', () => {
+  const file = (path: string, content = path): SourceEntry => ({
+    path,
+    type: 'file',
+    content: Buffer.from(content),
+  });
+  const location = { repository: REPOSITORY, commit: 'a'.repeat(40), directory: '.', path: 'Dockerfile' };
+
+  test('applies .dockerignore as docker does', async () => {
+    const files = [
+      file('.dockerignore', '**/*.log\n!keep.log\nsecret/\n# comment\n'),
+      file('a.log'),
+      file('keep.log'),
+      file('deep/b.log'),
+      file('secret/key'),
+      file('src/x'),
+    ];
+    const context = await readContext(world({}, files).host, location);
+    expect(context.map(({ path }) => path)).toEqual(['.dockerignore', 'keep.log', 'src/x']);
+  });
+
+  test('packs the same bytes whatever the order', async () => {
+    const dockerfile = { name: 'Dockerfile.x', text: 'FROM scratch' };
+    const entries: SourceEntry[] = [
+      file('b'),
+      { ...file('a'), type: 'executable' },
+      { path: 'l', type: 'symlink', content: Buffer.from('a') },
+    ];
+    const tar = await packContext(entries, dockerfile);
+    expect(digestOf(await packContext(entries.toReversed(), dockerfile))).toBe(digestOf(tar));
+  });
+});

@@ -1,0 +1,79 @@
+import { type Digest, digestAlgorithm, digestHex } from '@imagevet/registry';
+import { TrustError } from '../errors.ts';
+import { canonicalJson, type JsonValue } from '../json/canonical-json.ts';
+import { checkTargetName } from '../metadata/names.ts';
+import type { BaseRole, PublicKey, TargetMeta } from '../metadata/types.ts';
+
+/** A role that `targets` or another delegation hands some of its names to. */
+export interface Delegation {
+  /** `targets/<name>`. */
+  readonly name: string;
+  readonly keys: readonly PublicKey[];
+  /** How many different keys must sign. */
+  readonly threshold: number;
+  /** Prefixes of names it may sign; `['']` is all. */
+  readonly paths: readonly string[];
+}
+
+/** One staged change of a collection; data, so that it can be applied again to a newer version. */
+export type Change =
+  | {
+      readonly type: 'target-set';
+      readonly name: string;
+      readonly target: TargetMeta;
+      readonly roles?: readonly string[];
+    }
+  | { readonly type: 'target-remove'; readonly name: string; readonly roles?: readonly string[] }
+  | { readonly type: 'delegation-set'; readonly delegation: Delegation }
+  | { readonly type: 'delegation-remove'; readonly name: string }
+  | { readonly type: 'witness'; readonly role: string }
+  | {
+      readonly type: 'role-keys';
+      readonly role: BaseRole;
+      readonly keys: readonly PublicKey[];
+      readonly threshold: number;
+    };
+
+/** A tag to sign: what docker records of an image. */
+export interface SignableTarget {
+  readonly tag: string;
+  readonly digest: Digest;
+  /** Bytes of the manifest or index the digest names. */
+  readonly size: number;
+  /** Free JSON data, without fractions, control characters, `<`, `>` and `&`. */
+  readonly custom?: unknown;
+}
+
+/**
+ * Stages a tag.
+ *
+ * @throws {@link TrustError} `INVALID_NAME`, `INVALID_OPTIONS`
+ */
+export function targetChange(target: SignableTarget, roles?: readonly string[]): Change {
+  const { tag, digest, size, custom } = target;
+  if (!Number.isSafeInteger(size) || size < 0) {
+    throw new TrustError('INVALID_OPTIONS', `sign ${tag}: size must be the manifest's length in bytes`);
+  }
+  if (custom !== undefined) checkCustom(tag, custom);
+  const hash = Buffer.from(digestHex(digest), 'hex').toString('base64');
+  return {
+    type: 'target-set',
+    name: checkTargetName(tag),
+    target: {
+      ...(custom === undefined ? {} : { custom }),
+      hashes: { [digestAlgorithm(digest)]: hash },
+      length: size,
+    },
+    ...(roles === undefined ? {} : { roles }),
+  };
+}
+
+/** Notary copies custom data byte for byte and verifies another form of it; only what both forms share is safe. */
+export function checkCustom(name: string, custom: unknown): void {
+  const text = custom === null ? undefined : canonicalJson(custom as JsonValue);
+  if (text === undefined || /[<>&\u2028\u2029]/.test(text)) {
+    throw new TrustError('INVALID_OPTIONS', `sign ${name}: custom data that Notary cannot carry`, {
+      hint: 'Leave out null at the top, fractions, control characters and the characters < > & U+2028 U+2029.',
+    });
+  }
+}

@@ -1,0 +1,279 @@
+import type { OperationOptions } from '@imagevet/registry';
+import { TrustError } from '../errors.ts';
+import { formatGoTime } from '../json/go-time.ts';
+import { canonicalKeyId, tufKeyId } from '../keys/public-key.ts';
+import { parentRole } from '../metadata/names.ts';
+import type {
+  BaseRole,
+  DelegationRole,
+  MetadataFile,
+  PublicKey,
+  RootMetadata,
+  TargetsMetadata,
+} from '../metadata/types.ts';
+import { authorityOf, type RoleAuthority } from '../verify/signatures.ts';
+import type { VerifiedCollection } from '../verify/verified-collection.ts';
+import type { Change } from './changes.ts';
+
+const DAY_MS = 86_400_000;
+/** How long new metadata is valid, in days: what docker and notary write. */
+const LIFETIME_DAYS = { root: 3650, targets: 1095, snapshot: 1095 };
+
+/** A role that is ready to be signed. */
+export interface UnsignedRole {
+  readonly role: string;
+  readonly signed: RootMetadata | TargetsMetadata;
+  /** Keys that must sign; a new root must satisfy its predecessor as well as itself. */
+  readonly authorities: readonly RoleAuthority[];
+}
+
+/** The next state of a collection: what is published plus changes, not signed yet. */
+export class Draft {
+  readonly #base: VerifiedCollection | undefined;
+  readonly #previousRoot: MetadataFile<RootMetadata> | undefined;
+  readonly #now: Date;
+  readonly #options: OperationOptions;
+  readonly #roles = new Map<string, TargetsMetadata>();
+  readonly #dirty = new Set<string>();
+  #root: RootMetadata;
+
+  /**
+   * @param root - The root of a new collection, or the current one.
+   * @param base - What is published; absent for a new collection.
+   */
+  constructor(
+    root: RootMetadata,
+    base: VerifiedCollection | undefined,
+    options: OperationOptions & { readonly now: Date },
+  ) {
+    this.#root = root;
+    this.#base = base;
+    this.#previousRoot = base?.root;
+    this.#now = options.now;
+    this.#options = options.signal === undefined ? {} : { signal: options.signal };
+    if (base === undefined) {
+      this.#dirty.add('root').add('targets');
+      this.#roles.set('targets', emptyTargets());
+    }
+  }
+
+  get root(): RootMetadata {
+    return this.#root;
+  }
+
+  /** Applies changes in order. */
+  async apply(changes: readonly Change[], availableKeys: ReadonlySet<string>): Promise<void> {
+    for (const change of changes) await this.#apply(change, availableKeys);
+  }
+
+  /** The changed roles with their next versions and expiry, parents before children. */
+  async unsigned(): Promise<UnsignedRole[]> {
+    const result: UnsignedRole[] = [];
+    for (const role of [...this.#dirty].sort((left, right) => left.length - right.length)) {
+      const signed =
+        role === 'root' ? this.#next(this.#root, 'root') : this.#next(await this.#role(role), 'targets');
+      result.push({ role, signed, authorities: await this.#authorities(role) });
+    }
+    return result;
+  }
+
+  /** The first targets and roots are version 1; every later one counts up from what is published. */
+  #next<T extends RootMetadata | TargetsMetadata>(signed: T, lifetime: 'root' | 'targets'): T {
+    const expires = formatGoTime(new Date(this.#now.getTime() + LIFETIME_DAYS[lifetime] * DAY_MS));
+    return { ...signed, expires, version: signed.version + 1 };
+  }
+
+  async #authorities(role: string): Promise<RoleAuthority[]> {
+    const own = (root: RootMetadata, name: BaseRole): RoleAuthority =>
+      authorityOf(root.roles[name], root.keys);
+    if (role === 'targets') return [own(this.#root, 'targets')];
+    if (role === 'root') {
+      const previous = this.#previousRoot;
+      return [own(this.#root, 'root'), ...(previous === undefined ? [] : [own(previous.signed, 'root')])];
+    }
+    const { delegations } = await this.#role(parentRole(role));
+    return [
+      authorityOf(
+        delegations.roles?.find(({ name }) => name === role),
+        delegations.keys,
+      ),
+    ];
+  }
+
+  async #apply(change: Change, availableKeys: ReadonlySet<string>): Promise<void> {
+    switch (change.type) {
+      case 'target-set':
+        for (const role of change.roles ?? (await this.#signingRoles(change.name, availableKeys))) {
+          await this.#checkMaySign(role, change.name);
+          await this.#update(role, (signed) => ({
+            ...signed,
+            targets: { ...signed.targets, [change.name]: change.target },
+          }));
+        }
+        return;
+      case 'target-remove':
+        return this.#removeTarget(
+          change.name,
+          change.roles ?? (await this.#rolesOf(change.name, availableKeys)),
+        );
+      case 'delegation-set':
+        return this.#update(parentRole(change.delegation.name), (signed) => setDelegation(signed, change));
+      case 'delegation-remove':
+        return this.#update(parentRole(change.name), (signed) => removeDelegation(signed, change.name));
+      case 'witness':
+        return this.#update(change.role, (signed) => signed, true);
+      case 'role-keys':
+        this.#setRoleKeys(change.role, change.keys, change.threshold);
+        return;
+    }
+  }
+
+  // Docker's choice: without delegations `targets`, else every top-level delegation we hold a key of.
+  async #signingRoles(name: string, availableKeys: ReadonlySet<string>): Promise<string[]> {
+    const { delegations } = await this.#role('targets');
+    if ((delegations.roles ?? []).length === 0) return ['targets'];
+    const roles = (delegations.roles ?? [])
+      .filter(({ paths }) => paths?.some((prefix) => name.startsWith(prefix)))
+      .filter((role) =>
+        [...authorityOf(role, delegations.keys).keys.values()].some((key) =>
+          availableKeys.has(canonicalKeyId(key)),
+        ),
+      )
+      .map((role) => role.name);
+    if (roles.length > 0) return roles;
+    throw new TrustError(
+      'KEY_NOT_FOUND',
+      `sign ${name}: no key of a delegation that may sign it is in the key store`,
+      {
+        details: { delegations: (delegations.roles ?? []).map((role) => role.name) },
+        hint: 'The collection has delegations, so tags are signed by them and not by targets.',
+      },
+    );
+  }
+
+  /** Roles that hold a name and that we can sign. */
+  async #rolesOf(name: string, availableKeys: ReadonlySet<string>): Promise<string[]> {
+    const { delegations } = await this.#role('targets');
+    const roles: string[] = [];
+    for (const role of ['targets', ...(delegations.roles ?? []).map((delegation) => delegation.name)]) {
+      const present = Object.hasOwn((await this.#roleOrEmpty(role)).targets ?? {}, name);
+      const [authority] = await this.#authorities(role);
+      const ours = [...(authority?.keys.values() ?? [])].some((key) =>
+        availableKeys.has(canonicalKeyId(key)),
+      );
+      if (present && ours) roles.push(role);
+    }
+    return roles;
+  }
+
+  async #removeTarget(name: string, roles: readonly string[]): Promise<void> {
+    let removed = false;
+    for (const role of roles) {
+      if (!Object.hasOwn((await this.#roleOrEmpty(role)).targets ?? {}, name)) continue;
+      removed = true;
+      await this.#update(role, (signed) => ({ ...signed, targets: without(signed.targets ?? {}, name) }));
+    }
+    if (!removed) {
+      throw new TrustError('TAG_NOT_SIGNED', `remove ${name}: no role that we can sign holds it`, {
+        details: { roles },
+      });
+    }
+  }
+
+  async #checkMaySign(role: string, name: string): Promise<void> {
+    if (role === 'targets') return;
+    const { delegations } = await this.#role(parentRole(role));
+    const delegation = delegations.roles?.find((candidate) => candidate.name === role);
+    if (delegation === undefined) {
+      throw new TrustError('INVALID_OPTIONS', `sign ${name}: ${role} is not a role of the collection`);
+    }
+    if (!delegation.paths?.some((prefix) => name.startsWith(prefix))) {
+      throw new TrustError('INVALID_OPTIONS', `sign ${name}: ${role} may not sign this name`);
+    }
+  }
+
+  async #update(
+    role: string,
+    change: (signed: TargetsMetadata) => TargetsMetadata,
+    unverified = false,
+  ): Promise<void> {
+    const signed = unverified ? await this.#unverified(role) : await this.#roleOrEmpty(role);
+    this.#roles.set(role, change(signed));
+    this.#dirty.add(role);
+  }
+
+  async #role(role: string): Promise<TargetsMetadata> {
+    const drafted = this.#roles.get(role) ?? (await this.#base?.role(role, this.#options))?.file.signed;
+    if (drafted !== undefined) return drafted;
+    throw new TrustError('INVALID_OPTIONS', `${role} is not a published role of the collection`);
+  }
+
+  async #roleOrEmpty(role: string): Promise<TargetsMetadata> {
+    const drafted = this.#roles.get(role) ?? (await this.#base?.role(role, this.#options))?.file.signed;
+    return drafted ?? emptyTargets();
+  }
+
+  // Whoever re-signs a role vouches for what it says, also when its old signatures no longer count.
+  async #unverified(role: string): Promise<TargetsMetadata> {
+    const signed = this.#roles.get(role) ?? (await this.#base?.unverifiedRole(role, this.#options))?.signed;
+    if (signed !== undefined) return signed;
+    throw new TrustError('INVALID_OPTIONS', `witness ${role}: it was never published`);
+  }
+
+  #setRoleKeys(role: BaseRole, keys: readonly PublicKey[], threshold: number): void {
+    const root = this.#root;
+    const ids = keys.map(tufKeyId);
+    const roles = { ...root.roles, [role]: { keyids: ids, threshold } };
+    const named = new Set(Object.values(roles).flatMap(({ keyids }) => keyids ?? []));
+    // Earlier root certificates stay listed, as Notary leaves them; other keys go with their role.
+    const formerRoots = new Set(root.roles.root.keyids ?? []);
+    const kept = Object.entries(root.keys).filter(([id]) => named.has(id) || formerRoots.has(id));
+    const added = keys.map((key, index): [string, PublicKey] => [ids[index] ?? '', key]);
+    this.#root = { ...root, keys: Object.fromEntries([...kept, ...added]), roles };
+    this.#dirty.add('root');
+    // What the old targets key signed no longer verifies.
+    if (role === 'targets') this.#dirty.add('targets');
+  }
+}
+
+function emptyTargets(): TargetsMetadata {
+  return { _type: 'Targets', delegations: { keys: {}, roles: [] }, expires: '', targets: {}, version: 0 };
+}
+
+function setDelegation(
+  signed: TargetsMetadata,
+  change: Extract<Change, { type: 'delegation-set' }>,
+): TargetsMetadata {
+  const { keys: publicKeys, name, paths, threshold } = change.delegation;
+  const ids = publicKeys.map(tufKeyId);
+  const delegation: DelegationRole = {
+    keyids: ids,
+    name,
+    threshold,
+    ...(paths.length === 0 ? {} : { paths }),
+  };
+  const others = (signed.delegations.roles ?? []).filter((role) => role.name !== name);
+  const roles = [...others, delegation].sort((left, right) => (left.name < right.name ? -1 : 1));
+  const added = Object.fromEntries(publicKeys.map((key, index) => [ids[index] ?? '', key]));
+  return withDelegations(signed, roles, { ...signed.delegations.keys, ...added });
+}
+
+function removeDelegation(signed: TargetsMetadata, name: string): TargetsMetadata {
+  const roles = (signed.delegations.roles ?? []).filter((role) => role.name !== name);
+  return withDelegations(signed, roles, signed.delegations.keys ?? {});
+}
+
+// Keys no role names are dropped.
+function withDelegations(
+  signed: TargetsMetadata,
+  roles: readonly DelegationRole[],
+  keys: Readonly<Record<string, PublicKey>>,
+): TargetsMetadata {
+  const named = new Set(roles.flatMap(({ keyids }) => keyids ?? []));
+  const kept = Object.fromEntries(Object.entries(keys).filter(([id]) => named.has(id)));
+  return { ...signed, delegations: { keys: kept, roles } };
+}
+
+function without<T>(record: Readonly<Record<string, T>>, name: string): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).filter(([key]) => key !== name));
+}

@@ -1,0 +1,69 @@
+import type { OperationOptions } from '@imagevet/registry';
+import { TrustError } from '../errors.ts';
+import type { KeyStore } from '../keys/key-store.ts';
+import { canonicalKeyId } from '../keys/public-key.ts';
+import { serializeMetadata, signedJson } from '../metadata/parse.ts';
+import type { Metadata, Signature } from '../metadata/types.ts';
+import type { PublishPart } from '../notary/multipart.ts';
+import type { RoleAuthority } from '../verify/signatures.ts';
+import type { UnsignedRole } from './draft.ts';
+
+/** Canonical ids of all keys in a store. */
+export async function availableKeys(keys: KeyStore, options: OperationOptions = {}): Promise<Set<string>> {
+  const ids = new Set<string>();
+  for await (const { keyId } of keys.list(options)) ids.add(keyId);
+  return ids;
+}
+
+/**
+ * Signs with every key of a role that is in the store.
+ *
+ * @returns one signature per key; possibly none
+ */
+export async function signWithStore(
+  signed: Metadata,
+  authorities: readonly RoleAuthority[],
+  keys: KeyStore,
+  options: OperationOptions = {},
+): Promise<Signature[]> {
+  const bytes = Buffer.from(signedJson(signed));
+  const available = await availableKeys(keys, options);
+  const signatures = new Map<string, Signature>();
+  for (const [tufId, key] of authorities.flatMap((authority) => [...authority.keys])) {
+    const keyId = canonicalKeyId(key);
+    if (signatures.has(tufId) || !available.has(keyId)) continue;
+    const keypair = await keys.open(keyId, options);
+    const sig = Buffer.from(await keypair.sign(bytes, options)).toString('base64');
+    signatures.set(tufId, { keyid: tufId, method: keypair.method, sig });
+  }
+  return [...signatures.values()];
+}
+
+/**
+ * Makes a publishable part of a role and its signatures.
+ *
+ * @throws {@link TrustError} `KEY_NOT_FOUND` when nothing signed, `THRESHOLD` when too few keys did
+ */
+export function assemblePart(unsigned: UnsignedRole, signatures: readonly Signature[]): PublishPart {
+  const { role, signed, authorities } = unsigned;
+  for (const { keys, threshold } of authorities) {
+    const signers = new Set(
+      signatures.flatMap(({ keyid }) => {
+        const key = keys.get(keyid);
+        return key === undefined ? [] : [canonicalKeyId(key)];
+      }),
+    );
+    if (signers.size >= threshold) continue;
+    const details = { expected: [...keys.values()].map(canonicalKeyId), received: [...signers], threshold };
+    if (signers.size === 0) {
+      throw new TrustError('KEY_NOT_FOUND', `sign ${role}: none of its keys is in the key store`, {
+        details,
+      });
+    }
+    throw new TrustError('THRESHOLD', `sign ${role}: ${threshold} keys must sign, ${signers.size} did`, {
+      details,
+      hint: 'Collect the missing signatures with a signing ceremony: prepare(), signDetached(), publishPrepared().',
+    });
+  }
+  return { role, bytes: serializeMetadata(signed, signatures) };
+}

@@ -1,0 +1,225 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { OperationOptions } from '@imagevet/registry';
+import { TrustError } from '../errors.ts';
+import type { KeyStore } from '../keys/key-store.ts';
+import type { KeyAlgorithm } from '../keys/keypair.ts';
+import { checkCollectionName, checkRoleName, isDelegationName } from '../metadata/names.ts';
+import type { RootMetadata } from '../metadata/types.ts';
+import type { NotaryClient, NotaryServer } from '../notary/client.ts';
+import { withNotaryClient } from '../notary/server.ts';
+import type { RootTrust } from '../verify/root-trust.ts';
+import { createMemoryTrustState, type TrustStateStore } from '../verify/state.ts';
+import { saveUpdate, updateCollection } from '../verify/update.ts';
+import type { VerifiedCollection } from '../verify/verified-collection.ts';
+import { type Change, type Delegation, type SignableTarget, targetChange } from './changes.ts';
+import { Draft, type UnsignedRole } from './draft.ts';
+import { createInitialRoot, type SnapshotKeyHolder } from './initial-root.ts';
+import { type PublishContext, type PublishResult, publishParts, signParts } from './publish.ts';
+import { availableKeys } from './signing.ts';
+
+/** What a {@link TrustedCollection} works with. */
+export interface TrustedCollectionOptions {
+  readonly server: NotaryServer | NotaryClient;
+  readonly keys: KeyStore;
+  /**
+   * Why the root of an existing collection is trusted.
+   * @defaultValue the root in `state`, else the root keys in `keys`
+   */
+  readonly root?: RootTrust;
+  /** @defaultValue memory of this object */
+  readonly state?: TrustStateStore;
+  readonly now?: () => Date;
+  /** Who signs the snapshot of a collection that is set up. @defaultValue `server`, as docker; delegations need it */
+  readonly snapshotKey?: SnapshotKeyHolder;
+  /** Kind of keys that are made. @defaultValue `ecdsa-p256` */
+  readonly keyAlgorithm?: KeyAlgorithm;
+}
+
+/** Attempts to publish before a race is given up. */
+const MAX_ATTEMPTS = 5;
+
+/**
+ * A draft of changes to a collection. Stage changes, then {@link publish} them in one request; a collection that does not
+ * exist is set up by its first publish.
+ *
+ * @example
+ * ```ts
+ * const collection = new TrustedCollection('registry.example.com/library/php', { server, keys });
+ * collection.setTarget({ tag: '8.4', digest, size });
+ * const { rootKeyIds } = await collection.publish();
+ * ```
+ */
+export class TrustedCollection {
+  readonly collection: string;
+  readonly #options: TrustedCollectionOptions;
+  readonly #state: TrustStateStore;
+  #changes: Change[] = [];
+
+  /**
+   * @throws {@link TrustError} `INVALID_NAME`
+   */
+  constructor(collection: string, options: TrustedCollectionOptions) {
+    this.collection = checkCollectionName(collection);
+    this.#options = options;
+    this.#state = options.state ?? createMemoryTrustState();
+  }
+
+  /** Changes that wait for {@link publish}. */
+  get changes(): readonly Change[] {
+    return [...this.#changes];
+  }
+
+  /** Forgets staged changes. */
+  discard(): void {
+    this.#changes = [];
+  }
+
+  /**
+   * Stages a tag, for the roles docker would sign: `targets`, or every delegation a key of the store belongs to.
+   *
+   * @throws {@link TrustError} `INVALID_NAME`, `INVALID_OPTIONS`
+   */
+  setTarget(target: SignableTarget, options: { readonly roles?: readonly string[] } = {}): this {
+    options.roles?.forEach(checkRoleName);
+    return this.stage(targetChange(target, options.roles));
+  }
+
+  /** Stages the removal of a tag, from every role we can sign or from those named. */
+  removeTarget(tag: string, options: { readonly roles?: readonly string[] } = {}): this {
+    return this.stage({ type: 'target-remove', name: tag, ...options });
+  }
+
+  /**
+   * Stages a delegation, new or instead of the one of this name.
+   *
+   * @throws {@link TrustError} `INVALID_NAME`, `INVALID_OPTIONS` for fewer keys than the threshold
+   */
+  setDelegation(delegation: Delegation): this {
+    const { name, keys, threshold } = delegation;
+    if (!isDelegationName(name)) checkRoleName(`targets/${name}/`);
+    if (!Number.isSafeInteger(threshold) || threshold < 1 || keys.length < threshold) {
+      throw new TrustError(
+        'INVALID_OPTIONS',
+        `delegate ${name}: a threshold of ${threshold} needs as many keys`,
+      );
+    }
+    return this.stage({ type: 'delegation-set', delegation });
+  }
+
+  /** Stages the removal of a delegation; what it signed no longer counts. */
+  removeDelegation(name: string): this {
+    return this.stage({ type: 'delegation-remove', name });
+  }
+
+  /** Stages signing a role again as it is: renews its expiry, or replaces signatures of a removed key. */
+  witness(role: string): this {
+    return this.stage({ type: 'witness', role: checkRoleName(role) });
+  }
+
+  /** Stages a change. */
+  stage(change: Change): this {
+    this.#changes.push(change);
+    return this;
+  }
+
+  /**
+   * Brings the collection up to date, verified; `undefined` when it has no trust data yet.
+   *
+   * @throws {@link TrustError} why the trust data is refused or not to be had
+   */
+  async refresh(options: OperationOptions = {}): Promise<VerifiedCollection | undefined> {
+    return withNotaryClient(this.#options.server, (client) => this.#read(client, options));
+  }
+
+  /**
+   * Publishes the staged changes in one request, sets the collection up when it does not exist, and reads the result back.
+   * When somebody else published in between, the changes are applied to the newer version and sent again.
+   *
+   * @throws {@link TrustError} `KEY_NOT_FOUND`, `THRESHOLD`, `BAD_PASSPHRASE`, `SERVER_REFUSED`, `VERSION_CONFLICT` after five
+   *   lost races, `BROKEN_COLLECTION`, or why the published trust data is refused. The changes stay staged.
+   */
+  async publish(options: OperationOptions = {}): Promise<PublishResult> {
+    return withNotaryClient(this.#options.server, async (client) => {
+      for (let attempt = 1; ; attempt += 1) {
+        const { unsigned, context } = await this.#prepare(client, options);
+        if (unsigned.length === 0) {
+          throw new TrustError('INVALID_OPTIONS', `publish ${this.collection}: nothing is staged`);
+        }
+        try {
+          const { result, verified } = await publishParts(
+            unsigned,
+            await signParts(unsigned, context),
+            context,
+          );
+          await saveUpdate(verified, this.#state, context.now());
+          this.#changes = [];
+          return result;
+        } catch (error) {
+          if (attempt >= MAX_ATTEMPTS || !(await this.#lostRace(error, context, options))) throw error;
+          await wait(attempt * 50 * (1 + Math.random()), undefined, options);
+        }
+      }
+    });
+  }
+
+  async #prepare(
+    client: NotaryClient,
+    options: OperationOptions,
+  ): Promise<{ unsigned: UnsignedRole[]; context: PublishContext }> {
+    const { keys } = this.#options;
+    const now = this.#options.now ?? (() => new Date());
+    const base = await this.#read(client, options);
+    const root = base?.root.signed ?? (await this.#initialRoot(client, now(), options));
+    const draft = new Draft(root, base, { ...options, now: now() });
+    await draft.apply(this.#changes, await availableKeys(keys, options));
+    const context = { ...options, collection: this.collection, client, keys, now, root: draft.root, base };
+    return { unsigned: await draft.unsigned(), context };
+  }
+
+  async #initialRoot(client: NotaryClient, now: Date, options: OperationOptions): Promise<RootMetadata> {
+    const { keys, keyAlgorithm, snapshotKey = 'server' } = this.#options;
+    return createInitialRoot(this.collection, { ...options, client, keys, now, snapshotKey, keyAlgorithm });
+  }
+
+  // Verified like any reader's, except that what expired may be read in order to renew it.
+  async #read(client: NotaryClient, options: OperationOptions): Promise<VerifiedCollection | undefined> {
+    try {
+      return await updateCollection(this.collection, {
+        ...options,
+        client,
+        root: this.#options.root ?? (await this.#defaultRoot(options)),
+        state: this.#state,
+        now: this.#options.now,
+        allowExpired: true,
+      });
+    } catch (error) {
+      const known = await this.#state.load(this.collection);
+      // A collection that was there and is gone is not set up again silently.
+      if (TrustError.is(error) && error.code === 'NOT_SIGNED' && known === undefined) return undefined;
+      throw error;
+    }
+  }
+
+  async #defaultRoot(options: OperationOptions): Promise<RootTrust | undefined> {
+    if ((await this.#state.load(this.collection))?.files.root !== undefined) return undefined;
+    const keyIds: string[] = [];
+    for await (const { keyId, role } of this.#options.keys.list(options))
+      if (role === 'root') keyIds.push(keyId);
+    return { keyIds };
+  }
+
+  async #lostRace(
+    error: unknown,
+    { base, client }: PublishContext,
+    options: OperationOptions,
+  ): Promise<boolean> {
+    if (!TrustError.is(error)) return false;
+    if (error.code === 'VERSION_CONFLICT') return true;
+    if (error.code !== 'SERVER_REFUSED') return false;
+    // The server words a lost race in several ways; what counts is whether something newer is there.
+    const current = await this.#read(client, options);
+    const version = (verified: VerifiedCollection | undefined): number =>
+      verified?.timestamp.signed.version ?? 0;
+    return version(current) > version(base);
+  }
+}

@@ -1,0 +1,59 @@
+import { ImagevetError, type ImagevetErrorOptions } from '@imagevet/registry';
+
+/**
+ * Codes of {@link TrustError}.
+ *
+ * - Nothing there: `NOT_SIGNED` (the collection has no trust data), `TAG_NOT_SIGNED`, `DIGEST_NOT_SIGNED`.
+ * - Refused trust data: `ROOT_NOT_PINNED`, `ROOT_MISMATCH` (another root than the pinned one), `ROOT_CHAIN`
+ *   (a root its predecessor did not sign), `INVALID_CERTIFICATE`, `WRONG_KEY`, `INVALID_SIGNATURE`,
+ *   `ALGORITHM_MISMATCH`, `THRESHOLD`, `EXPIRED`, `FREEZE` (the timestamp expired), `ROLLBACK`, `FAST_FORWARD`,
+ *   `MIX_AND_MATCH` (bytes other than the parent file promised), `MISSING_METADATA`, `MALFORMED`, `LIMIT_EXCEEDED`.
+ * - No answer: `UNREACHABLE`, `TIMEOUT`, `AUTH_REQUIRED`, `DENIED`.
+ * - Publishing: `VERSION_CONFLICT` (somebody else published), `SERVER_REFUSED`, `BROKEN_COLLECTION`, `ROTATION_PENDING`.
+ * - Keys: `KEY_NOT_FOUND`, `BAD_PASSPHRASE`, `INVALID_KEY`, `UNSUPPORTED_KEY`.
+ * - The caller: `INVALID_NAME`, `INVALID_OPTIONS`.
+ */
+export type TrustErrorCode =
+  | 'NOT_SIGNED'
+  | 'TAG_NOT_SIGNED'
+  | 'DIGEST_NOT_SIGNED'
+  | 'ROOT_NOT_PINNED'
+  | 'ROOT_MISMATCH'
+  | 'ROOT_CHAIN'
+  | 'INVALID_CERTIFICATE'
+  | 'WRONG_KEY'
+  | 'INVALID_SIGNATURE'
+  | 'ALGORITHM_MISMATCH'
+  | 'THRESHOLD'
+  | 'EXPIRED'
+  | 'FREEZE'
+  | 'ROLLBACK'
+  | 'FAST_FORWARD'
+  | 'MIX_AND_MATCH'
+  | 'MISSING_METADATA'
+  | 'MALFORMED'
+  | 'LIMIT_EXCEEDED'
+  | 'UNREACHABLE'
+  | 'TIMEOUT'
+  | 'AUTH_REQUIRED'
+  | 'DENIED'
+  | 'VERSION_CONFLICT'
+  | 'SERVER_REFUSED'
+  | 'BROKEN_COLLECTION'
+  | 'ROTATION_PENDING'
+  | 'KEY_NOT_FOUND'
+  | 'BAD_PASSPHRASE'
+  | 'INVALID_KEY'
+  | 'UNSUPPORTED_KEY'
+  | 'INVALID_NAME'
+  | 'INVALID_OPTIONS';
+
+/** Trust data could not be read, was refused, or could not be written. */
+export class TrustError extends ImagevetError {
+  declare readonly code: TrustErrorCode;
+
+  constructor(code: TrustErrorCode, message: string, options: ImagevetErrorOptions = {}) {
+    super(code, message, options);
+    this.name = 'TrustError';
+  }
+}

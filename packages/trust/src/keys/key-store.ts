@@ -1,0 +1,234 @@
+import { chmod, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { OperationOptions } from '@imagevet/registry';
+import { TrustError } from '../errors.ts';
+import { generateKeypair, type KeyAlgorithm, type Keypair, SoftwareKeypair } from './keypair.ts';
+import { type PassphraseSource, withPassphrase } from './passphrase.ts';
+import { readPrivateKey, readPrivateKeyHeaders, writePrivateKey } from './private-key-file.ts';
+
+/** What a stored key is for. */
+export interface KeyUse {
+  /** `root`, `targets`, `snapshot`, a signer's name or `targets/<name>`. */
+  readonly role: string;
+  /** Collection of a `targets` or `snapshot` key; other keys serve any collection. */
+  readonly gun?: string;
+}
+
+/** A key of a store, without its secret. */
+export interface StoredKey extends Partial<KeyUse> {
+  /** Canonical id. */
+  readonly keyId: string;
+}
+
+/** Holds keys that can sign. */
+export interface KeyStore {
+  /** Lists keys, sorted by id. */
+  list(options?: OperationOptions): AsyncIterable<StoredKey>;
+  /**
+   * Opens a key.
+   *
+   * @throws {@link TrustError} `KEY_NOT_FOUND`, `BAD_PASSPHRASE`, `INVALID_KEY`
+   */
+  open(keyId: string, options?: OperationOptions): Promise<Keypair>;
+  /** Makes a key and stores it before it is returned. */
+  generate(use: KeyUse & { readonly algorithm?: KeyAlgorithm }, options?: OperationOptions): Promise<Keypair>;
+  /** Stores a key; the same key again is no change. */
+  add(keypair: Keypair, use: KeyUse, options?: OperationOptions): Promise<void>;
+  /** Forgets a key. @returns whether it was there */
+  remove(keyId: string, options?: OperationOptions): Promise<boolean>;
+}
+
+/** Where keys are kept, and who knows the passphrases. */
+export interface CreateKeyStoreOptions {
+  /**
+   * Trust directory of docker (`~/.docker/trust`) or notary (`~/.notary`); keys are in its `private` directory and shared
+   * with these tools. Without a directory keys live in memory.
+   */
+  readonly directory?: string;
+  /** Opens and encrypts key files. */
+  readonly passphrase?: PassphraseSource;
+}
+
+/** Opens a key store: a directory shared with docker and notary, or memory. */
+export function createKeyStore(options: CreateKeyStoreOptions = {}): KeyStore {
+  return options.directory === undefined
+    ? new MemoryKeyStore()
+    : new DirectoryKeyStore(join(options.directory, 'private'), options.passphrase);
+}
+
+class MemoryKeyStore implements KeyStore {
+  readonly #keys = new Map<string, { keypair: Keypair; use: KeyUse }>();
+
+  async *list(): AsyncIterable<StoredKey> {
+    for (const keyId of [...this.#keys.keys()].sort()) yield { keyId, ...this.#keys.get(keyId)?.use };
+  }
+
+  async open(keyId: string): Promise<Keypair> {
+    const entry = this.#keys.get(keyId);
+    if (entry === undefined) throw notFound(keyId);
+    return entry.keypair;
+  }
+
+  async generate({ algorithm, ...use }: KeyUse & { readonly algorithm?: KeyAlgorithm }): Promise<Keypair> {
+    const keypair = generateKeypair(algorithm);
+    await this.add(keypair, use);
+    return keypair;
+  }
+
+  async add(keypair: Keypair, use: KeyUse): Promise<void> {
+    this.#keys.set(keypair.keyId, { keypair, use });
+  }
+
+  async remove(keyId: string): Promise<boolean> {
+    return this.#keys.delete(keyId);
+  }
+}
+
+class DirectoryKeyStore implements KeyStore {
+  readonly #directory: string;
+  readonly #passphrase: PassphraseSource | undefined;
+  /** Decrypting costs a tenth of a second; a key opened once stays open as long as the store. */
+  readonly #open = new Map<string, SoftwareKeypair>();
+
+  constructor(directory: string, passphrase: PassphraseSource | undefined) {
+    this.#directory = directory;
+    this.#passphrase = passphrase;
+  }
+
+  async *list(options: OperationOptions = {}): AsyncIterable<StoredKey> {
+    let names: string[];
+    try {
+      names = await readdir(this.#directory);
+    } catch (error) {
+      if (isMissing(error)) return;
+      throw error;
+    }
+    for (const name of names.sort()) {
+      options.signal?.throwIfAborted();
+      const keyId = /^([0-9a-f]{64})\.key$/.exec(name)?.[1];
+      if (keyId === undefined) continue;
+      const pem = await this.#read(keyId);
+      // Removed between listing and reading: no longer a key of this store.
+      if (pem === undefined) continue;
+      const { role, gun } = readPrivateKeyHeaders(pem);
+      yield { keyId, ...(role === undefined ? {} : { role }), ...(gun === undefined ? {} : { gun }) };
+    }
+  }
+
+  async open(keyId: string, options: OperationOptions = {}): Promise<Keypair> {
+    options.signal?.throwIfAborted();
+    const known = this.#open.get(keyId);
+    if (known !== undefined) return known;
+    const pem = /^[0-9a-f]{64}$/.test(keyId) ? await this.#read(keyId) : undefined;
+    if (pem === undefined) throw notFound(keyId);
+    const { role, gun, encrypted } = readPrivateKeyHeaders(pem);
+    const read = async (passphrase?: string): Promise<SoftwareKeypair> =>
+      new SoftwareKeypair((await readPrivateKey(pem, passphrase)).privateKey);
+    const keypair = encrypted
+      ? await withPassphrase(
+          this.#passphrase,
+          {
+            purpose: 'open',
+            keyId,
+            ...(role === undefined ? {} : { role }),
+            ...(gun === undefined ? {} : { gun }),
+          },
+          read,
+        )
+      : await read();
+    if (keypair.keyId !== keyId) {
+      throw new TrustError(
+        'INVALID_KEY',
+        `open key ${keyId.slice(0, 12)}: the file holds key ${keypair.keyId}`,
+      );
+    }
+    this.#open.set(keyId, keypair);
+    return keypair;
+  }
+
+  async generate(
+    { algorithm, ...use }: KeyUse & { readonly algorithm?: KeyAlgorithm },
+    options: OperationOptions = {},
+  ): Promise<Keypair> {
+    const keypair = generateKeypair(algorithm);
+    await this.add(keypair, use, options);
+    return keypair;
+  }
+
+  async add(keypair: Keypair, use: KeyUse, options: OperationOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    if (!(keypair instanceof SoftwareKeypair)) {
+      throw new TrustError(
+        'UNSUPPORTED_KEY',
+        `store key ${keypair.keyId.slice(0, 12)}: its private key is elsewhere`,
+        {
+          hint: 'Keep keys of a key service or token in a store without a directory.',
+        },
+      );
+    }
+    const { keyId } = keypair;
+    // As in Notary, root and delegation keys belong to no collection.
+    const gun = use.role === 'targets' || use.role === 'snapshot' ? use.gun : undefined;
+    const { role } = use;
+    await withPassphrase(
+      this.#passphrase,
+      { purpose: 'create', keyId, role, ...(gun === undefined ? {} : { gun }) },
+      async (passphrase) => {
+        const file = { privateKey: keypair.exportPrivateKey(), role, ...(gun === undefined ? {} : { gun }) };
+        await this.#write(keyId, await writePrivateKey(file, passphrase));
+      },
+    );
+    this.#open.set(keyId, keypair);
+  }
+
+  async remove(keyId: string): Promise<boolean> {
+    if (!/^[0-9a-f]{64}$/.test(keyId)) return false;
+    this.#open.delete(keyId);
+    try {
+      await rm(this.#path(keyId));
+      return true;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+  }
+
+  #path(keyId: string): string {
+    return join(this.#directory, `${keyId}.key`);
+  }
+
+  async #read(keyId: string): Promise<string | undefined> {
+    try {
+      return await readFile(this.#path(keyId), 'utf8');
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  // Written aside, flushed, then renamed: a crash leaves the whole key or none of it.
+  async #write(keyId: string, pem: string): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await chmod(this.#directory, 0o700);
+    const path = this.#path(keyId);
+    const temporary = `${path}.${process.pid}.new`;
+    const file = await open(temporary, 'w', 0o600);
+    try {
+      await file.writeFile(pem);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    const directory = await open(this.#directory, 'r');
+    await directory.sync().finally(() => directory.close());
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
+}
+
+function notFound(keyId: string): TrustError {
+  return new TrustError('KEY_NOT_FOUND', `open key ${keyId.slice(0, 12)}: not in the key store`);
+}

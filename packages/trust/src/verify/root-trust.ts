@@ -1,0 +1,131 @@
+import { X509Certificate } from 'node:crypto';
+import { TrustError } from '../errors.ts';
+import { canonicalKeyId, certificatesOf } from '../keys/public-key.ts';
+import { checkRootCertificate } from '../keys/root-certificate.ts';
+import type { MetadataFile, PublicKey, RootMetadata } from '../metadata/types.ts';
+import { authorityOf, type RoleAuthority, type VerifiedKey, verifySignatures } from './signatures.ts';
+
+/**
+ * Why a collection's root is trusted.
+ *
+ * - `keyIds`: it is signed by these keys, given by the id of the root certificate's key (what `docker trust inspect` and
+ *   notary's `trust_pinning.certs` show) or by canonical id, which outlives a renewed certificate. With a threshold of N,
+ *   name at least N keys.
+ * - `ca`: its certificates were issued by one of these certificates (PEM).
+ * - `firstUse`: whatever the server shows first is trusted and remembered in the state. Only safe where nobody can stand
+ *   between at that moment.
+ */
+export type RootTrust =
+  | { readonly keyIds: readonly string[] }
+  | { readonly ca: string }
+  | { readonly firstUse: true };
+
+/**
+ * Verifies a root by its own keys.
+ *
+ * @param now - Leave out to accept expired certificates, as for every root but the newest.
+ * @throws {@link TrustError} `INVALID_CERTIFICATE`, `EXPIRED`, and what {@link verifySignatures} throws
+ * @see TUF specification 5.3.4
+ */
+export function verifyRootItself(
+  root: MetadataFile<RootMetadata>,
+  collection: string,
+  now: Date | undefined,
+): VerifiedKey[] {
+  return verifySignatures(root, rootAuthority(root, collection, now));
+}
+
+/**
+ * Verifies that a root follows another: the next version, signed by the keys of the one before it.
+ *
+ * @throws {@link TrustError} `ROOT_CHAIN`
+ * @see TUF specification 5.3.4, 5.3.5
+ */
+export function verifyRootSuccession(
+  previous: MetadataFile<RootMetadata>,
+  next: MetadataFile<RootMetadata>,
+  collection: string,
+): void {
+  const expected = previous.signed.version + 1;
+  if (next.signed.version !== expected) {
+    throw new TrustError(
+      'ROOT_CHAIN',
+      `verify root of ${collection}: version ${expected} expected after ${previous.signed.version}, received ${next.signed.version}`,
+    );
+  }
+  try {
+    verifySignatures(next, rootAuthority(previous, collection, undefined));
+  } catch (cause) {
+    if (!TrustError.is(cause)) throw cause;
+    throw new TrustError(
+      'ROOT_CHAIN',
+      `verify root of ${collection}: version ${next.signed.version} is not signed by the keys of version ${previous.signed.version}`,
+      { cause, details: { reason: cause.code } },
+    );
+  }
+}
+
+/**
+ * Tells whether a root is one that {@link RootTrust} vouches for: the trusted keys alone reach the threshold.
+ */
+export function isTrustedRoot(
+  root: MetadataFile<RootMetadata>,
+  collection: string,
+  trust: RootTrust,
+): boolean {
+  if ('firstUse' in trust) return true;
+  const { keys, threshold } = rootAuthority(root, collection, undefined);
+  const vouched = [...keys].filter(([tufId, key]) =>
+    'keyIds' in trust
+      ? trust.keyIds.includes(tufId) || trust.keyIds.includes(canonicalKeyId(key))
+      : isIssuedBy(key, trust.ca),
+  );
+  if (vouched.length === 0) return false;
+  try {
+    verifySignatures(root, { keys: new Map(vouched), threshold });
+    return true;
+  } catch (error) {
+    if (TrustError.is(error)) return false;
+    throw error;
+  }
+}
+
+function rootAuthority(
+  root: MetadataFile<RootMetadata>,
+  collection: string,
+  now: Date | undefined,
+): RoleAuthority {
+  const { keys, threshold } = authorityOf(root.signed.roles.root, root.signed.keys);
+  const problems = new Map([...keys].map(([id, key]) => [id, checkRootCertificate(key, collection, now)]));
+  const usable = [...keys].filter(([id]) => problems.get(id) === undefined);
+  if (usable.length > 0) return { keys: new Map(usable), threshold };
+  const [problem] = problems.values();
+  if (problem?.kind === 'expired') {
+    throw new TrustError('EXPIRED', `verify root of ${collection}: ${problem.reason}`, {
+      hint: 'A root whose certificate expired cannot be renewed: the collection must be deleted and set up again.',
+    });
+  }
+  throw new TrustError(
+    'INVALID_CERTIFICATE',
+    `verify root of ${collection}: ${problem?.reason ?? 'no root key'}`,
+  );
+}
+
+/** Longest path from a leaf to a trusted certificate. */
+const MAX_CHAIN = 6;
+
+function isIssuedBy(key: PublicKey, ca: string): boolean {
+  const anchors = (ca.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map(
+    (pem) => new X509Certificate(pem),
+  );
+  const [leaf, ...intermediates] = certificatesOf(key);
+  let current = leaf;
+  for (let depth = 0; current !== undefined && depth < MAX_CHAIN; depth += 1) {
+    const child = current;
+    const issues = (issuer: X509Certificate): boolean =>
+      issuer.ca && child.checkIssued(issuer) && child.verify(issuer.publicKey);
+    if (anchors.some(issues)) return true;
+    current = intermediates.find(issues);
+  }
+  return false;
+}

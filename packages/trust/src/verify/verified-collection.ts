@@ -1,0 +1,313 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { OperationOptions } from '@imagevet/registry';
+import { TrustError, type TrustErrorCode } from '../errors.ts';
+import { parseGoTime } from '../json/go-time.ts';
+import { parentRole } from '../metadata/names.ts';
+import { type MetadataOf, parseMetadata } from '../metadata/parse.ts';
+import type {
+  DelegationRole,
+  FileMeta,
+  Metadata,
+  MetadataFile,
+  RootMetadata,
+  SnapshotMetadata,
+  TargetMeta,
+  TargetsMetadata,
+  TimestampMetadata,
+} from '../metadata/types.ts';
+import type { NotaryClient } from '../notary/client.ts';
+import { authorityOf, type VerifiedKey, verifySignatures } from './signatures.ts';
+
+/** How strictly an update looks at what it reads. */
+export interface UpdateRules {
+  /** The fixed start time of the update (TUF 5.1). */
+  readonly now: Date;
+  /** A publisher must read what expired in order to renew it; a verifier never does. */
+  readonly allowExpired: boolean;
+  readonly maxVersionStep: number;
+  readonly maxMetadataBytes: number;
+}
+
+/** A verified targets or delegation file. */
+export interface VerifiedTargets {
+  readonly file: MetadataFile<TargetsMetadata>;
+  readonly signedBy: readonly VerifiedKey[];
+  /** The delegation that names the role; absent for `targets`. */
+  readonly delegation?: DelegationRole;
+}
+
+/** A tag found in a role. */
+export interface FoundTarget extends VerifiedTargets {
+  readonly role: string;
+  readonly target: TargetMeta;
+}
+
+/** Everything a {@link VerifiedCollection} is made of. */
+export interface VerifiedParts {
+  readonly collection: string;
+  readonly client: NotaryClient;
+  readonly rules: UpdateRules;
+  readonly root: MetadataFile<RootMetadata>;
+  readonly rootKeys: readonly VerifiedKey[];
+  readonly timestamp: MetadataFile<TimestampMetadata>;
+  readonly snapshot: MetadataFile<SnapshotMetadata>;
+  /** Files verified before, by role. */
+  readonly known: ReadonlyMap<string, MetadataFile>;
+}
+
+/**
+ * A collection whose root, timestamp and snapshot are verified; targets and delegations are fetched and verified when they
+ * are asked for.
+ */
+export class VerifiedCollection {
+  readonly collection: string;
+  readonly root: MetadataFile<RootMetadata>;
+  /** Keys that signed the root. */
+  readonly rootKeys: readonly VerifiedKey[];
+  readonly timestamp: MetadataFile<TimestampMetadata>;
+  readonly snapshot: MetadataFile<SnapshotMetadata>;
+  readonly #parts: VerifiedParts;
+  readonly #loaded = new Map<string, Promise<VerifiedTargets | undefined>>();
+
+  constructor(parts: VerifiedParts) {
+    this.#parts = parts;
+    this.collection = parts.collection;
+    this.root = parts.root;
+    this.rootKeys = parts.rootKeys;
+    this.timestamp = parts.timestamp;
+    this.snapshot = parts.snapshot;
+  }
+
+  /**
+   * The verified file of `targets` or of a delegation; `undefined` when the role is not delegated or never published.
+   *
+   * A role that exists but does not verify throws: falling back to another role would give a removed signer's old tags
+   * back.
+   */
+  async role(role: string, options: OperationOptions = {}): Promise<VerifiedTargets | undefined> {
+    const loaded = this.#loaded.get(role) ?? this.#load(role, options);
+    this.#loaded.set(role, loaded);
+    loaded.catch(() => this.#loaded.delete(role));
+    return loaded;
+  }
+
+  /** The rules of the update that verified this collection. */
+  get rules(): UpdateRules {
+    return this.#parts.rules;
+  }
+
+  /**
+   * The file the snapshot names for a role, without looking at its signatures: for a publisher who is about to sign it
+   * again. `undefined` when the role was never published.
+   */
+  async unverifiedRole(
+    role: string,
+    options: OperationOptions = {},
+  ): Promise<MetadataFile<TargetsMetadata> | undefined> {
+    const { meta } = this.snapshot.signed;
+    const expected = Object.hasOwn(meta, role) ? meta[role] : undefined;
+    return expected === undefined ? undefined : this.#fetch(role, expected, options.signal);
+  }
+
+  /** The roles loaded so far. */
+  async loaded(): Promise<VerifiedTargets[]> {
+    const all = await Promise.all([...this.#loaded.values()].map((loaded) => loaded.catch(() => undefined)));
+    return all.filter((verified) => verified !== undefined);
+  }
+
+  /** The delegations of a role, in order; none when the role does not exist. */
+  async delegations(role: string, options: OperationOptions = {}): Promise<readonly DelegationRole[]> {
+    return (await this.role(role, options))?.file.signed.delegations.roles ?? [];
+  }
+
+  /**
+   * Looks a target up in one role, then breadth-first in the roles below it that may sign the name.
+   *
+   * @param skip - Roles whose subtrees are left out.
+   * @see TUF specification 5.6.7
+   */
+  async find(
+    name: string,
+    role: string,
+    options: OperationOptions & { readonly skip?: readonly string[] } = {},
+  ): Promise<FoundTarget | undefined> {
+    const queue = [role];
+    for (const visited = new Set<string>(); queue.length > 0; ) {
+      const current = queue.shift() ?? role;
+      if (visited.has(current) || options.skip?.includes(current)) continue;
+      visited.add(current);
+      const verified = await this.role(current, options);
+      if (verified === undefined || !(await this.#maySign(current, name, options))) continue;
+      const { targets, delegations } = verified.file.signed;
+      const target = targets !== null && Object.hasOwn(targets, name) ? targets[name] : undefined;
+      if (target !== undefined) return { role: current, target, ...verified };
+      queue.push(...(delegations.roles ?? []).map((delegation) => delegation.name));
+    }
+    return undefined;
+  }
+
+  /** Texts of all verified files, and of known ones that are still current, for the {@link TrustState}. */
+  async files(): Promise<Record<string, string>> {
+    const files = new Map<string, MetadataFile>();
+    for (const [role, file] of this.#parts.known) {
+      if (Object.hasOwn(this.snapshot.signed.meta, role)) files.set(role, file);
+    }
+    for (const [role, loaded] of this.#loaded) {
+      const verified = await loaded.catch(() => undefined);
+      if (verified !== undefined) files.set(role, verified.file);
+    }
+    for (const file of [this.root, this.timestamp, this.snapshot]) files.set(file.role, file);
+    return Object.fromEntries(
+      [...files].map(([role, { bytes }]) => [role, Buffer.from(bytes).toString('utf8')]),
+    );
+  }
+
+  // Every role on the way down must be allowed to sign the name.
+  async #maySign(role: string, name: string, options: OperationOptions): Promise<boolean> {
+    for (let current = role; current !== 'targets'; current = parentRole(current)) {
+      const delegation = (await this.role(current, options))?.delegation;
+      if (!(delegation?.paths ?? []).some((prefix) => name.startsWith(prefix))) return false;
+    }
+    return true;
+  }
+
+  async #load(role: string, { signal }: OperationOptions): Promise<VerifiedTargets | undefined> {
+    const { root, snapshot } = this;
+    const { rules, known } = this.#parts;
+    let authority = authorityOf(root.signed.roles.targets, root.signed.keys);
+    let delegation: DelegationRole | undefined;
+    if (role !== 'targets') {
+      const parent = await this.role(parentRole(role), { ...(signal === undefined ? {} : { signal }) });
+      delegation = parent?.file.signed.delegations.roles?.find(({ name }) => name === role);
+      if (parent === undefined || delegation === undefined) return undefined;
+      authority = authorityOf(delegation, parent.file.signed.delegations.keys);
+    }
+    const meta = Object.hasOwn(snapshot.signed.meta, role) ? snapshot.signed.meta[role] : undefined;
+    if (meta === undefined) return undefined;
+    // TUF 5.6.1 to 5.6.5
+    const file = await this.#fetch(role, meta, signal);
+    const signedBy = verifySignatures(file, authority);
+    checkVersion(file, known.get(role), rules);
+    checkExpiry(file, rules, 'EXPIRED');
+    return { file, signedBy, ...(delegation === undefined ? {} : { delegation }) };
+  }
+
+  async #fetch(
+    role: string,
+    meta: FileMeta,
+    signal: AbortSignal | undefined,
+  ): Promise<MetadataFile<MetadataOf<string>>> {
+    const { known, collection, client, rules } = this.#parts;
+    const cached = known.get(role);
+    if (cached !== undefined && matchesMeta(cached.bytes, meta))
+      return cached as MetadataFile<TargetsMetadata>;
+    return fetchByMeta(client, collection, role, meta, rules, signal);
+  }
+}
+
+/**
+ * Fetches the file a parent file promises, by its hash, and refuses any other bytes before parsing them.
+ *
+ * @throws {@link TrustError} `MISSING_METADATA`, `MIX_AND_MATCH`, `LIMIT_EXCEEDED`, `MALFORMED`
+ */
+export async function fetchByMeta<R extends string>(
+  client: NotaryClient,
+  collection: string,
+  role: R,
+  meta: FileMeta,
+  rules: UpdateRules,
+  signal?: AbortSignal,
+): Promise<MetadataFile<MetadataOf<R>>> {
+  const encoded = meta.hashes.sha256;
+  if (encoded === undefined)
+    throw new TrustError('MALFORMED', `read ${role} of ${collection}: no sha256 in its parent`);
+  if (meta.length > rules.maxMetadataBytes) {
+    throw new TrustError(
+      'LIMIT_EXCEEDED',
+      `read ${role} of ${collection}: ${meta.length} bytes, at most ${rules.maxMetadataBytes} are accepted`,
+    );
+  }
+  const sha256 = Buffer.from(encoded, 'base64').toString('hex');
+  const bytes = await client.fetchMetadata(collection, role, {
+    sha256,
+    maxBytes: meta.length,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  if (bytes === undefined) {
+    throw new TrustError(
+      'MISSING_METADATA',
+      `read ${role} of ${collection}: the server lacks ${sha256.slice(0, 12)}`,
+      {
+        hint: 'The collection is broken on the server; publishing it again with its keys heals it.',
+      },
+    );
+  }
+  if (!matchesMeta(bytes, meta)) {
+    throw new TrustError(
+      'MIX_AND_MATCH',
+      `read ${role} of ${collection}: other bytes than its parent names`,
+      {
+        details: { expected: sha256, received: createHash('sha256').update(bytes).digest('hex') },
+      },
+    );
+  }
+  return parseMetadata(role, bytes);
+}
+
+/** Tells whether bytes have the length and every known hash a parent names, at least one. */
+export function matchesMeta(bytes: Uint8Array, meta: FileMeta): boolean {
+  const hashes = (['sha256', 'sha512'] as const).filter((algorithm) => Object.hasOwn(meta.hashes, algorithm));
+  return (
+    bytes.length === meta.length &&
+    hashes.length > 0 &&
+    hashes.every((algorithm) => {
+      const expected = Buffer.from(meta.hashes[algorithm] ?? '', 'base64');
+      const received = createHash(algorithm).update(bytes).digest();
+      return expected.length === received.length && timingSafeEqual(expected, received);
+    })
+  );
+}
+
+/**
+ * Refuses a version older than one seen before, the same version with other content, and a jump so far that nobody could
+ * publish after it.
+ *
+ * @see TUF specification 5.4.3, 5.5.5, 5.6.4
+ */
+export function checkVersion(file: MetadataFile, seen: MetadataFile | undefined, rules: UpdateRules): void {
+  const { version } = file.signed;
+  const last = seen?.signed.version ?? 0;
+  const details = { received: version, seen: last };
+  if (version < last) {
+    throw new TrustError(
+      'ROLLBACK',
+      `verify ${file.role}: version ${version} is older than ${last}, seen before`,
+      {
+        details,
+      },
+    );
+  }
+  if (seen !== undefined && version === last && !Buffer.from(file.signedBytes).equals(seen.signedBytes)) {
+    throw new TrustError(
+      'ROLLBACK',
+      `verify ${file.role}: version ${version} says something else than before`,
+      {
+        details,
+      },
+    );
+  }
+  if (version - last > rules.maxVersionStep) {
+    throw new TrustError('FAST_FORWARD', `verify ${file.role}: version jumps from ${last} to ${version}`, {
+      details,
+      hint: 'Whoever holds the key may want to lock out later versions. Rotate the key.',
+    });
+  }
+}
+
+/** Refuses an expired file. @see TUF specification 5.3.10, 5.4.4, 5.5.6, 5.6.5 */
+export function checkExpiry(file: MetadataFile<Metadata>, rules: UpdateRules, code: TrustErrorCode): void {
+  if (rules.allowExpired || parseGoTime(file.signed.expires) > rules.now.getTime()) return;
+  throw new TrustError(code, `verify ${file.role}: expired ${file.signed.expires}`, {
+    details: { expires: file.signed.expires, now: rules.now.toISOString() },
+  });
+}
