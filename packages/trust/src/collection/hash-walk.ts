@@ -1,7 +1,7 @@
 import type { OperationOptions } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
 import type { MetadataFile, RootMetadata } from '../metadata/types.ts';
-import type { NotaryClient } from '../notary/client.ts';
+import type { MetadataSource } from '../notary/metadata-source.ts';
 import { createMemoryTrustState } from '../verify/state.ts';
 import { updateCollection } from '../verify/update.ts';
 import { fetchByMeta, type VerifiedCollection } from '../verify/verified-collection.ts';
@@ -32,7 +32,7 @@ const BROKEN: readonly string[] = ['MISSING_METADATA', 'MIX_AND_MATCH', 'MALFORM
 export async function walkCollection(
   collection: string,
   root: MetadataFile<RootMetadata>,
-  options: OperationOptions & { readonly client: NotaryClient; readonly now?: (() => Date) | undefined },
+  options: OperationOptions & { readonly source: MetadataSource; readonly now?: (() => Date) | undefined },
 ): Promise<WalkedCollection> {
   try {
     const verified = await updateCollection(collection, {
@@ -48,7 +48,7 @@ export async function walkCollection(
       if (state === 'invalid') invalidRoles.push(role);
       // A role nobody believes, or delegates to any more, must be readable too: a server that re-serialises it breaks.
       if (state !== 'valid')
-        await fetchByMeta(options.client, collection, role, meta, verified.rules, options.signal);
+        await fetchByMeta(options.source, collection, role, meta, verified.rules, options.signal);
     }
     return { verified, invalidRoles };
   } catch (cause) {

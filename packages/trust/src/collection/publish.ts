@@ -83,7 +83,7 @@ export async function publishParts(
   if (rootFile === undefined)
     throw new TrustError('INVALID_OPTIONS', `publish ${collection}: a new collection needs a root`);
   const { verified, invalidRoles } = await walkCollection(collection, rootFile, {
-    client,
+    source: client,
     now: context.now,
     ...signalOf(context),
   });
