@@ -250,13 +250,13 @@ describe.skipIf(!available('docker', 'docker-engine', 'docker-registry', 'notary
       await must(notary('init', stock.collection, '-p'));
       const own = await pushImage('rotation-ours', '1');
       await signTag(own.target, { collection: own.collection, ...ours() });
-      stage.proxy.intercept = (request, reply) =>
-        request.method === 'POST' ? { status: 503, body: Buffer.from('{}') } : reply;
+      stage.proxy.block = ({ method }) =>
+        method === 'POST' ? { status: 503, body: Buffer.from('{}') } : undefined;
       const rotation = await notary('key', 'rotate', stock.collection, 'targets');
       const journal = createMemoryRotationJournal();
       const rotate = () => rotateKey(own.collection, 'targets', { ...ours(), journal });
       await expect(rotate()).rejects.toMatchObject({ code: 'UNREACHABLE' });
-      stage.proxy.intercept = undefined;
+      stage.proxy.block = undefined;
       expect(rotation.ok).toBe(false);
       const afterwards = await notary(
         'addhash',
