@@ -1,4 +1,4 @@
-import { parseDockerfile } from '../dockerfile/parse.ts';
+import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import type { Dockerfile } from '../dockerfile/types.ts';
 import { CoreError } from '../errors.ts';
 import type { Lineage, LineageNode } from '../lineage/types.ts';

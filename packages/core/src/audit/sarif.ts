@@ -31,7 +31,11 @@ export function renderSarif(
     if (source === undefined) continue;
     const key = `${source.repository}@${source.commit}`;
     if (bases.has(key)) continue;
-    bases.set(key, { id: `REPOSITORY_${bases.size + 1}`, uri: `${source.repository}/`, commit: source.commit });
+    bases.set(key, {
+      id: `REPOSITORY_${bases.size + 1}`,
+      uri: `${source.repository}/`,
+      commit: source.commit,
+    });
   }
   const digests = new Map(lineage.nodes.map((node) => [node.id, node.image?.manifest.digest]));
   const results = findings.map((finding) => ({

@@ -71,7 +71,9 @@ export function prepareDockerfile(
       shell: parent?.shell ?? options.node?.image?.execution.Shell ?? (windows ? ['cmd'] : ['/bin/sh', '-c']),
     };
     scopes[stage.index] = scope;
-    const instructions = stage.instructions.map((instruction) => readInstruction(instruction, scope, globals));
+    const instructions = stage.instructions.map((instruction) =>
+      readInstruction(instruction, scope, globals),
+    );
     return { stage, instructions, downloads: trackDownloads(commandsOf(instructions)) };
   });
   return { dockerfile, stages, ...options };

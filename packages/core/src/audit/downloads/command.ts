@@ -62,7 +62,17 @@ export function writesStdout(download: Download): boolean {
 
 function curl(step: ShellStep): readonly Download[] {
   const options = parseOptions(step.args, CURL);
-  const sends = ['-d', '--data', '--data-binary', '--data-raw', '--data-urlencode', '--json', '-F', '--form', '-T'];
+  const sends = [
+    '-d',
+    '--data',
+    '--data-binary',
+    '--data-raw',
+    '--data-urlencode',
+    '--json',
+    '-F',
+    '--form',
+    '-T',
+  ];
   if (options.has('-I', '--head', ...sends)) return [];
   const method = options.value('-X', '--request')?.text.toUpperCase();
   if (method !== undefined && method !== 'GET') return [];
@@ -94,7 +104,11 @@ function aria2(step: ShellStep): readonly Download[] {
   const options = parseOptions(step.args, { short: 'dosxkjitT', long: ['out', 'dir', 'checksum', 'split'] });
   // aria2c checks what it is told to itself.
   if (options.has('--checksum')) return [];
-  return options.operands.map((url) => ({ step, url, target: options.value('-o', '--out') ?? remoteName(url) }));
+  return options.operands.map((url) => ({
+    step,
+    url,
+    target: options.value('-o', '--out') ?? remoteName(url),
+  }));
 }
 
 function fileOf(target: ShellArgument): ShellArgument | undefined {
@@ -102,7 +116,11 @@ function fileOf(target: ShellArgument): ShellArgument | undefined {
 }
 
 function remoteName(url: ShellArgument): ShellArgument {
-  const name = (text: string): string => text.replace(/[?#].*$/s, '').split('/').pop() ?? '';
+  const name = (text: string): string =>
+    text
+      .replace(/[?#].*$/s, '')
+      .split('/')
+      .pop() ?? '';
   return { ...url, text: name(url.text), alternatives: url.alternatives.map(name) };
 }
 

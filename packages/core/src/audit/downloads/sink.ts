@@ -50,7 +50,8 @@ export function readsScript(step: ShellStep): boolean {
   if (!INTERPRETER.test(step.name)) return false;
   const shell = /sh$/.test(step.name) && step.name !== 'pwsh' && step.name !== 'tclsh';
   for (const [index, { text }] of step.args.entries()) {
-    if (text === '-' || text === '/dev/stdin' || text === '--' || (shell && /^-\w*s\w*$/.test(text))) return true;
+    if (text === '-' || text === '/dev/stdin' || text === '--' || (shell && /^-\w*s\w*$/.test(text)))
+      return true;
     if (shell && /^-\w*c$/.test(text)) return false;
     if (shell && /^[-+]\w*[oO]$/.test(text)) continue;
     // Options such as `-c CODE`, `-e CODE`, `-m MODULE`, `-n` give other interpreters their program.

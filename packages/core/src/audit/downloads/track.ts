@@ -1,8 +1,8 @@
 import type { ShellArgument, ShellStep } from '../shell/steps.ts';
 import type { CommandUnit } from '../unit.ts';
 import { type Download, downloadsOf, hostOf } from './command.ts';
-import { type Sink, sinkOf } from './sink.ts';
 import { fileName, matchesFile, usesFile } from './files.ts';
+import { type Sink, sinkOf } from './sink.ts';
 import { SUM_SUFFIX, type Verification, verificationOf } from './verification.ts';
 
 /** How well a download was verified, worst first. */
@@ -85,17 +85,36 @@ export function trackDownloads(commands: readonly CommandUnit[]): readonly Downl
   }
   return tracked
     .filter(({ superseded }) => !superseded)
-    .map(({ unit, download, role, grade, sink, usedBy }) => ({ ...unit, url: download.url, role, grade, sink, usedBy }));
+    .map(({ unit, download, role, grade, sink, usedBy }) => ({
+      ...unit,
+      url: download.url,
+      role,
+      grade,
+      sink,
+      usedBy,
+    }));
 
   function track(download: Download, unit: CommandUnit): void {
-    const sink = download.target === undefined ? sinkOf(download.step, consumers) : { kind: 'file' as const, target: download.target };
+    const sink =
+      download.target === undefined
+        ? sinkOf(download.step, consumers)
+        : { kind: 'file' as const, target: download.target };
     const target = sink.target;
     const names = new Set((target === undefined ? [] : [target.text, ...target.alternatives]).map(fileName));
     names.delete('');
     for (const file of tracked) {
-      if (file.grade === 'none' && [...names].some((name) => file.names.has(name)) && sameUse(file, unit)) file.superseded = true;
+      if (file.grade === 'none' && [...names].some((name) => file.names.has(name)) && sameUse(file, unit))
+        file.superseded = true;
     }
-    tracked.push({ unit, download, sink, names, role: roleOf(download, sink), grade: 'none', superseded: false });
+    tracked.push({
+      unit,
+      download,
+      sink,
+      names,
+      role: roleOf(download, sink),
+      grade: 'none',
+      superseded: false,
+    });
   }
 
   function sameUse(file: Tracked, unit: CommandUnit): boolean {
@@ -117,10 +136,13 @@ export function trackDownloads(commands: readonly CommandUnit[]): readonly Downl
     const proofs = tracked.filter((file) => !file.superseded && isProof(file, verification));
     for (const proof of proofs) proof.role = 'proof';
     const named = tracked.filter(
-      (file) => !file.superseded && !proofs.includes(file) && names.some((name) => matchesFile(name, file.names)),
+      (file) =>
+        !file.superseded && !proofs.includes(file) && names.some((name) => matchesFile(name, file.names)),
     );
     // A list whose names only the build knows may check anything this RUN fetched so far.
-    const open = tracked.filter((file) => file.unit.instruction === unit.instruction && file.role === 'content');
+    const open = tracked.filter(
+      (file) => file.unit.instruction === unit.instruction && file.role === 'content',
+    );
     const targets = named.length > 0 ? named : verification.kind === 'checksum' ? open : [];
     for (const file of targets) {
       const grade = gradeOf(verification, file, proofs);
@@ -130,10 +152,17 @@ export function trackDownloads(commands: readonly CommandUnit[]): readonly Downl
 
   function isProof(file: Tracked, verification: Verification): boolean {
     if (verification.kind === 'signature') {
-      return verification.signature !== undefined && verification.names.length > 1 && file.names.has(fileName(verification.signature));
+      return (
+        verification.signature !== undefined &&
+        verification.names.length > 1 &&
+        file.names.has(fileName(verification.signature))
+      );
     }
     if (verification.sources.includes(file.download.step)) return true;
-    return verification.lists.some((list) => file.names.has(fileName(list))) && !/\.(?:tgz|t?[gx]z|zip|bz2)$/.test([...file.names][0] ?? '');
+    return (
+      verification.lists.some((list) => file.names.has(fileName(list))) &&
+      !/\.(?:tgz|t?[gx]z|zip|bz2)$/.test([...file.names][0] ?? '')
+    );
   }
 
   function gradeOf(verification: Verification, file: Tracked, proofs: readonly Tracked[]): VerificationGrade {
@@ -158,24 +187,30 @@ export function trackDownloads(commands: readonly CommandUnit[]): readonly Downl
 }
 
 function sameHost(a: Download, b: Download): boolean {
-  const hosts = (download: Download): readonly (string | undefined)[] => download.url.alternatives.map(hostOf);
+  const hosts = (download: Download): readonly (string | undefined)[] =>
+    download.url.alternatives.map(hostOf);
   return hosts(a).some((host) => host !== undefined && hosts(b).includes(host));
 }
 
 const PROOF_URL = /\.(?:sig|sign|asc|minisig|sigstore|pem|crt|att|intoto\.jsonl)(?:$|[?#])/i;
-const KEY_TARGET = /(?:^|\/)(?:keyrings|trusted\.gpg\.d|apk\/keys|rpm-gpg)\/|keyring\.(?:gpg|asc|pgp)$|\.rsa\.pub$/i;
-const KEY_URL = /(?:^|[/._-])(?:gpg|pgp)?-?(?:keys?|keyring|pubkey|gpgkey|signing-key|archive-key)(?:$|[./?#_-])|\.(?:gpg|pgp|rsa\.pub)(?:$|[?#])|\/gpg$/i;
-const ARCHIVE_PROOF = /\.(?:tgz|zip|tar(?:\.\w+)?|t?[gx]z|bz2|jar|war|deb|rpm|exe|bin|txt|sums?|phar|sh|iso)\.(?:asc|sig|sign|gpg|minisig)(?:$|[?#])/i;
+const KEY_TARGET =
+  /(?:^|\/)(?:keyrings|trusted\.gpg\.d|apk\/keys|rpm-gpg)\/|keyring\.(?:gpg|asc|pgp)$|\.rsa\.pub$/i;
+const KEY_URL =
+  /(?:^|[/._-])(?:gpg|pgp)?-?(?:keys?|keyring|pubkey|gpgkey|signing-key|archive-key)(?:$|[./?#_-])|\.(?:gpg|pgp|rsa\.pub)(?:$|[?#])|\/gpg$/i;
+const ARCHIVE_PROOF =
+  /\.(?:tgz|zip|tar(?:\.\w+)?|t?[gx]z|bz2|jar|war|deb|rpm|exe|bin|txt|sums?|phar|sh|iso)\.(?:asc|sig|sign|gpg|minisig)(?:$|[?#])/i;
 const SUMS_NAME = /(?:^|\/)(?:[\w.-]*(?:sha\d+|md5|check)sums?[\w.-]*|[\w.-]*\.sha\d+)(?:$|[?#])/i;
 
 function roleOf(download: Download, sink: Sink): DownloadRole {
   const urls = download.url.alternatives;
   const target = sink.target?.text ?? '';
-  const proof = (text: string): boolean => ARCHIVE_PROOF.test(text) || SUM_SUFFIX.test(text) || SUMS_NAME.test(text);
+  const proof = (text: string): boolean =>
+    ARCHIVE_PROOF.test(text) || SUM_SUFFIX.test(text) || SUMS_NAME.test(text);
   if (sink.kind === 'key' || KEY_TARGET.test(target)) return 'key';
   if (urls.every(proof) || proof(target)) return 'proof';
   if (sink.kind === 'metadata') return 'metadata';
-  if (urls.some((url) => KEY_URL.test(url)) && !/\.(?:tar|tgz|zip|deb|rpm|apk|sh)\b/.test(urls[0] ?? '')) return 'key';
+  if (urls.some((url) => KEY_URL.test(url)) && !/\.(?:tar|tgz|zip|deb|rpm|apk|sh)\b/.test(urls[0] ?? ''))
+    return 'key';
   if (urls.every((url) => PROOF_URL.test(url)) || PROOF_URL.test(target)) return 'proof';
   return 'content';
 }

@@ -17,7 +17,8 @@ export type Verification =
 
 const CHECKSUM = /^(?:(?:md5|sha1|sha224|sha256|sha384|sha512|b2|b3)sum|shasum|sha3sum|xxhsum|digest)$/;
 const COMPARE = /^(?:\[|test|\[\[|case|grep|egrep|fgrep|cmp|diff|awk)$/;
-const SIGNATURE_TOOL = /^(?:cosign|minisign|signify|signify-openbsd|slsa-verifier|jarsigner|notation|rsign|ssh-keygen)$/;
+const SIGNATURE_TOOL =
+  /^(?:cosign|minisign|signify|signify-openbsd|slsa-verifier|jarsigner|notation|rsign|ssh-keygen)$/;
 
 /** Whether and what a step verifies. */
 export function verificationOf(step: ShellStep): Verification | undefined {
@@ -54,13 +55,13 @@ function checksumList(step: ShellStep): Verification {
   const { operands } = parseOptions(step.args, { short: 'a', long: ['algorithm'] });
   const lists = operands.map(({ text }) => text).filter((text) => text !== '-' && text !== '/dev/stdin');
   if (step.inputFile !== undefined) lists.push(step.inputFile.text);
-  const sources = upstream(step);
-  const feeding = sources.flatMap((source) => [
+  const fed = upstream(step);
+  const feeding = fed.flatMap((source) => [
     ...source.args,
-    ...source.assignments.map(({ value }) => value),
     ...(source.inputText === undefined ? [] : [source.inputText]),
   ]);
   const texts = [...feeding, ...(step.inputText === undefined ? [] : [step.inputText])];
+  const sources = origins([...fed, ...texts.flatMap(({ commands }) => commands)]);
   // `grep FILE SUMS | sha256sum -c` reads its sums from SUMS.
   const readers = sources.filter(({ name }) => /^(?:grep|egrep|fgrep|sed|awk|cat|head|tail|cut)$/.test(name));
   lists.push(...readers.flatMap(({ args, inputFile }) => words(inputFile ? [...args, inputFile] : args)));
@@ -69,12 +70,13 @@ function checksumList(step: ShellStep): Verification {
     weak: isWeak(step),
     names: [...words(texts), ...lists.map((list) => list.replace(SUM_SUFFIX, ''))],
     lists,
-    sources: [...sources, ...texts.flatMap(({ commands }) => commands)],
+    sources,
   };
 }
 
 /** Ends of names of files that hold checksums. */
-export const SUM_SUFFIX: RegExp = /[.-](?:sha\d*(?:sums?)?|md5(?:sums?)?|b2|sums?|checksums?|digest)(?:\.txt)?$/i;
+export const SUM_SUFFIX: RegExp =
+  /[.-](?:sha\d*(?:sums?)?|md5(?:sums?)?|b2|sums?|checksums?|digest)(?:\.txt)?$/i;
 
 /** `[ "$(sha256sum f)" = ... ]`, `sha256sum f | grep -q ...`. */
 function comparison(step: ShellStep): Verification | undefined {
@@ -95,7 +97,7 @@ function comparison(step: ShellStep): Verification | undefined {
     weak: digests.every(isWeak),
     names: words(inputs),
     lists: [],
-    sources: inside.filter((each) => !digests.includes(each)),
+    sources: origins(inside.filter((each) => !digests.includes(each))),
   };
 }
 
@@ -104,7 +106,9 @@ function gnupg(step: ShellStep): Verification | undefined {
     short: 'our',
     long: ['output', 'keyring', 'homedir', 'keyserver', 'keyserver-options', 'status-fd', 'status-file'],
   });
-  const clear = has('--decrypt', '-d') || (operands.length > 0 && has('--output', '-o') && !has('--dearmor', '--import', '--export'));
+  const clear =
+    has('--decrypt', '-d') ||
+    (operands.length > 0 && has('--output', '-o') && !has('--dearmor', '--import', '--export'));
   if (!step.name.startsWith('gpgv') && step.name !== 'sqv' && !has('--verify') && !clear) return undefined;
   const [signature, ...data] = operands;
   if (signature === undefined) return undefined;
@@ -118,6 +122,18 @@ function gnupg(step: ShellStep): Verification | undefined {
 }
 
 const MAX_UPSTREAM = 200;
+
+/** Steps, and those inside the substitutions of their arguments, as deep as they go. */
+function origins(steps: readonly ShellStep[]): readonly ShellStep[] {
+  const seen = new Set<ShellStep>();
+  const queue = [...steps];
+  for (let next = queue.pop(); next !== undefined && seen.size < MAX_UPSTREAM; next = queue.pop()) {
+    if (seen.has(next)) continue;
+    seen.add(next);
+    queue.push(...next.inputs, ...next.args.flatMap(({ commands }) => commands));
+  }
+  return [...seen];
+}
 
 /** Every step whose output reaches a step through pipes; the nearest 200 in a longer pipeline. */
 export function upstream(step: ShellStep): readonly ShellStep[] {
@@ -134,5 +150,8 @@ export function upstream(step: ShellStep): readonly ShellStep[] {
 /** Blank-separated words of arguments, without the `*` that marks a binary file in a checksum line. */
 export function words(args: readonly ShellArgument[]): readonly string[] {
   const texts = new Set(args.flatMap(({ text, alternatives }) => [text, ...alternatives]));
-  return [...texts].flatMap((text) => text.split(/[\s'"\\]+/)).map((word) => word.replace(/^\*/, '')).filter(Boolean);
+  return [...texts]
+    .flatMap((text) => text.split(/[\s'"\\]+/))
+    .map((word) => word.replace(/^\*/, ''))
+    .filter(Boolean);
 }

@@ -9,7 +9,8 @@ export const baseRules: readonly AuditRule[] = [
     id: 'VET001',
     title: 'Base image is not pinned by digest',
     severity: 'medium',
-    rationale: 'A tag can be moved to other content at any time, by its publisher or by whoever stole their credentials.',
+    rationale:
+      'A tag can be moved to other content at any time, by its publisher or by whoever stole their credentials.',
     remediation: 'Write the digest behind the tag: FROM name:tag@sha256:..., and let a tool raise it.',
     appliesTo: 'dockerfile',
     *check(unit) {
@@ -71,7 +72,8 @@ export const baseRules: readonly AuditRule[] = [
     id: 'VET006',
     title: 'Files come from another image that is not pinned by digest',
     severity: 'high',
-    rationale: 'COPY --from and RUN --mount=from take files out of an image nobody sees in FROM; its tag can move.',
+    rationale:
+      'COPY --from and RUN --mount=from take files out of an image nobody sees in FROM; its tag can move.',
     remediation: 'Pin that image by digest, best as a named stage of its own.',
     appliesTo: 'dockerfile',
     *check({ dockerfile }) {
@@ -92,7 +94,8 @@ export const baseRules: readonly AuditRule[] = [
     id: 'VET007',
     title: 'Dockerfile frontend is not the official one',
     severity: 'high',
-    rationale: 'The frontend sees the build context and secrets and decides what is built, whatever the text says.',
+    rationale:
+      'The frontend sees the build context and secrets and decides what is built, whatever the text says.',
     remediation: 'Use docker/dockerfile, or review the named frontend and pin it by digest.',
     appliesTo: 'dockerfile',
     *check({ dockerfile: { syntax } }) {

@@ -7,7 +7,8 @@ export const coverageRules: readonly AuditRule[] = [
     id: 'VET080',
     title: 'RUN was not understood, not audited',
     severity: 'info',
-    rationale: 'Its commands are in a language this audit does not read (PowerShell, cmd, Python) or not well-formed shell.',
+    rationale:
+      'Its commands are in a language this audit does not read (PowerShell, cmd, Python) or not well-formed shell.',
     remediation: 'Review it by hand.',
     appliesTo: 'dockerfile',
     *check(unit) {

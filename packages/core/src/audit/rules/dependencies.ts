@@ -2,7 +2,8 @@ import type { AuditRule, FindingDraft } from '../rule.ts';
 import { parseOptions } from '../shell/options.ts';
 import type { ShellStep } from '../shell/steps.ts';
 import { type CommandUnit, commandsIn, commandsOf, instructionsIn } from '../unit.ts';
-import { isGit, remoteAdds, shown } from './downloads.ts';
+import { isGit, remoteAdds } from './downloads.ts';
+import { shown } from './shown.ts';
 
 /** Rules about sources and packages outside the distribution. */
 export const dependencyRules: readonly AuditRule[] = [
@@ -27,7 +28,8 @@ export const dependencyRules: readonly AuditRule[] = [
     id: 'VET031',
     title: 'Packages of a language are installed without version',
     severity: 'medium',
-    rationale: 'Every build takes the newest version there is, also one published by an attacker an hour ago.',
+    rationale:
+      'Every build takes the newest version there is, also one published by an attacker an hour ago.',
     remediation: 'Install from a lock file with hashes (pip --require-hashes, npm ci), or name the version.',
     appliesTo: 'dockerfile',
     *check(unit) {
@@ -36,7 +38,11 @@ export const dependencyRules: readonly AuditRule[] = [
         if (unpinned.length === 0) continue;
         const names = unpinned.slice(0, 5).map(shown).join(', ');
         const more = unpinned.length > 5 ? ` and ${unpinned.length - 5} more` : '';
-        yield { message: `${step.name} installs ${names}${more} at whatever version is newest`, lines: instruction, at: step.source };
+        yield {
+          message: `${step.name} installs ${names}${more} at whatever version is newest`,
+          lines: instruction,
+          at: step.source,
+        };
       }
     },
   },
@@ -44,7 +50,8 @@ export const dependencyRules: readonly AuditRule[] = [
     id: 'VET032',
     title: 'Packages may come from either of two indexes',
     severity: 'high',
-    rationale: 'pip takes the highest version from any index: who registers a private name on the public one wins.',
+    rationale:
+      'pip takes the highest version from any index: who registers a private name on the public one wins.',
     remediation: 'Use one --index-url that proxies the other, or pin every package by hash.',
     appliesTo: 'dockerfile',
     *check(unit) {
@@ -53,13 +60,21 @@ export const dependencyRules: readonly AuditRule[] = [
         const sets = step.assignments.some(({ name }) => EXTRA_INDEX.test(name));
         const hashed = step.args.some(({ text }) => text === '--require-hashes');
         if ((asks || sets) && !hashed && /^(?:pip[\d.]*|python[\d.]*|uv|)$/.test(step.name)) {
-          yield { message: 'an extra package index is used beside the usual one', lines: instruction, at: 'extra-index-url' };
+          yield {
+            message: 'an extra package index is used beside the usual one',
+            lines: instruction,
+            at: 'extra-index-url',
+          };
         }
       }
       for (const { instruction, assignments } of instructionsIn(unit)) {
         for (const { name, value } of assignments) {
           if (!EXTRA_INDEX.test(name) || value === undefined || value === '') continue;
-          yield { message: `${name} adds a package index beside the usual one`, lines: instruction, at: name };
+          yield {
+            message: `${name} adds a package index beside the usual one`,
+            lines: instruction,
+            at: name,
+          };
         }
       }
     },
@@ -86,14 +101,31 @@ function* clones(commands: readonly CommandUnit[]): Generator<FindingDraft> {
     if (ref !== undefined && isCommit(ref)) continue;
     const what = ref === undefined ? 'the default branch' : ref;
     const severity = ref !== undefined && /\d|VERSION|TAG/i.test(ref) ? 'low' : undefined;
-    yield { message: `${shown(url)} is cloned at ${shown(what)}, not at a commit`, severity, lines: instruction, at: step.source };
+    yield {
+      message: `${shown(url)} is cloned at ${shown(what)}, not at a commit`,
+      severity,
+      lines: instruction,
+      at: step.source,
+    };
   }
 }
 
 function gitOptions(step: ShellStep): ReturnType<typeof parseOptions> {
   return parseOptions(step.args, {
     short: 'bcCojn',
-    long: ['branch', 'depth', 'origin', 'config', 'jobs', 'revision', 'reference', 'template', 'filter', 'git-dir', 'work-tree'],
+    long: [
+      'branch',
+      'depth',
+      'origin',
+      'config',
+      'jobs',
+      'revision',
+      'reference',
+      'template',
+      'filter',
+      'git-dir',
+      'work-tree',
+    ],
   });
 }
 
@@ -103,12 +135,16 @@ function isClone(step: ShellStep): boolean {
 
 function fixesCommit(step: ShellStep): boolean {
   const { operands } = gitOptions(step);
-  return CHECKOUT.test(operands[0]?.text ?? '') && step.args.some(({ alternatives }) => alternatives.every(isCommit));
+  return (
+    CHECKOUT.test(operands[0]?.text ?? '') &&
+    step.args.some(({ alternatives }) => alternatives.every(isCommit))
+  );
 }
 
 function checkedOut(commands: readonly CommandUnit[]): string | undefined {
   const checkout = commands.find(
-    ({ step }) => step.name === 'git' && /^(?:checkout|switch)$/.test(gitOptions(step).operands[0]?.text ?? ''),
+    ({ step }) =>
+      step.name === 'git' && /^(?:checkout|switch)$/.test(gitOptions(step).operands[0]?.text ?? ''),
   );
   return checkout === undefined ? undefined : gitOptions(checkout.step).operands[1]?.text;
 }
@@ -159,12 +195,14 @@ function pip(args: ShellStep['args']): readonly string[] {
       'progress-bar log config-settings global-option install-option no-binary only-binary use-feature python'
     ).split(' '),
   });
-  if (operands[0]?.text !== 'install' || has('--require-hashes', '--no-index', '-c', '--constraint')) return [];
+  if (operands[0]?.text !== 'install' || has('--require-hashes', '--no-index', '-c', '--constraint'))
+    return [];
   return operands
     .slice(1)
     .flatMap(({ text }) => text.split(/\s+/))
     .filter((text) => {
-      if (text === '' || /[=]=|^[./]|\/|\.(?:whl|gz|zip)$|[*$]\{?\w*$|@/.test(text)) return isFloatingGit(text);
+      if (text === '' || /[=]=|^[./]|\/|\.(?:whl|gz|zip)$|[*$]\{?\w*$|@/.test(text))
+        return isFloatingGit(text);
       return true;
     });
 }
@@ -175,7 +213,9 @@ function isFloatingGit(text: string): boolean {
 }
 
 function node(step: ShellStep): readonly string[] {
-  const { operands, has } = parseOptions(step.args, { long: ['prefix', 'registry', 'cache', 'loglevel', 'userconfig', 'cwd'] });
+  const { operands, has } = parseOptions(step.args, {
+    long: ['prefix', 'registry', 'cache', 'loglevel', 'userconfig', 'cwd'],
+  });
   const words = operands.map(({ text }) => text);
   if (step.name === 'yarn' && words[0] === 'global') words.shift();
   const adds = step.name === 'npm' ? /^(?:i|install|add|isntall)$/ : /^(?:add|install|i)$/;
@@ -194,24 +234,45 @@ function gem(step: ShellStep): readonly string[] {
     long: ['version', 'install-dir', 'bindir', 'source', 'platform', 'http-proxy'],
   });
   if (operands[0]?.text !== 'install' || has('-v', '--version')) return [];
-  return operands.map(({ text }) => text).slice(1).filter((text) => !/:[\d$]|\.gem$|^\$/.test(text));
+  return operands
+    .map(({ text }) => text)
+    .slice(1)
+    .filter((text) => !/:[\d$]|\.gem$|^\$/.test(text));
 }
 
 function golang(step: ShellStep): readonly string[] {
   const { operands } = parseOptions(step.args);
   if (!/^(?:install|get)$/.test(operands[0]?.text ?? '')) return [];
   const version = /@(.+)$/;
-  return operands.slice(1).map(({ text }) => text).filter((text) => {
-    const ref = version.exec(text)?.[1];
-    if (ref !== undefined) return /^(?:latest|upgrade|patch|master|main|HEAD)$/.test(ref);
-    return operands[0]?.text === 'get' && /^[\w.-]+\.\w+\/\S+/.test(text);
-  });
+  return operands
+    .slice(1)
+    .map(({ text }) => text)
+    .filter((text) => {
+      const ref = version.exec(text)?.[1];
+      if (ref !== undefined) return /^(?:latest|upgrade|patch|master|main|HEAD)$/.test(ref);
+      return operands[0]?.text === 'get' && /^[\w.-]+\.\w+\/\S+/.test(text);
+    });
 }
 
 function cargo(step: ShellStep): readonly string[] {
   const { operands, has } = parseOptions(step.args, {
     short: 'jZp',
-    long: ['version', 'vers', 'git', 'rev', 'tag', 'branch', 'path', 'root', 'features', 'target', 'registry', 'bin', 'jobs', 'profile'],
+    long: [
+      'version',
+      'vers',
+      'git',
+      'rev',
+      'tag',
+      'branch',
+      'path',
+      'root',
+      'features',
+      'target',
+      'registry',
+      'bin',
+      'jobs',
+      'profile',
+    ],
   });
   const words = operands.map(({ text }) => text).filter((text) => !text.startsWith('+'));
   if (words[0] !== 'install' || has('--version', '--vers', '--path', '--git')) return [];

@@ -1,10 +1,12 @@
-import { downloadsOf, hostOf, writesStdout } from '../downloads/command.ts';
+import { downloadsOf, writesStdout } from '../downloads/command.ts';
 import { readsScript } from '../downloads/sink.ts';
 import type { DownloadRecord } from '../downloads/track.ts';
 import { upstream } from '../downloads/verification.ts';
 import type { AuditRule, FindingDraft } from '../rule.ts';
 import type { ShellArgument, ShellStep } from '../shell/steps.ts';
 import { type CommandUnit, commandsIn, type DockerfileUnit, instructionsIn } from '../unit.ts';
+import { internalAddress } from './addresses.ts';
+import { shown, shownUrl } from './shown.ts';
 
 /** Rules about what is downloaded and whether it is verified. */
 export const downloadRules: readonly AuditRule[] = [
@@ -12,7 +14,8 @@ export const downloadRules: readonly AuditRule[] = [
     id: 'VET010',
     title: 'Downloaded text is run at once',
     severity: 'high',
-    rationale: 'Whoever controls the server, or the connection, runs commands in the build; nothing of it is kept to be looked at.',
+    rationale:
+      'Whoever controls the server, or the connection, runs commands in the build; nothing of it is kept to be looked at.',
     remediation: 'Download to a file, compare it with a checksum the Dockerfile holds, then run it.',
     appliesTo: 'dockerfile',
     *check(unit) {
@@ -20,7 +23,11 @@ export const downloadRules: readonly AuditRule[] = [
         const download = runsDownload(step);
         if (download === undefined) continue;
         const what = download.args.length === 0 ? download.name : shown(download.source);
-        yield { message: `${step.name} runs what ${what} downloads`, lines: instruction, at: download.source };
+        yield {
+          message: `${step.name} runs what ${what} downloads`,
+          lines: instruction,
+          at: download.source,
+        };
       }
     },
   },
@@ -28,17 +35,26 @@ export const downloadRules: readonly AuditRule[] = [
     id: 'VET011',
     title: 'Download is not verified',
     severity: 'high',
-    rationale: 'Content from a server enters the image on trust in that server alone, and may differ on the next build.',
-    remediation: 'Check it against a sha256 that the Dockerfile holds (sha256sum -c) or a signature by a pinned key, before use.',
+    rationale:
+      'Content from a server enters the image on trust in that server alone, and may differ on the next build.',
+    remediation:
+      'Check it against a sha256 that the Dockerfile holds (sha256sum -c) or a signature by a pinned key, before use.',
     appliesTo: 'dockerfile',
     *check(unit) {
       for (const record of content(unit)) {
         const url = shownUrl(record.url);
         const place = { lines: record.instruction, at: record.step.source };
         if (record.grade === 'none') {
-          yield { message: `${url} is ${fate(record)} without verification`, severity: severityOf(record), ...place };
+          yield {
+            message: `${url} is ${fate(record)} without verification`,
+            severity: severityOf(record),
+            ...place,
+          };
         } else if (record.usedBy !== undefined) {
-          yield { message: `${url} is used by ${shown(record.usedBy.source)} before it is verified`, ...place };
+          yield {
+            message: `${url} is used by ${shown(record.usedBy.source)} before it is verified`,
+            ...place,
+          };
         }
       }
       for (const { step, instruction } of commandsIn(unit)) {
@@ -56,8 +72,10 @@ export const downloadRules: readonly AuditRule[] = [
     id: 'VET012',
     title: 'Checksum comes from the same place as the file',
     severity: 'medium',
-    rationale: 'Who can replace the file on that server can replace its checksum; it only guards against broken transfers.',
-    remediation: 'Write the expected checksum into the Dockerfile, or verify a signature over the list of checksums.',
+    rationale:
+      'Who can replace the file on that server can replace its checksum; it only guards against broken transfers.',
+    remediation:
+      'Write the expected checksum into the Dockerfile, or verify a signature over the list of checksums.',
     appliesTo: 'dockerfile',
     *check(unit) {
       for (const record of content(unit)) {
@@ -71,7 +89,8 @@ export const downloadRules: readonly AuditRule[] = [
     id: 'VET013',
     title: 'Download is verified with a broken hash',
     severity: 'medium',
-    rationale: 'MD5 and SHA-1 collisions can be made: two files, harmless and harmful, with the same checksum.',
+    rationale:
+      'MD5 and SHA-1 collisions can be made: two files, harmless and harmful, with the same checksum.',
     remediation: 'Use SHA-256 or better.',
     appliesTo: 'dockerfile',
     *check(unit) {
@@ -106,15 +125,21 @@ export const downloadRules: readonly AuditRule[] = [
     *check(unit) {
       for (const { downloads } of unit.stages) {
         for (const record of downloads) {
-          if (record.grade === 'checksum' || record.grade === 'signature' || record.role === 'proof') continue;
+          if (record.grade === 'checksum' || record.grade === 'signature' || record.role === 'proof')
+            continue;
           const plain = record.url.alternatives.find(isPlain);
           if (plain === undefined) continue;
-          yield { message: `${shown(plain)} is fetched in the clear`, lines: record.instruction, at: record.step.source };
+          yield {
+            message: `${shown(plain)} is fetched in the clear`,
+            lines: record.instruction,
+            at: record.step.source,
+          };
         }
       }
       for (const { url, instruction } of remoteAdds(unit)) {
         const checked = instruction.flags.some(({ name }) => name === 'checksum');
-        if (isPlain(url) && !checked) yield { message: `${shown(url)} is fetched in the clear`, lines: instruction };
+        if (isPlain(url) && !checked)
+          yield { message: `${shown(url)} is fetched in the clear`, lines: instruction };
       }
       for (const { step, instruction } of commandsIn(unit)) {
         const plain = plainOperand(step);
@@ -128,13 +153,15 @@ export const downloadRules: readonly AuditRule[] = [
     id: 'VET035',
     title: 'The build reaches for an internal address',
     severity: 'high',
-    rationale: 'Cloud metadata services and private addresses answer with credentials and internal data; a build has no reason to ask.',
+    rationale:
+      'Cloud metadata services and private addresses answer with credentials and internal data; a build has no reason to ask.',
     remediation: 'Remove the access; run builds without a route to metadata services and private networks.',
     appliesTo: 'dockerfile',
     *check(unit) {
       for (const { url, instruction } of remoteAdds(unit)) {
         const reason = internalAddress(url);
-        if (reason !== undefined) yield { message: `ADD ${shown(url)} reaches ${reason}`, lines: instruction };
+        if (reason !== undefined)
+          yield { message: `ADD ${shown(url)} reaches ${reason}`, lines: instruction };
       }
       for (const { step, instruction } of commandsIn(unit)) {
         for (const { url } of downloadsOf(step)) {
@@ -175,7 +202,9 @@ function runsDownload(step: ShellStep): ShellStep | undefined {
 
 /** True when the text starts with what the command printed, so that it is the program. */
 function isWholeText(argument: ShellArgument): boolean {
-  return argument.process || /^\s*(?:\$\(:\)|\$\{)/.test(argument.text) || argument.alternatives.includes('$(:)');
+  return (
+    argument.process || /^\s*(?:\$\(:\)|\$\{)/.test(argument.text) || argument.alternatives.includes('$(:)')
+  );
 }
 
 /** Package managers that install a file straight from a URL without a signature over it. */
@@ -184,7 +213,8 @@ function installedUrl(step: ShellStep): ShellArgument | undefined {
   const url = operands.find(({ text }) => /^(?:https?|ftp):\/\/\S+\.(?:rpm|deb|apk)(?:[?#]|$)/i.test(text));
   if (url === undefined) return undefined;
   const installs =
-    (step.name === 'rpm' && step.args.some(({ text }) => /^(?:-[A-Za-z]*[iUF]|--install|--upgrade)/.test(text))) ||
+    (step.name === 'rpm' &&
+      step.args.some(({ text }) => /^(?:-[A-Za-z]*[iUF]|--install|--upgrade)/.test(text))) ||
     (/^(?:yum|dnf|microdnf|zypper|tdnf|apk)$/.test(step.name) &&
       operands.some(({ text }) => /^(?:(?:local)?install|in|add|update|upgrade|reinstall)$/.test(text)));
   return installs ? url : undefined;
@@ -201,7 +231,8 @@ function severityOf({ url, sink, usedBy }: DownloadRecord): FindingDraft['severi
   if (/[/@][0-9a-f]{40}(?:[/.]|$)/.test(url.text)) return 'low';
   const runs = usedBy !== undefined || sink.kind === 'unpacked';
   const target = sink.target?.text ?? url.text;
-  const program = /\.(?:tgz|t?[gx]z|zip|bz2|zst|jar|war|so|deb|rpm|apk|whl|phar|sh|py|pl|js|exe|run|bin)(?:[?#]|$)|\/s?bin\//i;
+  const program =
+    /\.(?:tgz|t?[gx]z|zip|bz2|zst|jar|war|so|deb|rpm|apk|whl|phar|sh|py|pl|js|exe|run|bin)(?:[?#]|$)|\/s?bin\//i;
   return runs || program.test(target) || program.test(url.text) ? 'high' : 'medium';
 }
 
@@ -233,55 +264,7 @@ function plainOperand(step: ShellStep): string | undefined {
     return texts.find((text) => /^(?:http|git):\/\//i.test(text));
   }
   if (!/^(?:pip[\d.]*|npm|yarn|pnpm|gem)$/.test(step.name)) return undefined;
-  return texts.map((text) => text.replace(/^--[\w-]+=/, '')).find((text) => isPlain(text) && !/^http:\/\/localhost/.test(text));
-}
-
-/** What kind of internal address a URL names; undefined for a public or unknown one. */
-export function internalAddress(url: string): string | undefined {
-  const host = hostOf(url);
-  if (host === undefined) return undefined;
-  if (/^(?:metadata\.google\.internal|metadata|instance-data)$/.test(host)) return 'a cloud metadata service';
-  const octets = ipv4(host);
-  if (octets === undefined) {
-    return /^\[(?:fe80|f[cd][0-9a-f]{2}):|^\[::1\]$/.test(host) ? 'a private IPv6 address' : undefined;
-  }
-  const [a, b] = octets as [number, number];
-  if (a === 169 && b === 254) return 'the link-local network, where cloud metadata services answer';
-  if (a === 127) return 'the build host itself';
-  const isPrivate = a === 10 || (a === 172 && b >= 16 && b < 32) || (a === 192 && b === 168) || (a === 100 && b >= 64 && b < 128);
-  return isPrivate ? 'a private network' : undefined;
-}
-
-/** IPv4 address as inet_aton reads it: decimal, octal, hexadecimal, short forms, or mapped into IPv6. */
-function ipv4(host: string): readonly number[] | undefined {
-  const mapped = /^\[::ffff:(?:([0-9a-f]{1,4}):([0-9a-f]{1,4})|([\d.]+))\]$/.exec(host);
-  if (mapped !== null) {
-    if (mapped[3] !== undefined) return ipv4(mapped[3]);
-    return toOctets(Number.parseInt(mapped[1]!, 16) * 65536 + Number.parseInt(mapped[2]!, 16));
-  }
-  const pieces = host.split('.');
-  if (pieces.length > 4 || !pieces.every((piece) => /^(?:0x[0-9a-f]{1,8}|\d{1,11})$/.test(piece))) return undefined;
-  const numbers = pieces.map((piece) => (/^0\d/.test(piece) ? Number.parseInt(piece, 8) : Number(piece)));
-  const last = numbers.pop()!;
-  const value = numbers.reduce((sum, number, index) => sum + number * 256 ** (3 - index), last);
-  return Number.isFinite(value) && value < 2 ** 32 ? toOctets(value) : undefined;
-}
-
-function toOctets(value: number): readonly number[] {
-  return [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256);
-}
-
-/** A URL without user information and query, for a message. */
-export function shownUrl(url: ShellArgument): string {
-  return shown(url.alternatives.length === 1 ? url.alternatives[0]! : url.text);
-}
-
-/** Source text for a message: one line, no credentials, at most 120 characters. */
-export function shown(text: string): string {
-  const line = text
-    .replace(/:\/\/[^/@\s]*@/g, '://')
-    .replace(/\?[^\s"']*/g, '')
-    .replace(/\s+/g, ' ')
-    .trim();
-  return line.length > 120 ? `${line.slice(0, 119)}…` : line;
+  return texts
+    .map((text) => text.replace(/^--[\w-]+=/, ''))
+    .find((text) => isPlain(text) && !/^http:\/\/localhost/.test(text));
 }

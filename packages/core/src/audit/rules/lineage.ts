@@ -1,8 +1,8 @@
 import type { LineageNode } from '../../lineage/types.ts';
 import type { AuditRule } from '../rule.ts';
-import { shown } from './downloads.ts';
 import { fromLines } from './bases.ts';
 import { RELEASES_AS_OF, releaseOf } from './distributions.ts';
+import { shown } from './shown.ts';
 
 /** Rules about what the images of a lineage are to each other. */
 export const lineageRules: readonly AuditRule[] = [
@@ -32,13 +32,16 @@ export const lineageRules: readonly AuditRule[] = [
     id: 'VET061',
     title: 'Image is not built on what it claims',
     severity: 'high',
-    rationale: 'The layers or the history of the named parent are not those this image starts with: the source shown is not the source used.',
+    rationale:
+      'The layers or the history of the named parent are not those this image starts with: the source shown is not the source used.',
     remediation: 'Find out what it was built on before using it; rebuild it from the named source.',
     appliesTo: 'lineage',
     *check({ lineage, dockerfiles }) {
       for (const edge of lineage.edges) {
         if (edge.grade !== 'contradicted') continue;
-        const refuted = edge.evidence.filter(({ verdict }) => verdict === 'refutes').map(({ message }) => message);
+        const refuted = edge.evidence
+          .filter(({ verdict }) => verdict === 'refutes')
+          .map(({ message }) => message);
         const reason = refuted.length === 0 ? '' : `: ${refuted.join('; ')}`;
         const known = edge.line !== undefined && dockerfiles.has(edge.from);
         yield {
@@ -53,14 +56,18 @@ export const lineageRules: readonly AuditRule[] = [
     id: 'VET062',
     title: 'Dockerfile does not explain the image',
     severity: 'high',
-    rationale: 'An instruction is missing from the history, or the history has one the Dockerfile lacks: something else was built.',
+    rationale:
+      'An instruction is missing from the history, or the history has one the Dockerfile lacks: something else was built.',
     remediation: 'Do not rely on this Dockerfile; rebuild from it and compare.',
     appliesTo: 'lineage',
     *check({ lineage }) {
       for (const { id, dockerfile } of lineage.nodes) {
         if (dockerfile.consistency !== 'inconsistent') continue;
         const line = dockerfile.inconsistency?.line;
-        const lines = line === undefined || dockerfile.text === undefined ? undefined : { startLine: line, endLine: line };
+        const lines =
+          line === undefined || dockerfile.text === undefined
+            ? undefined
+            : { startLine: line, endLine: line };
         const message = dockerfile.inconsistency?.message ?? 'Dockerfile and history differ';
         yield { message, node: id, lines };
       }
@@ -70,17 +77,30 @@ export const lineageRules: readonly AuditRule[] = [
     id: 'VET063',
     title: 'Base image runs its own instructions in this build',
     severity: 'info',
-    rationale: 'ONBUILD triggers of a parent run in every build on it and stand in no Dockerfile of the child.',
+    rationale:
+      'ONBUILD triggers of a parent run in every build on it and stand in no Dockerfile of the child.',
     remediation: 'Read them as part of the child Dockerfile.',
     appliesTo: 'lineage',
     *check({ lineage, dockerfiles }) {
-      const children = new Map(lineage.edges.filter(({ kind }) => kind === 'base' || kind === 'stage').map(({ from, to }) => [to, from]));
+      const children = new Map(
+        lineage.edges
+          .filter(({ kind }) => kind === 'base' || kind === 'stage')
+          .map(({ from, to }) => [to, from]),
+      );
       for (const node of lineage.nodes) {
         const child = children.get(node.id);
         if (child === undefined) continue;
-        const written = dockerfiles.get(node.id)?.stages.at(-1)?.instructions.filter(({ onBuild }) => onBuild) ?? [];
+        const written =
+          dockerfiles
+            .get(node.id)
+            ?.stages.at(-1)
+            ?.instructions.filter(({ onBuild }) => onBuild) ?? [];
         for (const { instruction } of written) {
-          yield { message: `ONBUILD ${instruction.keyword} runs when ${child} is built`, node: node.id, lines: instruction };
+          yield {
+            message: `ONBUILD ${instruction.keyword} runs when ${child} is built`,
+            node: node.id,
+            lines: instruction,
+          };
         }
         if (written.length > 0) continue;
         for (const trigger of node.image?.execution.OnBuild ?? []) {
@@ -93,7 +113,8 @@ export const lineageRules: readonly AuditRule[] = [
     id: 'VET064',
     title: 'Dockerfile comes from a commit outside the repository',
     severity: 'critical',
-    rationale: 'Git hosts show commits of any fork under the address of the original; such a commit was accepted by nobody there.',
+    rationale:
+      'Git hosts show commits of any fork under the address of the original; such a commit was accepted by nobody there.',
     remediation: 'Trust only commits that a branch or tag of the repository contains.',
     appliesTo: 'lineage',
     *check({ lineage }) {
@@ -127,7 +148,8 @@ export const lineageRules: readonly AuditRule[] = [
     appliesTo: 'lineage',
     *check({ lineage }) {
       for (const node of lineage.nodes) {
-        if (node.dockerfile.text === undefined) yield { message: `not audited: ${missing(node)}`, node: node.id };
+        if (node.dockerfile.text === undefined)
+          yield { message: `not audited: ${missing(node)}`, node: node.id };
       }
     },
   },

@@ -1,6 +1,6 @@
 import type { DockerfileStage } from '../../dockerfile/types.ts';
-import type { AuditRule, FindingDraft } from '../rule.ts';
 import { upstream } from '../downloads/verification.ts';
+import type { AuditRule, FindingDraft } from '../rule.ts';
 import type { ShellStep } from '../shell/steps.ts';
 import { commandsIn, type DockerfileUnit, instructionsIn } from '../unit.ts';
 
@@ -10,8 +10,10 @@ export const privilegeRules: readonly AuditRule[] = [
     id: 'VET050',
     title: 'Image runs as root',
     severity: 'medium',
-    rationale: 'A process that breaks out of its container, or writes to a mounted directory, does so as root.',
-    remediation: 'Create a user and end the Dockerfile with USER; set it at run time where that is not possible.',
+    rationale:
+      'A process that breaks out of its container, or writes to a mounted directory, does so as root.',
+    remediation:
+      'Create a user and end the Dockerfile with USER; set it at run time where that is not possible.',
     appliesTo: 'dockerfile',
     *check(unit) {
       const draft = unit.final ? finalUser(unit) : undefined;
@@ -22,7 +24,8 @@ export const privilegeRules: readonly AuditRule[] = [
     id: 'VET051',
     title: 'A program gets rights of its own',
     severity: 'high',
-    rationale: 'Set-user-ID programs and file capabilities give whoever starts them the rights of their owner.',
+    rationale:
+      'Set-user-ID programs and file capabilities give whoever starts them the rights of their owner.',
     remediation: 'Do without, or run containers with no-new-privileges.',
     appliesTo: 'dockerfile',
     *check(unit) {
@@ -42,7 +45,8 @@ export const privilegeRules: readonly AuditRule[] = [
     id: 'VET052',
     title: 'A password or a second root account is set',
     severity: 'high',
-    rationale: 'Everybody who has the image has the password, or its hash; an account with user id 0 is root by another name.',
+    rationale:
+      'Everybody who has the image has the password, or its hash; an account with user id 0 is root by another name.',
     remediation: 'Set no passwords in images; give each account its own user id.',
     appliesTo: 'dockerfile',
     *check(unit) {
@@ -80,7 +84,10 @@ function finalUser(unit: DockerfileUnit): FindingDraft | undefined {
   if (recorded !== undefined) {
     const user = recorded.User ?? '';
     if (!isRoot(user)) return undefined;
-    return { message: user === '' ? 'the image sets no user, which means root' : `the image runs as ${user}`, lines };
+    return {
+      message: user === '' ? 'the image sets no user, which means root' : `the image runs as ${user}`,
+      lines,
+    };
   }
   if (written === undefined) {
     return { message: 'no USER is set; it runs as the user of its base image, usually root', lines };
@@ -134,7 +141,9 @@ function modeRights(mode: string): FindingDraft | undefined {
 function account(step: ShellStep): string | undefined {
   const texts = step.args.map(({ text }) => text);
   const after = (...names: readonly string[]): string | undefined => {
-    const joined = texts.find((text) => names.some((name) => name.startsWith('--') && text.startsWith(`${name}=`)));
+    const joined = texts.find((text) =>
+      names.some((name) => name.startsWith('--') && text.startsWith(`${name}=`)),
+    );
     const at = texts.findIndex((text) => names.includes(text));
     return joined?.replace(/^[^=]*=/, '') ?? (at < 0 ? undefined : texts[at + 1]);
   };
@@ -142,7 +151,8 @@ function account(step: ShellStep): string | undefined {
     case 'chpasswd':
       return 'chpasswd sets a password';
     case 'passwd':
-      if (texts.some((text) => /^-\w*d|^--delete$/.test(text))) return 'passwd -d removes a password, so that none is asked';
+      if (texts.some((text) => /^-\w*d|^--delete$/.test(text)))
+        return 'passwd -d removes a password, so that none is asked';
       return texts.includes('--stdin') || step.inputs.length > 0 ? 'passwd sets a password' : undefined;
     case 'useradd':
     case 'usermod':
@@ -160,9 +170,14 @@ function account(step: ShellStep): string | undefined {
       const files = [...step.outputs.map(({ text }) => text), ...(step.name === 'tee' ? texts : [])];
       if (!files.some((file) => /^\/etc\/(?:passwd|shadow)-?$/.test(file))) return undefined;
       const sources = step.name === 'tee' ? upstream(step) : [step];
-      const lines = sources.flatMap((source) => [...source.args.map(({ text }) => text), source.inputText?.text ?? '']);
+      const lines = sources.flatMap((source) => [
+        ...source.args.map(({ text }) => text),
+        source.inputText?.text ?? '',
+      ]);
       const root = lines.join('\n').match(/(?:^|[\s\\n])([^:\s]+):[^:\s]*:0+:/);
-      return root !== null && root[1] !== 'root' ? `an account with user id 0 is written to ${files[0]}` : undefined;
+      return root !== null && root[1] !== 'root'
+        ? `an account with user id 0 is written to ${files[0]}`
+        : undefined;
     }
     default:
       return undefined;

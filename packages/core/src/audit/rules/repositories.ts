@@ -3,7 +3,7 @@ import { upstream } from '../downloads/verification.ts';
 import type { AuditRule } from '../rule.ts';
 import type { ShellStep } from '../shell/steps.ts';
 import { type CommandUnit, commandsIn, type DockerfileUnit } from '../unit.ts';
-import { shown, shownUrl } from './downloads.ts';
+import { shown, shownUrl } from './shown.ts';
 
 /** Rules about package repositories and their keys. */
 export const repositoryRules: readonly AuditRule[] = [
@@ -12,13 +12,18 @@ export const repositoryRules: readonly AuditRule[] = [
     title: 'Packages come from a third-party repository',
     severity: 'medium',
     rationale: 'Its owner may from then on replace any package of the image, also those of the distribution.',
-    remediation: 'Limit it to the packages needed (apt pinning, includepkgs=), and vet its owner like a base image.',
+    remediation:
+      'Limit it to the packages needed (apt pinning, includepkgs=), and vet its owner like a base image.',
     appliesTo: 'dockerfile',
     *check(unit) {
       for (const { step, instruction } of commandsIn(unit)) {
         const repository = addedRepository(step);
         if (repository === undefined) continue;
-        yield { message: `${shown(repository)} is added as a package repository`, lines: instruction, at: step.source };
+        yield {
+          message: `${shown(repository)} is added as a package repository`,
+          lines: instruction,
+          at: step.source,
+        };
       }
     },
   },
@@ -26,21 +31,32 @@ export const repositoryRules: readonly AuditRule[] = [
     id: 'VET023',
     title: 'Repository key is taken on trust',
     severity: 'high',
-    rationale: 'A key fetched without a fingerprint to compare proves only that the server signed its own packages.',
-    remediation: 'Compare the key with a checksum or its full fingerprint, or copy it from the build context.',
+    rationale:
+      'A key fetched without a fingerprint to compare proves only that the server signed its own packages.',
+    remediation:
+      'Compare the key with a checksum or its full fingerprint, or copy it from the build context.',
     appliesTo: 'dockerfile',
     *check(unit) {
       for (const { stage, downloads } of unit.stages) {
         const pinned = fingerprints(unit, stage.index);
         for (const { role, grade, url, instruction, step } of downloads) {
-          if (role !== 'key' || grade === 'checksum' || grade === 'signature' || pinned.has(instruction)) continue;
-          yield { message: `the key at ${shownUrl(url)} is not compared with anything`, lines: instruction, at: step.source };
+          if (role !== 'key' || grade === 'checksum' || grade === 'signature' || pinned.has(instruction))
+            continue;
+          yield {
+            message: `the key at ${shownUrl(url)} is not compared with anything`,
+            lines: instruction,
+            at: step.source,
+          };
         }
       }
       for (const { step, instruction } of commandsIn(unit)) {
         const key = remoteKey(step);
         if (key !== undefined) {
-          yield { message: `the key at ${shown(key)} is not compared with anything`, lines: instruction, at: step.source };
+          yield {
+            message: `the key at ${shown(key)} is not compared with anything`,
+            lines: instruction,
+            at: step.source,
+          };
         }
       }
     },
@@ -49,7 +65,8 @@ export const repositoryRules: readonly AuditRule[] = [
     id: 'VET024',
     title: 'Key is asked for by a short id',
     severity: 'high',
-    rationale: 'Keys with a chosen 32-bit id are made in seconds, and key servers hand out whatever has the id.',
+    rationale:
+      'Keys with a chosen 32-bit id are made in seconds, and key servers hand out whatever has the id.',
     remediation: 'Ask for the full fingerprint of 40 digits.',
     appliesTo: 'dockerfile',
     *check(unit) {
@@ -57,7 +74,12 @@ export const repositoryRules: readonly AuditRule[] = [
         for (const id of new Set(requestedKeys(step))) {
           const digits = id.replace(/^0x/i, '').length;
           const severity = digits > 8 ? 'medium' : undefined;
-          yield { message: `${id} has ${digits * 4} bits; others can have the same id`, severity, lines: instruction, at: step.source };
+          yield {
+            message: `${id} has ${digits * 4} bits; others can have the same id`,
+            severity,
+            lines: instruction,
+            at: step.source,
+          };
         }
       }
     },
@@ -74,7 +96,9 @@ function addedRepository(step: ShellStep): string | undefined {
     case 'add-apt-repository':
     case 'apt-add-repository': {
       const removes = texts.some((text) => text === '-r' || text === '--remove');
-      const component = operands.every((text) => /^(?:universe|multiverse|restricted|main|contrib|non-free|$)/.test(text));
+      const component = operands.every((text) =>
+        /^(?:universe|multiverse|restricted|main|contrib|non-free|$)/.test(text),
+      );
       return removes || component ? undefined : foreign(operands.join(' '));
     }
     case 'yum-config-manager':
@@ -123,7 +147,8 @@ function foreign(repository: string): string | undefined {
   const text = repository.trim();
   if (text === '' || text.startsWith('/')) return undefined;
   const url = /(?:https?|ftp):\/\/\S+/.exec(text)?.[0];
-  if (url === undefined) return /^(?:ppa:|cloud-archive:|obs:)/.test(text) || !text.includes('://') ? nonTag(text) : undefined;
+  if (url === undefined)
+    return /^(?:ppa:|cloud-archive:|obs:)/.test(text) || !text.includes('://') ? nonTag(text) : undefined;
   const host = hostOf(url);
   return host !== undefined && DISTRIBUTION_HOSTS.test(host) && !host.startsWith('s3') ? undefined : url;
 }
@@ -133,13 +158,17 @@ function nonTag(text: string): string | undefined {
   return text.startsWith('$') || text.startsWith('@') ? undefined : text;
 }
 
-const FINGERPRINT = /(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{40}|(?:[0-9A-Fa-f]{4}\s{1,2}){9}[0-9A-Fa-f]{4})(?![0-9A-Fa-f])/;
+const FINGERPRINT =
+  /(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{40}|(?:[0-9A-Fa-f]{4}\s{1,2}){9}[0-9A-Fa-f]{4})(?![0-9A-Fa-f])/;
 
 /** RUNs that hold a full fingerprint to compare with. */
 function fingerprints(unit: DockerfileUnit, stage: number): ReadonlySet<CommandUnit['instruction']> {
   const found = (unit.stages[stage]?.instructions ?? []).filter(({ instruction }) => {
     const text = `${instruction.arguments}\n${instruction.heredocs.map(({ content }) => content).join('\n')}`;
-    return FINGERPRINT.test(text) && /--(?:list-keys|fingerprint|show-keys|with-colons|import-options|verify)|grep|awk|test|\[/.test(text);
+    return (
+      FINGERPRINT.test(text) &&
+      /--(?:list-keys|fingerprint|show-keys|with-colons|import-options|verify)|grep|awk|test|\[/.test(text)
+    );
   });
   return new Set(found.map(({ instruction }) => instruction));
 }

@@ -16,7 +16,8 @@ export const transportRules: readonly AuditRule[] = [
     *check(unit) {
       for (const { step, instruction } of commandsIn(unit)) {
         const how = insecureTls(step);
-        if (how !== undefined) yield { message: `${how} switches TLS verification off`, lines: instruction, at: step.source };
+        if (how !== undefined)
+          yield { message: `${how} switches TLS verification off`, lines: instruction, at: step.source };
       }
       for (const { instruction, assignments } of instructionsIn(unit)) {
         if (instruction.keyword === 'LABEL') continue;
@@ -31,7 +32,8 @@ export const transportRules: readonly AuditRule[] = [
     id: 'VET021',
     title: 'Package signatures are not checked',
     severity: 'high',
-    rationale: 'The signature is what ties a package to its distributor; without it the mirror and the network decide.',
+    rationale:
+      'The signature is what ties a package to its distributor; without it the mirror and the network decide.',
     remediation: 'Install the repository key, by its fingerprint, and leave the check on.',
     appliesTo: 'dockerfile',
     *check(unit) {
@@ -58,19 +60,28 @@ function insecureTls(step: ShellStep): string | undefined {
   const assigned = step.assignments.find(({ name, value }) => isInsecureVariable(name, value.text));
   if (assigned !== undefined) return `${assigned.name}=${assigned.value.text}`;
   const options = downloadOptions(step);
-  if (step.name === 'curl' && options?.has('-k', '--insecure', '--proxy-insecure', '--doh-insecure')) return 'curl -k';
+  if (step.name === 'curl' && options?.has('-k', '--insecure', '--proxy-insecure', '--doh-insecure'))
+    return 'curl -k';
   if (step.name === 'wget' && options?.has('--no-check-certificate')) return 'wget --no-check-certificate';
   const text = step.args.map((argument) => argument.text).join(' ');
   const has = (pattern: RegExp): boolean => pattern.test(text);
   if (step.name === 'git' && has(/http\.sslVerify[= ]+(?:"?false|0)/i)) return 'git http.sslVerify=false';
-  if (/^(?:npm|yarn|pnpm)$/.test(step.name) && has(/strict-ssl[= ]+false|--no-strict-ssl/)) return `${step.name} strict-ssl=false`;
-  if (/^pip[\d.]*$/.test(step.name) && has(/(?:^| )--trusted-host\b|global\.trusted-host/)) return 'pip --trusted-host';
+  if (/^(?:npm|yarn|pnpm)$/.test(step.name) && has(/strict-ssl[= ]+false|--no-strict-ssl/))
+    return `${step.name} strict-ssl=false`;
+  if (/^pip[\d.]*$/.test(step.name) && has(/(?:^| )--trusted-host\b|global\.trusted-host/))
+    return 'pip --trusted-host';
   if (/^python[\d.]*$/.test(step.name) && has(/-m pip .*--trusted-host/)) return 'pip --trusted-host';
-  if (/^(?:apt|apt-get)$/.test(step.name) && has(/Verify-(?:Peer|Host)=["']?(?:false|0)/i)) return 'apt Verify-Peer=false';
-  if (/^(?:yum|dnf|microdnf|tdnf)$/.test(step.name) && has(/sslverify=(?:0|false|no)/i)) return `${step.name} sslverify=false`;
+  if (/^(?:apt|apt-get)$/.test(step.name) && has(/Verify-(?:Peer|Host)=["']?(?:false|0)/i))
+    return 'apt Verify-Peer=false';
+  if (/^(?:yum|dnf|microdnf|tdnf)$/.test(step.name) && has(/sslverify=(?:0|false|no)/i))
+    return `${step.name} sslverify=false`;
   if (/^(?:apk)$/.test(step.name) && has(/--no-check-certificate/)) return 'apk --no-check-certificate';
   if (step.name === 'gem' && has(/:ssl_verify_mode: 0/)) return 'gem ssl_verify_mode';
-  if (step.name === 'echo' && step.outputs.length > 0 && has(/^\s*(?:insecure|sslverify\s*=\s*(?:0|false)|check_certificate\s*=\s*off)\s*$/im)) {
+  if (
+    step.name === 'echo' &&
+    step.outputs.length > 0 &&
+    has(/^\s*(?:insecure|sslverify\s*=\s*(?:0|false)|check_certificate\s*=\s*off)\s*$/im)
+  ) {
     return 'the written configuration';
   }
   return undefined;
@@ -105,9 +116,12 @@ function unsignedPackages(step: ShellStep): string | undefined {
     case 'apt':
     case 'apt-get':
     case 'aptitude': {
-      const flag = ['--allow-unauthenticated', '--force-yes', '--allow-insecure-repositories'].find((each) => has(each));
+      const flag = ['--allow-unauthenticated', '--force-yes', '--allow-insecure-repositories'].find((each) =>
+        has(each),
+      );
       if (flag !== undefined) return `${step.name} ${flag}`;
-      const weak = /(?:AllowUnauthenticated|Allow(?:Insecure|Weak)Repositories|AllowDowngradeToInsecureRepositories)=["']?(?:true|1|yes)/i;
+      const weak =
+        /(?:AllowUnauthenticated|Allow(?:Insecure|Weak)Repositories|AllowDowngradeToInsecureRepositories)=["']?(?:true|1|yes)/i;
       return setting(weak) ? `${step.name} -o ${texts.find((text) => weak.test(text))}` : undefined;
     }
     case 'apk':
@@ -122,9 +136,13 @@ function unsignedPackages(step: ShellStep): string | undefined {
       if (has('--nogpgcheck', '--no-gpgchecks')) return `${step.name} --nogpgcheck`;
       return setting(/(?:^|[.=])gpgcheck=(?:0|false|no)/i) ? `${step.name} gpgcheck=0` : undefined;
     case 'rpm':
-      return has('--nosignature', '--nodigest', '--noverify') ? `rpm ${options.find(({ name }) => /^--no(?:sig|dig|ver)/.test(name))?.name}` : undefined;
+      return has('--nosignature', '--nodigest', '--noverify')
+        ? `rpm ${options.find(({ name }) => /^--no(?:sig|dig|ver)/.test(name))?.name}`
+        : undefined;
     case 'zypper':
-      return has('--no-gpg-checks', '--no-gpg-check') || (texts.includes('ar') && has('-G')) ? 'zypper --no-gpg-checks' : undefined;
+      return has('--no-gpg-checks', '--no-gpg-check') || (texts.includes('ar') && has('-G'))
+        ? 'zypper --no-gpg-checks'
+        : undefined;
     case 'pacman':
       return setting(/SigLevel\s*=\s*Never/i) ? 'pacman SigLevel=Never' : undefined;
     case 'echo':
@@ -151,5 +169,8 @@ function writesLocalRepository(step: ShellStep): boolean {
 
 function writesUnsigned(step: ShellStep): boolean {
   const text = [...step.args.map(({ text }) => text), step.inputText?.text ?? ''].join('\n');
-  return TRUSTED_SOURCE.test(text) || /^\s*(?:repo_)?gpgcheck\s*=\s*(?:0|false|no)\s*$/im.test(text.replaceAll('\\n', '\n'));
+  return (
+    TRUSTED_SOURCE.test(text) ||
+    /^\s*(?:repo_)?gpgcheck\s*=\s*(?:0|false|no)\s*$/im.test(text.replaceAll('\\n', '\n'))
+  );
 }

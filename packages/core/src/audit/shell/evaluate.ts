@@ -26,7 +26,10 @@ const ALONE: Surroundings = { inputs: [], outputs: [], captured: false };
  * comes from. Variables set in the script or given are followed, functions are entered where they are called,
  * wrappers (`sudo`, `env`, `xargs` ...) are removed and `sh -c` scripts are read. Branches are all taken.
  */
-export function evaluateShell(script: ShellList, variables: ReadonlyMap<string, string> = new Map()): ShellRun {
+export function evaluateShell(
+  script: ShellList,
+  variables: ReadonlyMap<string, string> = new Map(),
+): ShellRun {
   const evaluator = new Evaluator(variables);
   evaluator.list(script, ALONE);
   return { steps: evaluator.steps, unread: evaluator.unread };
@@ -106,7 +109,12 @@ class Evaluator {
         return;
       case 'test': {
         const inner = this.redirected(node.redirections, around);
-        this.emit('[[', node.words.flatMap((word) => this.expand(word)), node.source, inner);
+        this.emit(
+          '[[',
+          node.words.flatMap((word) => this.expand(word)),
+          node.source,
+          inner,
+        );
         return;
       }
     }

@@ -34,7 +34,11 @@ export function expandWord(
     return field;
   };
   for (const part of word.parts) {
-    if (part.kind === 'parameter' && (part.name === '@' || part.name === '*') && part.operator === undefined) {
+    if (
+      part.kind === 'parameter' &&
+      (part.name === '@' || part.name === '*') &&
+      part.operator === undefined
+    ) {
       const values = variables.positional;
       if (values === undefined) current().add(`\${${part.name}}`);
       else
@@ -139,7 +143,10 @@ function known(text: string): Pieces {
 function expandParameter(part: ShellPart & { kind: 'parameter' }, variables: ShellVariables): Pieces {
   const values = variables.values(part.name) ?? [];
   const operand = part.operand === undefined ? undefined : expandWord(part.operand, variables, true)[0];
-  const commands = [...values.flatMap((value) => value.commands), ...(operand?.commands ?? [])].slice(0, 1000);
+  const commands = [...values.flatMap((value) => value.commands), ...(operand?.commands ?? [])].slice(
+    0,
+    1000,
+  );
   const fallback = part.operator !== undefined && /^:?[-=]$/.test(part.operator);
   if (values.length === 0) {
     if (fallback) return { ...known(operand?.text ?? ''), commands };
@@ -147,7 +154,9 @@ function expandParameter(part: ShellPart & { kind: 'parameter' }, variables: She
   }
   const changed = part.operator === undefined || fallback || /^:?\?$/.test(part.operator);
   const placeholder = changed ? `\${${part.name}}` : `\${${part.name}${part.operator}${operand?.text ?? ''}}`;
-  const texts = values.map(({ text }) => (changed ? text : trimmed(text, part.operator ?? '', operand?.text)));
+  const texts = values.map(({ text }) =>
+    changed ? text : trimmed(text, part.operator ?? '', operand?.text),
+  );
   const options = texts.every((text) => text !== undefined) ? [...new Set(texts)] : [placeholder];
   return { options, placeholder, commands, process: false };
 }
@@ -158,6 +167,7 @@ function trimmed(text: string, operator: string, pattern: string | undefined): s
   if (operator === '%' || operator === '%%') {
     return text.endsWith(pattern) ? text.slice(0, text.length - pattern.length) : text;
   }
-  if (operator === '#' || operator === '##') return text.startsWith(pattern) ? text.slice(pattern.length) : text;
+  if (operator === '#' || operator === '##')
+    return text.startsWith(pattern) ? text.slice(pattern.length) : text;
   return undefined;
 }

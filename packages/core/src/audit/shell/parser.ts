@@ -1,3 +1,4 @@
+import { ShellSyntaxError } from './cursor.ts';
 import type {
   ShellAssignment,
   ShellList,
@@ -7,7 +8,7 @@ import type {
   ShellRedirection,
   ShellWord,
 } from './syntax.ts';
-import { ShellScanner, ShellSyntaxError } from './words.ts';
+import { ShellScanner } from './words.ts';
 
 /** Options of {@link parseShell}. */
 export interface ParseShellOptions {
@@ -51,7 +52,12 @@ class ShellParser extends ShellScanner {
     this.enter();
     for (;;) {
       this.skipNewlines();
-      if (this.atEnd() || this.text[this.position] === ')' || this.startsWith(';;') || this.startsWith(';&')) {
+      if (
+        this.atEnd() ||
+        this.text[this.position] === ')' ||
+        this.startsWith(';;') ||
+        this.startsWith(';&')
+      ) {
         break;
       }
       const word = this.reservedAhead();
@@ -60,7 +66,8 @@ class ShellParser extends ShellScanner {
       this.skipBlank();
       if (this.startsWith(';;') || this.startsWith(';&')) break;
       const separator = this.text[this.position];
-      if (separator === ';' || (separator === '&' && this.text[this.position + 1] !== '&')) this.position += 1;
+      if (separator === ';' || (separator === '&' && this.text[this.position + 1] !== '&'))
+        this.position += 1;
       else if (separator !== '\n') break;
     }
     this.leave();
@@ -295,7 +302,8 @@ class ShellParser extends ShellScanner {
       this.skipBlank();
       const redirection = this.redirection();
       if (redirection !== undefined) redirections.push(redirection);
-      else if (words.length === 0 && this.assignmentAhead() !== undefined) assignments.push(this.assignment());
+      else if (words.length === 0 && this.assignmentAhead() !== undefined)
+        assignments.push(this.assignment());
       else if (this.wordAhead()) words.push(this.word());
       else break;
       end = this.position;
