@@ -20,8 +20,8 @@ test('auditRules are what the guide says', async () => {
 });
 
 function renderGuide(): string {
-  const table = auditRules.map(
-    ({ id, title, severity }) => `| [${id}](#${id.toLowerCase()}) | ${title} | ${severity} |`,
+  const list = auditRules.map(
+    ({ id, title, severity }) => `- [${id}](#${id.toLowerCase()}), ${severity}: ${title}`,
   );
   const sections = auditRules.map(({ id, title, severity, appliesTo, rationale, remediation }) =>
     [
@@ -34,7 +34,7 @@ function renderGuide(): string {
       `What to do: ${remediation}`,
     ].join('\n'),
   );
-  return `${INTRODUCTION}\n${table.join('\n')}\n\n## The rules\n\n${sections.join('\n\n')}\n`;
+  return `${INTRODUCTION}\n\n${list.join('\n')}\n\n## The rules\n\n${sections.join('\n\n')}\n`;
 }
 
 const INTRODUCTION = `# Audit rules
@@ -55,13 +55,10 @@ export function audit(lineage: Lineage): string {
 
 A finding names the image of the lineage whose Dockerfile must change, the line, and an id that stays the same when other
 lines of the file change. A rule gives a finding another severity than its usual one where the case is worse or more
-harmless; the message says why. Ids are never reused.
+harmless. Ids are never reused.
 
 How downloads are followed (VET010 to VET015): a file is known by its name from the command that fetches it, through
 \`mv\` and \`cp\`, to the command that verifies it and the one that uses it, across the RUNs of a stage. Verification is
 graded: none, weak hash, checksum from the same host, checksum, signature. Fetching the file again starts anew. RUN is
 read as shell, with pipes, functions, loops and \`sh -c\` scripts; a RUN that cannot be read is a finding itself (VET080), and
-so is an image without Dockerfile (VET081).
-
-| Rule | Finds | Severity |
-| --- | --- | --- |`;
+so is an image without Dockerfile (VET081).`;
