@@ -30,7 +30,6 @@ export {
   parseDigest,
 } from './digest.ts';
 export { ImagevetError, type ImagevetErrorOptions, RegistryError, type RegistryErrorCode } from './errors.ts';
-export { OciLayout, openOciLayout } from './layout/oci-layout.ts';
 export { type FilesystemEntry, type FilesystemView, mergeLayers } from './layer/filesystem-view.ts';
 export { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer/limits.ts';
 export {
@@ -49,6 +48,7 @@ export type {
   LayerEntryType,
   LayerScan,
 } from './layer/types.ts';
+export { OciLayout, openOciLayout } from './layout/oci-layout.ts';
 export { chainIds } from './oci/chain.ts';
 export { historyExplainsLayers, parseImageConfig } from './oci/config.ts';
 export { type ParseManifestOptions, parseManifest } from './oci/manifest.ts';
