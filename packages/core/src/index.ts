@@ -1,9 +1,11 @@
+export type { InstructionAssignment } from './audit/assignments.ts';
 export {
   type AuditDockerfileOptions,
   type AuditOptions,
   auditDockerfile,
   auditLineage,
 } from './audit/audit.ts';
+export type { DownloadRecord } from './audit/downloads/track.ts';
 export type {
   AuditRule,
   DockerfileRule,
@@ -11,7 +13,9 @@ export type {
   LineageRule,
 } from './audit/rule.ts';
 export { auditRules } from './audit/rules/index.ts';
+export type { RunOutcome } from './audit/run.ts';
 export { type RenderSarifOptions, renderSarif } from './audit/sarif.ts';
+export type { ShellStep } from './audit/shell/steps.ts';
 export type * from './audit/types.ts';
 export type {
   CommandUnit,
@@ -32,7 +36,12 @@ export { baseOf, type ExternalImage, externalImages, finalStage } from './docker
 export type * from './dockerfile/types.ts';
 export { type Endorsable, type EndorseOptions, endorse } from './endorse.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
-export { type AlignedInstruction, alignHistory, type HistoryAlignment } from './lineage/align-history.ts';
+export {
+  type AlignedInstruction,
+  type AlignHistoryOptions,
+  alignHistory,
+  type HistoryAlignment,
+} from './lineage/align-history.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
 export { type ResolveLineageOptions, resolveLineage } from './lineage/resolve-lineage.ts';
@@ -97,6 +106,7 @@ export {
   type DockerEngineBuilderOptions,
   dockerEngineBuilder,
 } from './rebuild/engine/docker-engine-builder.ts';
+export type { EngineTls } from './rebuild/engine/engine.ts';
 export { type PlanRebuildOptions, planRebuild } from './rebuild/plan-rebuild.ts';
 export { type RebuildOptions, rebuild } from './rebuild/rebuild.ts';
 export { substituteBases } from './rebuild/substitute-bases.ts';

@@ -35,10 +35,13 @@ export type {
 export { canonicalKeyId, tufKeyId } from './keys/public-key.ts';
 export { issueRootCertificate } from './keys/root-certificate.ts';
 export type {
+  BaseRole,
   DelegationRole,
   FileMeta,
+  Metadata,
   MetadataFile,
   PublicKey,
+  RoleKeys,
   RootMetadata,
   Signature,
   SignatureMethod,
@@ -54,16 +57,23 @@ export {
 } from './notary/client.ts';
 export type { NotaryCredentials, NotaryCredentialsProvider } from './notary/credentials.ts';
 export type { MetadataSelector, MetadataSource } from './notary/metadata-source.ts';
+export type { PublishPart } from './notary/multipart.ts';
 export { defaultNotaryUrl } from './notary/server.ts';
 export { type SignTagsOptions, signTag, signTags } from './sign.ts';
 export type { RootTrust } from './verify/root-trust.ts';
+export type { VerifiedKey } from './verify/signatures.ts';
 export {
   createMemoryTrustState,
   createTrustState,
   type TrustState,
   type TrustStateStore,
 } from './verify/state.ts';
-export type { VerifiedCollection } from './verify/verified-collection.ts';
+export type {
+  FoundTarget,
+  UpdateRules,
+  VerifiedCollection,
+  VerifiedTargets,
+} from './verify/verified-collection.ts';
 export {
   type CollectionTag,
   listTrusted,
