@@ -1,5 +1,5 @@
 // What we push the others pull, and what they push we pull, by digest and by the diffIDs of the layers.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
@@ -22,6 +22,7 @@ import {
 } from '../../packages/registry/src/testing/index.ts';
 import { findProgram, startDockerRegistry } from '../services.ts';
 import { Absent, Matrix, PeerDefect, startOrAbsent } from './matrix.ts';
+import { podmanEnvironment } from './podman.ts';
 import { docker, expectSame, run } from './program.ts';
 
 /** What a program says it holds or has pushed. */
@@ -238,14 +239,8 @@ const podman: Peer = {
   },
 };
 
-/** Podman with a storage of its own, so that nothing of the machine is read or changed. */
 async function podmanIn(directory: string, ...args: readonly string[]): Promise<string> {
-  const conf = join(directory, 'storage.conf');
-  writeFileSync(
-    conf,
-    `[storage]\ndriver = "vfs"\ngraphroot = "${directory}/storage"\nrunroot = "${directory}/run"\n`,
-  );
-  return run('podman', args, { env: { CONTAINERS_STORAGE_CONF: conf } });
+  return run('podman', args, { env: podmanEnvironment(directory) });
 }
 
 const peers: readonly Peer[] = [skopeo, dockerEngine, podman];

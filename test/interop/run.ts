@@ -1,11 +1,11 @@
 // `npm run interop -- [suite ...]`: the matrix of imagevet and other programs, against their real binaries.
 // Exit status: 0 every pair passes, 1 a pair fails (or is absent under IMAGEVET_REQUIRE_SERVICES=1), 2 usage.
-
 import type { Matrix } from './matrix.ts';
 import { notary } from './notary.ts';
+import { rebuild } from './rebuild.ts';
 import { registry } from './registry.ts';
 
-const suites: Readonly<Record<string, () => Promise<readonly Matrix[]>>> = { registry, notary };
+const suites: Readonly<Record<string, () => Promise<readonly Matrix[]>>> = { registry, notary, rebuild };
 
 process.exitCode = await main(process.argv.slice(2));
 
