@@ -4,10 +4,22 @@ export {
   auditDockerfile,
   auditLineage,
 } from './audit/audit.ts';
-export type { AuditRule, DockerfileRule, LineageRule } from './audit/rule.ts';
+export type {
+  AuditRule,
+  DockerfileRule,
+  FindingDraft,
+  LineageRule,
+} from './audit/rule.ts';
 export { auditRules } from './audit/rules/index.ts';
 export { type RenderSarifOptions, renderSarif } from './audit/sarif.ts';
 export type * from './audit/types.ts';
+export type {
+  CommandUnit,
+  DockerfileUnit,
+  InstructionUnit,
+  LineageUnit,
+  StageUnit,
+} from './audit/unit.ts';
 export {
   type CompareImagesOptions,
   type CompareProgress,

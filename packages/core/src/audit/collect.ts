@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { LineRange } from '../dockerfile/types.ts';
 import type { LineageNode } from '../lineage/types.ts';
 import type { AuditRule, FindingDraft } from './rule.ts';
+import { maskSecrets } from './secret-tokens.ts';
 import type { Finding } from './types.ts';
 
 const MAX_EXCERPT = 500;
@@ -25,11 +26,7 @@ export class FindingCollector {
     const written =
       place === undefined ? undefined : lines.slice(place.startLine - 1, place.endLine).join('\n');
     const excerpt =
-      written === undefined
-        ? undefined
-        : masked(written, draft.mask ?? [])
-            .trim()
-            .slice(0, MAX_EXCERPT);
+      written === undefined ? undefined : maskSecrets(written, draft.mask).trim().slice(0, MAX_EXCERPT);
     // Neither lines nor commit take part: an id outlives edits elsewhere in the file.
     const name =
       'reference' in node
@@ -48,7 +45,7 @@ export class FindingCollector {
       rule: rule.id,
       severity: draft.severity ?? rule.severity,
       title: rule.title,
-      message: draft.message.slice(0, MAX_MESSAGE),
+      message: maskSecrets(draft.message, draft.mask).slice(0, MAX_MESSAGE),
       remediation: rule.remediation,
       node: node.id,
       source,
@@ -101,17 +98,6 @@ function locate(lines: readonly string[], range: LineRange, at: string | undefin
     if (index >= 0) return { startLine: startLine + index, endLine: startLine + index };
   }
   return { startLine, endLine };
-}
-
-/** A value given to a name that speaks of secrets: masked everywhere, since reports are read more widely than images. */
-const NAMED_SECRET =
-  /((?:SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY)\w{0,40}\s{0,4}[=:]\s{0,4}["']?)([^\s"'$`{}()<>]{6,})/gi;
-
-function masked(text: string, secrets: readonly string[]): string {
-  return secrets
-    .filter((secret) => secret.length > 0)
-    .reduce((rest, secret) => rest.replaceAll(secret, '*****'), text)
-    .replace(NAMED_SECRET, '$1*****');
 }
 
 function compareRanks(a: readonly (number | string)[], b: readonly (number | string)[]): number {

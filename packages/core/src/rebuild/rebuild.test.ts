@@ -1,9 +1,13 @@
+import { Readable } from 'node:stream';
+import { buffer as consumeBuffer, text as consumeText } from 'node:stream/consumers';
 import { digestOf, formatReference, parseReference } from '@imagevet/registry';
+import { extract } from 'tar-stream';
 import { describe, expect, test } from 'vitest';
 import { CoreError } from '../errors.ts';
 import { resolveLineage } from '../lineage/resolve-lineage.ts';
 import type { Lineage, ProvenanceSource, SourceEntry, SourceHost } from '../lineage/types.ts';
-import { packContext, readContext } from './context.ts';
+import { readContext } from './context.ts';
+import { packContext } from './pack-context.ts';
 import { planRebuild } from './plan-rebuild.ts';
 import { rebuild } from './rebuild.ts';
 import type { Builder, BuildRequest, RebuildEvent } from './types.ts';
@@ -216,14 +220,75 @@ describe('readContext() and packContext()', () => {
     expect(context.map(({ path }) => path)).toEqual(['.dockerignore', 'keep.log', 'src/x']);
   });
 
+  const packed = async (
+    entries: readonly SourceEntry[],
+    options: Partial<Parameters<typeof packContext>[1]> = {},
+  ) => {
+    const { tar, name } = packContext(entries, { text: 'FROM scratch', backend: 'classic', ...options });
+    const bytes = await consumeBuffer(tar);
+    const listed: {
+      name: string;
+      type: string | null | undefined;
+      mode: number | undefined;
+      text: string;
+    }[] = [];
+    for await (const entry of Readable.from([bytes]).pipe(extract())) {
+      const { header } = entry;
+      const text = await consumeText(entry);
+      listed.push({ name: header.name, type: header.type, mode: header.mode, text });
+    }
+    return { name, digest: digestOf(bytes), listed };
+  };
+
   test('packs the same bytes whatever the order', async () => {
-    const dockerfile = { name: 'Dockerfile.x', text: 'FROM scratch' };
     const entries: SourceEntry[] = [
       file('b'),
       { ...file('a'), type: 'executable' },
       { path: 'l', type: 'symlink', content: Buffer.from('a') },
     ];
-    const tar = await packContext(entries, dockerfile);
-    expect(digestOf(await packContext(entries.toReversed(), dockerfile))).toBe(digestOf(tar));
+    expect((await packed(entries.toReversed())).digest).toBe((await packed(entries)).digest);
+  });
+
+  test('names every directory, so that no engine makes one that anybody may write to', async () => {
+    const { listed } = await packed([file('a/b/c'), file('a/d')]);
+    expect(listed.filter(({ type }) => type === 'directory').map(({ name, mode }) => [name, mode])).toEqual([
+      ['a', 0o755],
+      ['a/b', 0o755],
+    ]);
+  });
+
+  test.each([
+    ['classic', ['.dockerignore', 'Dockerfile', 'x']],
+    ['podman', ['.dockerignore', 'Dockerfile', 'x']],
+    ['buildkit', ['Dockerfile', 'x']],
+  ] as const)(
+    'sends the Dockerfile beside the context so that %s does not copy it',
+    async (backend, expected) => {
+      const { name, listed } = await packed([file('Dockerfile', 'FROM public'), file('x')], {
+        backend,
+        path: 'Dockerfile',
+      });
+      expect(listed.find((entry) => entry.name === name)?.text).toBe('FROM scratch');
+      expect(
+        listed.map((entry) => entry.name).filter((path) => backend === 'buildkit' || path !== name),
+      ).toEqual(expected);
+      const rules = listed.find((entry) => entry.name === '.dockerignore');
+      if (backend !== 'buildkit') expect(rules?.text).toBe(`.dockerignore\n${name}\n`);
+    },
+  );
+
+  test.each([['../x'], ['/etc/passwd'], ['a/../../b'], [''], ['a//b'], ['./a']])(
+    'refuses a path that leaves the context: %j',
+    async (path) => {
+      await expect(readContext(world({}, [file(path)]).host, location)).rejects.toThrow(
+        expect.objectContaining({ code: 'SOURCE_INVALID' }),
+      );
+    },
+  );
+
+  test('prefers the rules of the Dockerfile, as BuildKit does', async () => {
+    const files = [file('.dockerignore', 'b'), file('Dockerfile.dockerignore', 'a'), file('a'), file('b')];
+    const context = await readContext(world({}, files).host, location);
+    expect(context.map(({ path }) => path)).toEqual(['.dockerignore', 'Dockerfile.dockerignore', 'b']);
   });
 });

@@ -1,3 +1,4 @@
+export { EvilNotary, type RawMetadata } from './evil-notary.ts';
 export {
   type NotaryIntercept,
   type NotaryReply,

@@ -58,6 +58,16 @@ export class NotaryStore {
     return files?.pop();
   }
 
+  /** Puts other bytes in the place of the newest version of a role; `undefined` takes all its versions away. */
+  replace(collection: string, role: string, bytes: Uint8Array | undefined): void {
+    const roles = this.#files.get(collection);
+    const newest = roles?.get(role)?.at(-1);
+    if (bytes === undefined) roles?.delete(role);
+    if (bytes === undefined || newest === undefined) return;
+    this.pop(collection, role);
+    this.put(collection, role, bytes, newest.version, newest.storedAt);
+  }
+
   delete(collection: string): void {
     this.#files.delete(collection);
     for (const role of ['snapshot', 'timestamp']) this.#keys.delete(`${role} ${collection}`);

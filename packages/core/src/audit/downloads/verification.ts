@@ -55,13 +55,13 @@ function checksumList(step: ShellStep): Verification {
   const { operands } = parseOptions(step.args, { short: 'a', long: ['algorithm'] });
   const lists = operands.map(({ text }) => text).filter((text) => text !== '-' && text !== '/dev/stdin');
   if (step.inputFile !== undefined) lists.push(step.inputFile.text);
-  const sources = upstream(step);
-  const feeding = sources.flatMap((source) => [
+  const fed = upstream(step);
+  const feeding = fed.flatMap((source) => [
     ...source.args,
-    ...source.assignments.map(({ value }) => value),
     ...(source.inputText === undefined ? [] : [source.inputText]),
   ]);
   const texts = [...feeding, ...(step.inputText === undefined ? [] : [step.inputText])];
+  const sources = origins([...fed, ...texts.flatMap(({ commands }) => commands)]);
   // `grep FILE SUMS | sha256sum -c` reads its sums from SUMS.
   const readers = sources.filter(({ name }) => /^(?:grep|egrep|fgrep|sed|awk|cat|head|tail|cut)$/.test(name));
   lists.push(...readers.flatMap(({ args, inputFile }) => words(inputFile ? [...args, inputFile] : args)));
@@ -70,7 +70,7 @@ function checksumList(step: ShellStep): Verification {
     weak: isWeak(step),
     names: [...words(texts), ...lists.map((list) => list.replace(SUM_SUFFIX, ''))],
     lists,
-    sources: [...sources, ...texts.flatMap(({ commands }) => commands)],
+    sources,
   };
 }
 
@@ -97,7 +97,7 @@ function comparison(step: ShellStep): Verification | undefined {
     weak: digests.every(isWeak),
     names: words(inputs),
     lists: [],
-    sources: inside.filter((each) => !digests.includes(each)),
+    sources: origins(inside.filter((each) => !digests.includes(each))),
   };
 }
 
@@ -122,6 +122,18 @@ function gnupg(step: ShellStep): Verification | undefined {
 }
 
 const MAX_UPSTREAM = 200;
+
+/** Steps, and those inside the substitutions of their arguments, as deep as they go. */
+function origins(steps: readonly ShellStep[]): readonly ShellStep[] {
+  const seen = new Set<ShellStep>();
+  const queue = [...steps];
+  for (let next = queue.pop(); next !== undefined && seen.size < MAX_UPSTREAM; next = queue.pop()) {
+    if (seen.has(next)) continue;
+    seen.add(next);
+    queue.push(...next.inputs, ...next.args.flatMap(({ commands }) => commands));
+  }
+  return [...seen];
+}
 
 /** Every step whose output reaches a step through pipes; the nearest 200 in a longer pipeline. */
 export function upstream(step: ShellStep): readonly ShellStep[] {

@@ -2,7 +2,8 @@ import type { AuditRule, FindingDraft } from '../rule.ts';
 import { parseOptions } from '../shell/options.ts';
 import type { ShellStep } from '../shell/steps.ts';
 import { type CommandUnit, commandsIn, commandsOf, instructionsIn } from '../unit.ts';
-import { isGit, remoteAdds, shown } from './downloads.ts';
+import { isGit, remoteAdds } from './downloads.ts';
+import { shown } from './shown.ts';
 
 /** Rules about sources and packages outside the distribution. */
 export const dependencyRules: readonly AuditRule[] = [

@@ -2,7 +2,7 @@ import type { LineageNode } from '../../lineage/types.ts';
 import type { AuditRule } from '../rule.ts';
 import { fromLines } from './bases.ts';
 import { RELEASES_AS_OF, releaseOf } from './distributions.ts';
-import { shown } from './downloads.ts';
+import { shown } from './shown.ts';
 
 /** Rules about what the images of a lineage are to each other. */
 export const lineageRules: readonly AuditRule[] = [

@@ -76,18 +76,24 @@ function* namesIn(
   }
 }
 
+const DIRECTION = /[\u202A-\u202E\u2066-\u2069\u200E\u200F\u061C]/u;
+// Cf holds most invisible characters; the Hangul fillers are letters that show nothing.
+const INVISIBLE = /\p{Cf}|[\u115F\u1160\u3164\uFFA0]/u;
+
 function hiddenCharacter(text: string): string | undefined {
-  const found =
-    /[\u202A-\u202E\u2066-\u2069\u200E\u200F\u061C]|[\u200B\u200C\u2060-\u2064\u00AD\u180E\uFEFF\u115F\u1160\u3164\uFFA0]|\p{Cf}|[\0-\x08\x0B\x0C\x0E-\x1A\x1C-\x1F\x7F]/u;
+  if (/^[\t\x20-\x7E]*$/.test(text)) return undefined;
+  const emoji = /\p{Extended_Pictographic}/u.test(text);
   for (const char of text) {
     const code = char.codePointAt(0)!;
-    // Emoji are joined with U+200D.
-    if (code === 0x200d && /\p{Extended_Pictographic}/u.test(text)) continue;
-    if (code < 0x20 ? code !== 9 && code !== 0x1b && found.test(char) : found.test(char)) {
-      const name = `U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
-      const bidi = /[\u202A-\u202E\u2066-\u2069\u200E\u200F\u061C]/.test(char);
-      return `${bidi ? 'a character that changes the direction of text' : 'an invisible character'}, ${name}`;
-    }
+    // Emoji are joined with U+200D; tab and escape (for colours) are usual.
+    if ((code === 0x200d && emoji) || code === 0x09 || code === 0x1b) continue;
+    const control = code < 0x20 || code === 0x7f;
+    if (!control && !INVISIBLE.test(char)) continue;
+    const name = `U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
+    const kind = DIRECTION.test(char)
+      ? 'a character that changes the direction of text'
+      : 'an invisible character';
+    return `${kind}, ${name}`;
   }
   return undefined;
 }
@@ -121,6 +127,7 @@ const KNOWN_HOSTS = [
 
 function imitation({ registry, repository }: ImageReference): string | undefined {
   const host = registry.replace(/:\d+$/, '').toLowerCase();
+  if (KNOWN_HOSTS.includes(host) && host !== 'docker.io') return undefined;
   if (!HUB_HOSTS.test(host)) {
     const known = KNOWN_HOSTS.find(
       (each) =>

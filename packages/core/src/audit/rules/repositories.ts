@@ -3,7 +3,7 @@ import { upstream } from '../downloads/verification.ts';
 import type { AuditRule } from '../rule.ts';
 import type { ShellStep } from '../shell/steps.ts';
 import { type CommandUnit, commandsIn, type DockerfileUnit } from '../unit.ts';
-import { shown, shownUrl } from './downloads.ts';
+import { shown, shownUrl } from './shown.ts';
 
 /** Rules about package repositories and their keys. */
 export const repositoryRules: readonly AuditRule[] = [

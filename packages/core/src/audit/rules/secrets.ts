@@ -1,4 +1,5 @@
 import type { AuditRule, FindingDraft } from '../rule.ts';
+import { knownTokens } from '../secret-tokens.ts';
 import { instructionsIn } from '../unit.ts';
 
 /** Rules about secrets that everybody who has the image can read. */
@@ -59,36 +60,6 @@ export const secretRules: readonly AuditRule[] = [
     },
   },
 ];
-
-/** Tokens whose form says what they are. */
-const TOKENS: readonly { readonly kind: string; readonly pattern: RegExp }[] = [
-  { kind: 'an AWS access key id', pattern: /\b(?:AKIA|ASIA)[0-9A-Z]{16}\b/g },
-  {
-    kind: 'a GitHub token',
-    pattern: /\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{60,255})\b/g,
-  },
-  { kind: 'a GitLab token', pattern: /\bglpat-[A-Za-z0-9_-]{20,64}/g },
-  { kind: 'an npm token', pattern: /\bnpm_[A-Za-z0-9]{36}\b/g },
-  { kind: 'a PyPI token', pattern: /\bpypi-AgEI[A-Za-z0-9_-]{40,255}/g },
-  { kind: 'a Slack token', pattern: /\bxox[abprs]-[A-Za-z0-9-]{20,128}/g },
-  { kind: 'a Stripe key', pattern: /\b[sr]k_live_[A-Za-z0-9]{20,128}/g },
-  { kind: 'a Google API key', pattern: /\bAIza[0-9A-Za-z_-]{35}\b/g },
-  { kind: 'a Docker Hub token', pattern: /\bdckr_[po]at_[A-Za-z0-9_-]{20,64}/g },
-  { kind: 'a private key', pattern: /-----BEGIN (?:[A-Z]{2,10} ){0,3}PRIVATE KEY-----/g },
-  // A user name alone, or a variable for the password, is no secret.
-  {
-    kind: 'a password in a URL',
-    pattern: /(?<=\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s:/@'"$]{1,64}:)[^\s:/@'"${}<>*]{3,128}(?=@[\w.-])/gi,
-  },
-];
-
-function knownTokens(text: string): readonly { readonly kind: string; readonly value: string }[] {
-  return TOKENS.flatMap(({ kind, pattern }) =>
-    [...text.matchAll(pattern)]
-      .map(([value]) => ({ kind, value }))
-      .filter(({ value }) => !/EXAMPLE|x{6}|^(?:password|passwd|pass|token|secret|changeme)$/i.test(value)),
-  );
-}
 
 const SECRET_NAME =
   /(?:^|_)(?:PASS|PASSWD|PASSWORD|PASSPHRASE|SECRET|SECRETS|TOKEN|APIKEY|API_KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|AUTH_KEY|ENCRYPTION_KEY|CREDENTIALS?|PWD)(?:$|_\d+$)/i;

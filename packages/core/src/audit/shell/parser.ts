@@ -1,3 +1,4 @@
+import { ShellSyntaxError } from './cursor.ts';
 import type {
   ShellAssignment,
   ShellList,
@@ -7,7 +8,7 @@ import type {
   ShellRedirection,
   ShellWord,
 } from './syntax.ts';
-import { ShellScanner, ShellSyntaxError } from './words.ts';
+import { ShellScanner } from './words.ts';
 
 /** Options of {@link parseShell}. */
 export interface ParseShellOptions {

@@ -1,17 +1,6 @@
+import { META, ShellCursor, ShellSyntaxError } from './cursor.ts';
 import type { ShellList, ShellPart, ShellRedirection, ShellWord } from './syntax.ts';
 
-/** Where and why a text is not a shell script. */
-export class ShellSyntaxError extends Error {
-  readonly offset: number;
-
-  constructor(message: string, offset: number) {
-    super(message);
-    this.offset = offset;
-  }
-}
-
-const MAX_DEPTH = 100;
-const META = ' \t\r\n;&|<>()';
 const REDIRECTION_OPERATORS = [
   '&>>',
   '&>',
@@ -36,103 +25,17 @@ interface PendingHeredoc {
 }
 
 /** Words, quotes, expansions, redirections and blanks of a script; commands are the parser's. */
-export abstract class ShellScanner {
-  protected position = 0;
-  protected readonly text: string;
-  private depth = 0;
+export abstract class ShellScanner extends ShellCursor {
   private readonly pending: PendingHeredoc[] = [];
   private readonly extracted: { readonly content: string; readonly expand: boolean }[];
 
   constructor(text: string, heredocs: readonly { content: string; expand: boolean }[] = [], depth = 0) {
-    this.text = text;
+    super(text, depth);
     this.extracted = [...heredocs];
-    this.depth = depth;
   }
 
   protected abstract list(): ShellList;
   abstract script(): ShellList;
-
-  protected atEnd(): boolean {
-    return this.position >= this.text.length;
-  }
-
-  protected startsWith(token: string): boolean {
-    return this.text.startsWith(token, this.position);
-  }
-
-  protected enter(): void {
-    this.depth += 1;
-    if (this.depth > MAX_DEPTH) throw new ShellSyntaxError(`nesting deeper than ${MAX_DEPTH}`, this.position);
-  }
-
-  protected leave(): void {
-    this.depth -= 1;
-  }
-
-  protected unexpected(expected?: string): ShellSyntaxError {
-    const found = this.atEnd()
-      ? 'the end'
-      : JSON.stringify(this.text.slice(this.position, this.position + 12));
-    return new ShellSyntaxError(
-      expected === undefined ? `unexpected ${found}` : `expected ${expected}, found ${found}`,
-      this.position,
-    );
-  }
-
-  /** Blanks, continuations and, at the start of a word, a comment. */
-  protected skipBlank(): void {
-    for (;;) {
-      const char = this.text[this.position];
-      if (char === ' ' || char === '\t' || char === '\r') this.position += 1;
-      else if (char === '\\' && this.text[this.position + 1] === '\n') this.position += 2;
-      else if (char === '\\' && this.startsWith('\\\r\n')) this.position += 3;
-      else if (char === '#' && this.wordBoundary()) {
-        const end = this.text.indexOf('\n', this.position);
-        this.position = end < 0 ? this.text.length : end;
-      } else return;
-    }
-  }
-
-  protected skipNewlines(): void {
-    for (;;) {
-      this.skipBlank();
-      if (this.text[this.position] !== '\n') return;
-      this.position += 1;
-      this.readHeredocs();
-    }
-  }
-
-  private wordBoundary(): boolean {
-    const before = this.text[this.position - 1];
-    return before === undefined || META.includes(before) || before === '`';
-  }
-
-  /** Whether a word starts here. */
-  protected wordAhead(): boolean {
-    const char = this.text[this.position];
-    if (char === undefined) return false;
-    if ((char === '<' || char === '>') && this.text[this.position + 1] === '(') return true;
-    return !META.includes(char);
-  }
-
-  /** The word here when it holds neither quotes nor expansions. */
-  protected plainWordAhead(): string | undefined {
-    let end = this.position;
-    for (let char = this.text[end]; char !== undefined && !META.includes(char); char = this.text[end]) {
-      if (char === '"' || char === "'" || char === '\\' || char === '$' || char === '`') return undefined;
-      // Long words are never reserved ones.
-      if (end - this.position > 255) return undefined;
-      end += 1;
-    }
-    return end === this.position ? undefined : this.text.slice(this.position, end);
-  }
-
-  protected assignmentAhead(): { readonly name: string; readonly length: number } | undefined {
-    const pattern = /([A-Za-z_][A-Za-z0-9_]*)(?:\[[^\]\n]{0,100}\])?\+?=/y;
-    pattern.lastIndex = this.position;
-    const match = pattern.exec(this.text);
-    return match === null ? undefined : { name: match[1]!, length: match[0].length };
-  }
 
   protected word(): ShellWord {
     const start = this.position;
@@ -211,48 +114,6 @@ export abstract class ShellScanner {
     }
     flush();
     return parts;
-  }
-
-  /** A parenthesised pattern or array subscript, as text. */
-  private balanced(): string {
-    const start = this.position;
-    let open = 0;
-    for (; this.position < this.text.length; this.position += 1) {
-      const char = this.text[this.position];
-      if (char === '(') open += 1;
-      else if (char === ')') open -= 1;
-      if (open === 0) {
-        this.position += 1;
-        return this.text.slice(start, this.position);
-      }
-    }
-    throw this.unexpected(')');
-  }
-
-  private singleQuoted(): string {
-    const end = this.text.indexOf("'", this.position + 1);
-    if (end < 0) throw new ShellSyntaxError('unterminated single quote', this.position);
-    const value = this.text.slice(this.position + 1, end);
-    this.position = end + 1;
-    return value;
-  }
-
-  private ansiQuoted(): string {
-    const start = this.position;
-    let value = '';
-    for (this.position += 1; this.position < this.text.length; this.position += 1) {
-      const char = this.text[this.position]!;
-      if (char === "'") {
-        this.position += 1;
-        return value;
-      }
-      if (char === '\\') {
-        this.position += 1;
-        const escape = this.text[this.position] ?? '';
-        value += { n: '\n', t: '\t', r: '\r' }[escape] ?? escape;
-      } else value += char;
-    }
-    throw new ShellSyntaxError("unterminated $'", start);
   }
 
   /** Up to, not including, the closing quote; with `end` undefined up to the end of the text (a heredoc body). */
@@ -368,22 +229,6 @@ export abstract class ShellScanner {
       : { kind: 'parameter', name, operator: operator ?? match[1], operand: { parts, source }, quoted };
   }
 
-  /** Offset behind the `))` that closes an arithmetic expression whose body starts at `from`. */
-  protected arithmeticEnd(from: number): number | undefined {
-    let open = 0;
-    for (let at = from; at < this.text.length; at += 1) {
-      const char = this.text[at];
-      if (char === '\n' || char === ';' || char === '"' || char === "'") {
-        if (char !== ';') return undefined;
-      } else if (char === '(') open += 1;
-      else if (char === ')') {
-        if (open === 0) return this.text[at + 1] === ')' ? at + 2 : undefined;
-        open -= 1;
-      }
-    }
-    return undefined;
-  }
-
   protected redirection(): ShellRedirection | undefined {
     const descriptor = /(?:[0-9]{1,9}|\{[A-Za-z_]\w{0,63}\})(?=[<>])/y;
     descriptor.lastIndex = this.position;
@@ -416,7 +261,7 @@ export abstract class ShellScanner {
     return target;
   }
 
-  private readHeredocs(): void {
+  protected override readHeredocs(): void {
     for (const heredoc of this.pending.splice(0)) {
       const lines: string[] = [];
       let closed = false;
