@@ -66,7 +66,10 @@ async function sign({ node, image, target }: Endorsable, options: EndorseOptions
   });
   const verified = await Promise.all(
     tags.map((tag) =>
-      resolveTrusted({ registry, repository, tag, digest }, { server, root: { keyIds: published.rootKeyIds }, ...operation }),
+      resolveTrusted(
+        { registry, repository, tag, digest },
+        { server, root: { keyIds: published.rootKeyIds }, ...operation },
+      ),
     ),
   );
   const [first] = verified;
@@ -85,7 +88,10 @@ async function sign({ node, image, target }: Endorsable, options: EndorseOptions
 /** Puts a tag on the exact bytes of the manifest. */
 async function promote(image: BuiltImage, name: ImageReference, options: EndorseOptions): Promise<void> {
   const operation = options.signal === undefined ? {} : { signal: options.signal };
-  const { bytes, descriptor } = await options.registry.fetchManifest({ ...image.reference, tag: undefined }, operation);
+  const { bytes, descriptor } = await options.registry.fetchManifest(
+    { ...image.reference, tag: undefined },
+    operation,
+  );
   await options.registry.pushManifest(name, { bytes, mediaType: descriptor.mediaType }, operation);
 }
 
@@ -97,4 +103,3 @@ function tagsOf(target: ImageReference, image: BuiltImage, options: EndorseOptio
   // A tag has at most 128 characters.
   return [rolling, `${rolling.slice(0, 100)}-${date}-${short}`];
 }
-

@@ -203,8 +203,7 @@ async function compareRebuilt(
     const image = built.get(node.id);
     if (image === undefined) continue;
     try {
-      if (node.image === undefined)
-        throw new CoreError('SOURCE_NOT_FOUND', `no registry showed ${node.id}`);
+      if (node.image === undefined) throw new CoreError('SOURCE_NOT_FOUND', `no registry showed ${node.id}`);
       const rebuilt = await resolveImage(image.reference, {
         source: options.target.client,
         platform: node.platform,
@@ -245,7 +244,8 @@ async function decide(
   const verdict = judge(facts);
   report({ type: 'stage-finished', stage: 'policy', summary: verdict.decision });
   if (options.trust === undefined || options.target === undefined || verdict.decision !== 'allow') {
-    const reason = options.trust === undefined ? 'no signing keys were given' : 'the policy did not admit the image';
+    const reason =
+      options.trust === undefined ? 'no signing keys were given' : 'the policy did not admit the image';
     report({ type: 'stage-skipped', stage: 'endorse', reason });
     return { verdict, endorsements: [], gaps: facts.gaps };
   }

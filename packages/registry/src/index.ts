@@ -1,5 +1,12 @@
-export { dockerConfigKeychain } from './auth/docker-config.ts';
-export { anonymousKeychain, type Credentials, type Keychain, staticKeychain } from './auth/keychain.ts';
+export { type ContainersAuthKeychainOptions, containersAuthKeychain } from './auth/containers-auth.ts';
+export { type DockerConfigKeychainOptions, dockerConfigKeychain } from './auth/docker-config.ts';
+export {
+  anonymousKeychain,
+  type Credentials,
+  firstKeychain,
+  type Keychain,
+  staticKeychain,
+} from './auth/keychain.ts';
 export { type ResolvedImage, type ResolveImageOptions, resolveImage } from './content/image.ts';
 export type {
   BlobSource,
@@ -39,12 +46,14 @@ export type {
   LayerEntryType,
   LayerScan,
 } from './layer/types.ts';
+export { chainIds } from './oci/chain.ts';
 export { historyExplainsLayers, parseImageConfig } from './oci/config.ts';
-export { parseManifest } from './oci/manifest.ts';
+export { type ParseManifestOptions, parseManifest } from './oci/manifest.ts';
 export { MediaType } from './oci/media-types.ts';
 export {
   DEFAULT_PLATFORM,
   formatPlatform,
+  isAttestation,
   normalizePlatform,
   parsePlatform,
   selectPlatform,

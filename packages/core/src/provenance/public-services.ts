@@ -34,5 +34,9 @@ export function publicServices(options: PublicServicesOptions = {}): PublicServi
     ...(gitHubToken === undefined ? {} : { token: gitHubToken }),
     ...(mirrorDirectory === undefined ? {} : { mirrors: { directory: mirrorDirectory } }),
   });
-  return { registry, host, sources: publicSources({ host, registry, ...(hubUrl === undefined ? {} : { hubUrl }) }) };
+  return {
+    registry,
+    host,
+    sources: publicSources({ host, registry, ...(hubUrl === undefined ? {} : { hubUrl }) }),
+  };
 }

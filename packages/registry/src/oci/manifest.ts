@@ -96,6 +96,9 @@ const MANIFEST_MEMBERS: readonly string[] = [
   ...['schemaVersion', 'mediaType', 'artifactType', 'config', 'layers', 'fsLayers', 'history'],
   ...['manifests', 'subject', 'annotations'],
 ];
+/** @see RFC 6838, section 4.2 */
+const MEDIA_TYPE = /^[A-Za-z0-9][\w!#$&^.+-]{0,126}\/[A-Za-z0-9][\w!#$&^.+-]{0,126}(?:;.{0,255})?$/;
+
 const DESCRIPTOR_MEMBERS: readonly string[] = [
   ...['mediaType', 'digest', 'size', 'urls', 'annotations', 'data', 'artifactType', 'platform'],
 ];
@@ -126,7 +129,9 @@ function readDescriptors(value: unknown, digest: string, where: string): void {
 function readDescriptor(value: unknown, digest: string, where: string): void {
   if (!isObject(value)) throw malformed(digest, where, 'must be a descriptor');
   refuseLookalikes(value, DESCRIPTOR_MEMBERS, digest);
-  if (typeof value.mediaType !== 'string') throw malformed(digest, `${where}.mediaType`, 'must be a string');
+  if (typeof value.mediaType !== 'string' || !MEDIA_TYPE.test(value.mediaType)) {
+    throw malformed(digest, `${where}.mediaType`, 'must be a media type');
+  }
   if (typeof value.digest !== 'string' || !isDigest(value.digest)) {
     throw new RegistryError(
       'INVALID_DIGEST',

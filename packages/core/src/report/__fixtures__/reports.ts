@@ -258,7 +258,6 @@ export function denyReport(): VetReport {
 export function incompleteReport(): VetReport {
   const { rebuild: _rebuild, ...facts } = sound;
   return reportOf({
-    endorsements: [],
     ...facts,
     findings: mild,
     comparisons: {},

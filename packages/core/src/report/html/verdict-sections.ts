@@ -1,7 +1,7 @@
 import { RULES } from '../../policy/rules/rule-set.ts';
 import type { Reason, RuleName } from '../../policy/types.ts';
-import type { Endorsement } from '../types.ts';
 import { counted, countedBySeverity, type ReportView } from '../report-view.ts';
+import type { Endorsement } from '../types.ts';
 import { type Content, type Markup, markup } from './markup.ts';
 import { chip, code, imageLink, outcomeChip, pairs, section } from './parts.ts';
 
@@ -40,7 +40,12 @@ export function keyFacts({ report, images }: ReportView): Markup {
         ? 'not done'
         : `${compared.length} of ${vetted}${unexplained === 0 ? '' : `, ${unexplained} unexplained`}`,
     ],
-    ['Signed and read back', endorsements.length === 0 ? 'none' : `${endorsements.filter(({ verified }) => verified).length} of ${vetted}`],
+    [
+      'Signed and read back',
+      endorsements.length === 0
+        ? 'none'
+        : `${endorsements.filter(({ verified }) => verified).length} of ${vetted}`,
+    ],
   ];
   return markup`<dl class="facts">${facts.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
