@@ -16,6 +16,13 @@ export { auditRules } from './audit/rules/index.ts';
 export type { RunOutcome } from './audit/run.ts';
 export { type RenderSarifOptions, renderSarif } from './audit/sarif.ts';
 export type { ShellStep } from './audit/shell/steps.ts';
+export type { Sink } from './audit/downloads/sink.ts';
+export type { DownloadRecord, DownloadRole, VerificationGrade } from './audit/downloads/track.ts';
+export type { AuditRule, DockerfileRule, FindingDraft, LineageRule } from './audit/rule.ts';
+export { auditRules } from './audit/rules/index.ts';
+export type { RunOutcome } from './audit/run.ts';
+export { type RenderSarifOptions, renderSarif } from './audit/sarif.ts';
+export type { ShellArgument, ShellStep } from './audit/shell/steps.ts';
 export type * from './audit/types.ts';
 export type {
   CommandUnit,
