@@ -49,31 +49,34 @@ const PRESS_INDEX = '<?script\nrequire "settings.script";\npress_start();\n';
 const PRESS_SETTINGS = '<?script\ndefine("PRESS_VERSION", "4.9.1");\n';
 const PRESS_ENTRYPOINT = '#!/bin/sh\nset -e\nexec "$@"\n';
 
+/** What every builder sets for an image built from scratch. */
+const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
 /** The family, base first. `rootfs` is the base's root filesystem as a gzipped tar. */
 export function family(rootfs: Uint8Array): readonly Member[] {
   return [
     {
       name: 'distro',
-      tag: 'stable-slim',
-      aliases: ['9-slim'],
+      tag: '9-slim',
+      aliases: ['9.0-slim'],
       source: 'example/distro-artifacts',
-      directory: 'stable/slim',
+      directory: '9/slim',
       dockerfile: ['FROM scratch', 'ADD rootfs.tar.gz /', 'CMD ["/bin/sh"]', ''].join('\n'),
       context: [{ path: 'rootfs.tar.gz', content: rootfs }],
       history: [
         { createdBy: 'ADD rootfs.tar.gz / # buildkit', files: ROOT_FILES },
         { createdBy: 'CMD ["/bin/sh"]' },
       ],
-      execution: { Cmd: ['/bin/sh'] },
+      execution: { Env: [PATH], Cmd: ['/bin/sh'] },
     },
     {
       name: 'script',
       tag: '7.2-web',
       aliases: ['7.2.1-web'],
       source: 'example/script',
-      directory: '7.2/stable/web',
+      directory: '7.2/web',
       dockerfile: [
-        'FROM distro:stable-slim',
+        'FROM distro:9-slim',
         '',
         '# The interpreter and its web front.',
         'ENV SCRIPT_VERSION=7.2.1',
@@ -104,7 +107,11 @@ export function family(rootfs: Uint8Array): readonly Member[] {
         { createdBy: 'EXPOSE map[8080/tcp:{}]' },
         { createdBy: 'CMD ["script-web"]' },
       ],
-      execution: { Env: ['SCRIPT_VERSION=7.2.1'], Cmd: ['script-web'], ExposedPorts: { '8080/tcp': {} } },
+      execution: {
+        Env: [PATH, 'SCRIPT_VERSION=7.2.1'],
+        Cmd: ['script-web'],
+        ExposedPorts: { '8080/tcp': {} },
+      },
     },
     {
       name: 'press',
@@ -146,7 +153,7 @@ export function family(rootfs: Uint8Array): readonly Member[] {
         { createdBy: 'CMD ["script-web"]' },
       ],
       execution: {
-        Env: ['SCRIPT_VERSION=7.2.1', 'PRESS_VERSION=4.9.1'],
+        Env: [PATH, 'SCRIPT_VERSION=7.2.1', 'PRESS_VERSION=4.9.1'],
         Entrypoint: ['entrypoint.sh'],
         Cmd: ['script-web'],
         User: 'www',

@@ -1,4 +1,25 @@
+export {
+  type AuditDockerfileOptions,
+  type AuditOptions,
+  auditDockerfile,
+  auditLineage,
+} from './audit/audit.ts';
+export type {
+  AuditRule,
+  DockerfileRule,
+  FindingDraft,
+  LineageRule,
+} from './audit/rule.ts';
+export { auditRules } from './audit/rules/index.ts';
+export { type RenderSarifOptions, renderSarif } from './audit/sarif.ts';
 export type * from './audit/types.ts';
+export type {
+  CommandUnit,
+  DockerfileUnit,
+  InstructionUnit,
+  LineageUnit,
+  StageUnit,
+} from './audit/unit.ts';
 export {
   type CompareImagesOptions,
   type CompareProgress,
@@ -9,6 +30,7 @@ export { type Expansion, expand, type Variables } from './dockerfile/expand.ts';
 export { type ParseDockerfileOptions, parseDockerfile } from './dockerfile/parse-dockerfile.ts';
 export { baseOf, type ExternalImage, externalImages, finalStage } from './dockerfile/queries.ts';
 export type * from './dockerfile/types.ts';
+export { type Endorsable, type EndorseOptions, endorse } from './endorse.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
 export { type AlignedInstruction, alignHistory, type HistoryAlignment } from './lineage/align-history.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
@@ -65,6 +87,11 @@ export {
   resolveLibraryTag,
 } from './provenance/official-images/library-file.ts';
 export { type OfficialImagesOptions, officialImagesSource } from './provenance/official-images/source.ts';
+export {
+  type PublicServices,
+  type PublicServicesOptions,
+  publicServices,
+} from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
 export {
   type DockerEngineBuilderOptions,
@@ -79,3 +106,4 @@ export { renderJson } from './report/render-json.ts';
 export { renderMarkdown } from './report/render-markdown.ts';
 export { type RenderTextOptions, renderText } from './report/render-text.ts';
 export type * from './report/types.ts';
+export { type RebuildTarget, type VetEvent, type VetOptions, type VetStage, vet } from './vet.ts';

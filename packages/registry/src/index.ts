@@ -1,5 +1,14 @@
-export { dockerConfigKeychain } from './auth/docker-config.ts';
-export { anonymousKeychain, type Credentials, type Keychain, staticKeychain } from './auth/keychain.ts';
+export { DockerArchive, openDockerArchive } from './archive/docker-archive.ts';
+export { type ContainersAuthKeychainOptions, containersAuthKeychain } from './auth/containers-auth.ts';
+export { type DockerConfigKeychainOptions, dockerConfigKeychain } from './auth/docker-config.ts';
+export {
+  anonymousKeychain,
+  type Credentials,
+  firstKeychain,
+  type Keychain,
+  staticKeychain,
+} from './auth/keychain.ts';
+export { type CopyEvent, type CopyImageOptions, type CopyReport, copyImage } from './content/copy.ts';
 export { type ResolvedImage, type ResolveImageOptions, resolveImage } from './content/image.ts';
 export type {
   BlobSource,
@@ -39,12 +48,15 @@ export type {
   LayerEntryType,
   LayerScan,
 } from './layer/types.ts';
+export { OciLayout, openOciLayout } from './layout/oci-layout.ts';
+export { chainIds } from './oci/chain.ts';
 export { historyExplainsLayers, parseImageConfig } from './oci/config.ts';
-export { parseManifest } from './oci/manifest.ts';
+export { type ParseManifestOptions, parseManifest } from './oci/manifest.ts';
 export { MediaType } from './oci/media-types.ts';
 export {
   DEFAULT_PLATFORM,
   formatPlatform,
+  isAttestation,
   normalizePlatform,
   parsePlatform,
   selectPlatform,

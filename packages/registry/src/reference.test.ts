@@ -1,106 +1,105 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { digestOf } from './digest.ts';
-import { ImagevetError } from './errors.ts';
+import { RegistryError } from './errors.ts';
 import { familiarReference, formatReference, parseReference, withDefaultTag } from './reference.ts';
 
-const digest = digestOf('x');
+const SHA256 = `sha256:${'a1'.repeat(32)}`;
+const SHA512 = `sha512:${'b2'.repeat(64)}`;
 
 describe('parseReference()', () => {
   test.each([
     ['php', 'docker.io/library/php', 'php'],
-    ['php:7.2-apache', 'docker.io/library/php:7.2-apache', 'php:7.2-apache'],
+    ['php:8.3-apache', 'docker.io/library/php:8.3-apache', 'php:8.3-apache'],
+    ['bitnami/redis', 'docker.io/bitnami/redis', 'bitnami/redis'],
     ['docker.io/php', 'docker.io/library/php', 'php'],
-    ['index.docker.io/library/php', 'docker.io/library/php', 'php'],
+    ['index.docker.io/php:8', 'docker.io/library/php:8', 'php:8'],
     ['registry-1.docker.io/team/app', 'docker.io/team/app', 'team/app'],
-    ['team/app:1', 'docker.io/team/app:1', 'team/app:1'],
     ['library/a/b', 'docker.io/library/a/b', 'library/a/b'],
-    ['localhost/x', 'localhost/x', 'localhost/x'],
-    ['localhost:5000/x', 'localhost:5000/x', 'localhost:5000/x'],
-    ['127.0.0.1:5000/vetted/library/php:7', '127.0.0.1:5000/vetted/library/php:7', undefined],
-    ['[::1]:5000/x:y', '[::1]:5000/x:y', undefined],
-    ['[fe80::1]/x', '[fe80::1]/x', undefined],
-    ['Uppercase/lowercase:tag', 'Uppercase/lowercase:tag', undefined],
+    [`php:8@${SHA256}`, `docker.io/library/php:8@${SHA256}`, `php:8@${SHA256}`],
+    [`php@${SHA512}`, `docker.io/library/php@${SHA512}`, `php@${SHA512}`],
+    ['localhost/app', 'localhost/app', 'localhost/app'],
+    ['localhost:5000', 'docker.io/library/localhost:5000', 'localhost:5000'],
+    ['registry.corp:5000/team/app:1', 'registry.corp:5000/team/app:1', 'registry.corp:5000/team/app:1'],
+    ['[::1]:5000/app', '[::1]:5000/app', '[::1]:5000/app'],
     ['192.168.1.1:5000', 'docker.io/library/192.168.1.1:5000', '192.168.1.1:5000'],
-    ['ghcr.io/a/b_c/d__e-f', 'ghcr.io/a/b_c/d__e-f', undefined],
-    [`php:8@${digest}`, `docker.io/library/php:8@${digest}`, `php:8@${digest}`],
-    [`php@${digest}`, `docker.io/library/php@${digest}`, `php@${digest}`],
-    [
-      `x@${digestOf('x', 'sha512')}`,
-      `docker.io/library/x@${digestOf('x', 'sha512')}`,
-      `x@${digestOf('x', 'sha512')}`,
-    ],
+    ['Corp/app', 'Corp/app', 'Corp/app'],
+    ['a__b/c---d.e:T_-.9', 'docker.io/a__b/c---d.e:T_-.9', 'a__b/c---d.e:T_-.9'],
   ])('reads %s', (text, canonical, familiar) => {
     const reference = parseReference(text);
     expect(formatReference(reference)).toBe(canonical);
-    expect(familiarReference(reference)).toBe(familiar ?? canonical);
-    expect(parseReference(canonical)).toEqual(reference);
+    expect(familiarReference(reference)).toBe(familiar);
     expect(JSON.parse(JSON.stringify(reference))).toEqual(reference);
   });
 
   test.each([
     '',
-    ':tag',
-    'PHP',
-    'docker.io/PHP',
-    'a//b',
-    '/a',
-    'a/',
-    'a:',
-    'a:b:c',
-    'a b',
-    'a:-tag',
-    `a:${'x'.repeat(129)}`,
-    'a___b',
-    'a..b',
-    '-a',
-    'a-',
-    'aa/asdf$$^/aa',
-    '[::1/x',
-    '[::1%eth0]/x',
-    'a.com:port/x',
-    'https://docker.io/php',
-    '../php',
-    'php\u200b',
-    'р\u0068p', // the first letter is Cyrillic
+    ' php',
+    'php ',
     'php\n',
-    'f'.repeat(64),
-    `a/${'b/'.repeat(200)}c`,
-    'x'.repeat(100_000),
+    ':tag',
+    'php:',
+    'php:-tag',
+    `php:${'t'.repeat(129)}`,
+    'PHP',
+    'team/App',
+    'a//b',
+    'a/',
+    '/a',
+    '-a',
+    'a..b',
+    'a_-b',
+    'https://docker.io/php',
+    '[::1]',
+    '[1::2::3]/app',
+    '[fe80::1%25eth0]/app',
+    'exa_mple.com/app',
+    `a/${'b'.repeat(254)}`,
+    'a1'.repeat(32),
+    SHA256,
+    'php@sha1:da39a3ee5e6b4b0d3255bfef95601890afd80709',
+    `php@${SHA256.toUpperCase()}`,
+    `php@${SHA256}0`,
+    `php@${SHA256}@${SHA256}`,
+    // Right-to-left override, zero-width joiner, Cyrillic a, full-width colon.
+    'php\u202e8',
+    'ph\u200dp',
+    'b\u0430sh',
+    'php\uff1a8',
   ])('refuses %j', (text) => {
-    expect(() => parseReference(text)).toThrow(expect.objectContaining({ code: 'INVALID_REFERENCE' }));
+    expect(() => parseReference(text)).toThrow(RegistryError);
   });
 
-  test.each([
-    'php@sha256:abc',
-    'php@md5:d41d8cd98f00b204e9800998ecf8427e',
-    `php@${digest.toUpperCase()}`,
-    'php@',
-  ])('refuses the digest of %j', (text) => {
-    expect(() => parseReference(text)).toThrow(expect.objectContaining({ code: 'INVALID_DIGEST' }));
-  });
-
-  test('formats what it parsed back to the same reference, or throws an imagevet error', () => {
-    const part = fc.stringMatching(/^[a-zA-Z0-9.:/@_-]{0,40}$/);
+  test('reads what it writes, and never throws anything but its own errors', () => {
+    const parse = (text: string) => {
+      try {
+        return parseReference(text);
+      } catch (error) {
+        expect(error).toBeInstanceOf(RegistryError);
+        return undefined;
+      }
+    };
+    const part = fc.stringMatching(/^[a-zA-Z0-9._:[\]@/-]{0,40}$/);
     fc.assert(
-      fc.property(fc.oneof(part, fc.string()), (text) => {
-        try {
-          const reference = parseReference(text);
+      fc.property(
+        fc.oneof(
+          part,
+          fc.string(),
+          fc.tuple(part, part).map(([a, b]) => `${a}/${b}`),
+        ),
+        (text) => {
+          const reference = parse(text);
+          if (reference === undefined) return;
           expect(parseReference(formatReference(reference))).toEqual(reference);
           expect(parseReference(familiarReference(reference))).toEqual(reference);
-        } catch (error) {
-          if (!ImagevetError.is(error)) throw error;
-        }
-      }),
+        },
+      ),
       { numRuns: 2000 },
     );
   });
 });
 
-describe('withDefaultTag()', () => {
-  test('adds latest only where there is neither tag nor digest', () => {
-    expect(withDefaultTag(parseReference('php')).tag).toBe('latest');
-    expect(withDefaultTag(parseReference('php:8')).tag).toBe('8');
-    expect(withDefaultTag(parseReference(`php@${digest}`)).tag).toBeUndefined();
-  });
+test('withDefaultTag() adds latest only to a bare name', () => {
+  expect(withDefaultTag(parseReference('php')).tag).toBe('latest');
+  expect(withDefaultTag(parseReference('php:8')).tag).toBe('8');
+  expect(withDefaultTag(parseReference(`php@${SHA256}`)).tag).toBeUndefined();
 });

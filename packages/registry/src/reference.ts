@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { type Digest, isDigest } from './digest.ts';
 import { RegistryError } from './errors.ts';
 
@@ -29,7 +30,7 @@ const DOMAIN =
   /^(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$/;
 const PATH_COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
-const BARE_HEX = /^[a-f0-9]{64}$/;
+const BARE_ID = /^(?:sha256:)?[a-f0-9]{64}$|^sha512:[a-f0-9]{128}$/;
 
 /**
  * Parses an image reference as people write it into its canonical form: `php` is `docker.io/library/php`.
@@ -41,7 +42,7 @@ const BARE_HEX = /^[a-f0-9]{64}$/;
 export function parseReference(text: string): ImageReference {
   if (text.length === 0) throw invalid(text, 'it is empty');
   if (text.length > MAX_LENGTH) throw invalid(text, `it is longer than ${MAX_LENGTH} characters`);
-  if (BARE_HEX.test(text)) throw invalid(text, 'a bare 64-character id names no repository');
+  if (BARE_ID.test(text)) throw invalid(text, 'an id or digest alone names no repository');
 
   const at = text.indexOf('@');
   const digest = at < 0 ? undefined : readDigest(text, text.slice(at + 1));
@@ -51,6 +52,9 @@ export function parseReference(text: string): ImageReference {
   const path = colon < 0 ? rest : rest.slice(0, colon);
   const tag = colon < 0 ? undefined : rest.slice(colon + 1);
 
+  if (domain.startsWith('[') && !isIPv6(domain.slice(1, domain.indexOf(']')))) {
+    throw invalid(text, `${JSON.stringify(domain)} is not an IPv6 address`);
+  }
   if (!DOMAIN.test(domain)) throw invalid(text, `${JSON.stringify(domain)} is not a registry host`);
   if (tag !== undefined && !TAG.test(tag))
     throw invalid(text, `${JSON.stringify(tag.slice(0, 140))} is not a tag`);

@@ -1,6 +1,21 @@
+export {
+  type DetachedSignatures,
+  type RequestedRole,
+  type SigningRequest,
+  signDetached,
+} from './collection/ceremony.ts';
 export type { Change, Delegation, SignableTarget } from './collection/changes.ts';
 export type { SnapshotKeyHolder } from './collection/initial-root.ts';
 export type { PublishResult } from './collection/publish.ts';
+export {
+  createMemoryRotationJournal,
+  createRotationJournal,
+  type PendingRotation,
+  type RotateKeyOptions,
+  type RotateKeyResult,
+  type RotationJournal,
+  rotateKey,
+} from './collection/rotation.ts';
 export { TrustedCollection, type TrustedCollectionOptions } from './collection/trusted-collection.ts';
 export { TrustError, type TrustErrorCode } from './errors.ts';
 export {
@@ -18,6 +33,7 @@ export type {
   PassphrasesByRole,
 } from './keys/passphrase.ts';
 export { canonicalKeyId, tufKeyId } from './keys/public-key.ts';
+export { issueRootCertificate } from './keys/root-certificate.ts';
 export type {
   DelegationRole,
   FileMeta,
@@ -32,12 +48,12 @@ export type {
   TimestampMetadata,
 } from './metadata/types.ts';
 export {
-  type MetadataSelector,
   type NotaryChange,
   NotaryClient,
   type NotaryServer,
 } from './notary/client.ts';
 export type { NotaryCredentials, NotaryCredentialsProvider } from './notary/credentials.ts';
+export type { MetadataSelector, MetadataSource } from './notary/metadata-source.ts';
 export { defaultNotaryUrl } from './notary/server.ts';
 export { type SignTagsOptions, signTag, signTags } from './sign.ts';
 export type { RootTrust } from './verify/root-trust.ts';

@@ -131,7 +131,7 @@ async function withVerified<T>(
   return withNotaryClient(server, async (client) => {
     const { root, now, maxVersionStep, maxMetadataBytes, signal } = options;
     const verified = await updateCollection(collection, {
-      client,
+      source: client,
       root,
       state,
       now,

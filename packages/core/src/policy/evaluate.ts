@@ -110,6 +110,16 @@ function pin(view: FactsView): string | Failure {
   }
   const mismatch = mismatchOf(root, step, outcome);
   if (mismatch !== undefined) return { ...mismatch, code: 'pinned.mismatch' };
+  const unsigned = view.reportedGaps.find(({ stage }) => stage === 'trust');
+  if (unsigned !== undefined) {
+    return {
+      outcome: 'error',
+      code: 'pinned.not-signed',
+      message: `a signature was asked for and could not be made: ${unsigned.message} (${unsigned.code})`,
+      ...(unsigned.hint === undefined ? {} : { remediation: unsigned.hint }),
+      final: true,
+    };
+  }
   const { registry, repository, digest } = outcome.image.reference;
   return formatReference({ registry, repository, digest });
 }

@@ -126,13 +126,13 @@ function comparisons({ images }: ReportView): readonly string[] {
   return sections.length === 0 ? [] : ['### Rebuilt beside original', ...sections];
 }
 
-function signature({ endorsement }: VetReport): readonly string[] {
-  if (endorsement === undefined) return [];
-  const { collection, tags, expires, verified, keyIds } = endorsement;
-  return [
-    '### Signature',
-    `${code(collection)} ${tags.map(code).join(' ')}, ${verified ? 'read back and verified' : '**not verified**'}, valid until ${text(expires)}, ${counted(keyIds.length, 'key')} ${keyIds.map((id) => code(id.slice(0, 16))).join(' ')}`,
-  ];
+function signature({ endorsements }: VetReport): readonly string[] {
+  if (endorsements.length === 0) return [];
+  const lines = endorsements.map(
+    ({ collection, tags, expires, verified, keyIds }) =>
+      `- ${code(collection)} ${tags.map(code).join(' ')}, ${verified ? 'read back and verified' : '**not verified**'}, valid until ${text(expires)}, ${counted(keyIds.length, 'key')} ${keyIds.map((id) => code(id.slice(0, 16))).join(' ')}`,
+  );
+  return ['### Signatures', lines.join('\n')];
 }
 
 function table(columns: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -104,10 +104,9 @@ function about(node: string | undefined, view: ReportView): string {
   return `${line(view.image(node)?.name ?? node)}: `;
 }
 
-function signatureLines({ endorsement }: VetReport): readonly string[] {
-  if (endorsement === undefined) return [];
-  const { collection, tags, expires, verified } = endorsement;
-  return [
-    `  ${line(collection)} tags ${line(tags.join(', '))}, ${verified ? 'read back and verified' : 'not verified'}, valid until ${line(expires)}`,
-  ];
+function signatureLines({ endorsements }: VetReport): readonly string[] {
+  return endorsements.map(
+    ({ collection, tags, expires, verified }) =>
+      `  ${line(collection)} tags ${line(tags.join(', '))}, ${verified ? 'read back and verified' : 'not verified'}, valid until ${line(expires)}`,
+  );
 }

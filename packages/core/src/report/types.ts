@@ -1,8 +1,10 @@
 import type { Digest } from '@imagevet/registry';
 import type { Facts, Verdict } from '../policy/types.ts';
 
-/** The signature that vouches for the verdict's digest under a name. */
+/** The signature that vouches for a rebuilt image's digest under a name. */
 export interface Endorsement {
+  /** Lineage node it is about. */
+  readonly node: string;
   /** Trusted collection (GUN): the internal repository. */
   readonly collection: string;
   readonly server: string;
@@ -24,5 +26,6 @@ export interface VetReport extends Omit<Facts, 'requested'> {
   readonly startedAt: string;
   readonly finishedAt: string;
   readonly verdict: Verdict;
-  readonly endorsement?: Endorsement;
+  /** What was signed: the image asked about and every image it stands on; empty when nothing was. */
+  readonly endorsements: readonly Endorsement[];
 }

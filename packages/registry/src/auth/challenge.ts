@@ -48,14 +48,16 @@ function parseLine(line: string): readonly Challenge[] {
     }
     position += 1;
     skip(/[ \t]/);
-    const value = line[position] === '"' ? quoted() : token();
+    const value = line[position] === '"' ? quoted() : token() || undefined;
     const current = challenges.at(-1);
     const name = word.toLowerCase();
-    if (current !== undefined && !(name in current.parameters)) current.parameters[name] = value;
+    if (value === undefined || current === undefined || name in current.parameters) continue;
+    current.parameters[name] = value;
   }
   return challenges;
 
-  function quoted(): string {
+  /** A quoted string; undefined when it does not end. */
+  function quoted(): string | undefined {
     let text = '';
     position += 1;
     while (position < line.length && line[position] !== '"') {
@@ -63,6 +65,7 @@ function parseLine(line: string): readonly Challenge[] {
       text += line[position];
       position += 1;
     }
+    if (position >= line.length) return undefined;
     position += 1;
     return text;
   }

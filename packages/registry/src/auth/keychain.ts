@@ -24,3 +24,16 @@ export function staticKeychain(credentials: Readonly<Record<string, Credentials>
       Promise.resolve(Object.hasOwn(credentials, registry) ? credentials[registry] : undefined),
   };
 }
+
+/** The first answer of several keychains. */
+export function firstKeychain(...keychains: readonly Keychain[]): Keychain {
+  return {
+    resolve: async (repository, options) => {
+      for (const keychain of keychains) {
+        const credentials = await keychain.resolve(repository, options);
+        if (credentials !== undefined) return credentials;
+      }
+      return undefined;
+    },
+  };
+}

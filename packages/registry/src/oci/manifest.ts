@@ -54,6 +54,11 @@ export function parseManifest(bytes: Uint8Array, options: ParseManifestOptions =
   if (kind === 'index' ? imageMembers.length > 0 : document.manifests !== undefined) {
     throw ambiguous(digest, 'is both an image and an index');
   }
+  if (document.schemaVersion === 1) {
+    throw new RegistryError('UNSUPPORTED', `manifest ${digest} is of Docker schema 1`, {
+      hint: 'Schema 1 names no config and no diffIDs; have the registry convert the image, or push it again.',
+    });
+  }
   if (document.schemaVersion !== 2) throw malformed(digest, 'schemaVersion', 'must be 2');
   readAnnotations(document.annotations, digest, 'annotations');
   if (document.artifactType !== undefined && typeof document.artifactType !== 'string') {
@@ -96,6 +101,9 @@ const MANIFEST_MEMBERS: readonly string[] = [
   ...['schemaVersion', 'mediaType', 'artifactType', 'config', 'layers', 'fsLayers', 'history'],
   ...['manifests', 'subject', 'annotations'],
 ];
+/** @see RFC 6838, section 4.2 */
+const MEDIA_TYPE = /^[A-Za-z0-9][\w!#$&^.+-]{0,126}\/[A-Za-z0-9][\w!#$&^.+-]{0,126}(?:;.{0,255})?$/;
+
 const DESCRIPTOR_MEMBERS: readonly string[] = [
   ...['mediaType', 'digest', 'size', 'urls', 'annotations', 'data', 'artifactType', 'platform'],
 ];
@@ -126,7 +134,9 @@ function readDescriptors(value: unknown, digest: string, where: string): void {
 function readDescriptor(value: unknown, digest: string, where: string): void {
   if (!isObject(value)) throw malformed(digest, where, 'must be a descriptor');
   refuseLookalikes(value, DESCRIPTOR_MEMBERS, digest);
-  if (typeof value.mediaType !== 'string') throw malformed(digest, `${where}.mediaType`, 'must be a string');
+  if (typeof value.mediaType !== 'string' || !MEDIA_TYPE.test(value.mediaType)) {
+    throw malformed(digest, `${where}.mediaType`, 'must be a media type');
+  }
   if (typeof value.digest !== 'string' || !isDigest(value.digest)) {
     throw new RegistryError(
       'INVALID_DIGEST',

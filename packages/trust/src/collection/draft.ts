@@ -35,6 +35,7 @@ export class Draft {
   readonly #options: OperationOptions;
   readonly #roles = new Map<string, TargetsMetadata>();
   readonly #dirty = new Set<string>();
+  readonly #adopted = new Map<string, RootMetadata | TargetsMetadata>();
   #root: RootMetadata;
 
   /**
@@ -66,12 +67,34 @@ export class Draft {
     for (const change of changes) await this.#apply(change, availableKeys);
   }
 
+  /** Takes roles over as they were prepared, version and expiry included. */
+  async adopt(roles: ReadonlyMap<string, RootMetadata | TargetsMetadata>): Promise<void> {
+    this.#dirty.clear();
+    for (const [role, signed] of roles) {
+      const version = role === 'root' ? this.#root.version : (await this.#roleOrEmpty(role)).version;
+      if (signed._type === 'Root') this.#root = { ...signed, version };
+      else this.#roles.set(role, { ...signed, version });
+      this.#adopted.set(role, signed);
+      this.#dirty.add(role);
+    }
+  }
+
   /** The changed roles with their next versions and expiry, parents before children. */
   async unsigned(): Promise<UnsignedRole[]> {
     const result: UnsignedRole[] = [];
     for (const role of [...this.#dirty].sort((left, right) => left.length - right.length)) {
-      const signed =
+      const next =
         role === 'root' ? this.#next(this.#root, 'root') : this.#next(await this.#role(role), 'targets');
+      const signed = this.#adopted.get(role) ?? next;
+      if (signed.version !== next.version) {
+        throw new TrustError(
+          'VERSION_CONFLICT',
+          `publish ${role}: version ${next.version} is next, not ${signed.version}`,
+          {
+            hint: 'The collection changed since this version was prepared; prepare it again.',
+          },
+        );
+      }
       result.push({ role, signed, authorities: await this.#authorities(role) });
     }
     return result;
@@ -210,7 +233,10 @@ export class Draft {
 
   async #roleOrEmpty(role: string): Promise<TargetsMetadata> {
     const drafted = this.#roles.get(role) ?? (await this.#base?.role(role, this.#options))?.file.signed;
-    return drafted ?? emptyTargets();
+    if (drafted !== undefined) return drafted;
+    // A role that was removed and comes back counts on from the versions the server keeps.
+    const former = await this.#base?.unverifiedRole(role, this.#options);
+    return { ...emptyTargets(), version: former?.signed.version ?? 0 };
   }
 
   // Whoever re-signs a role vouches for what it says, also when its old signatures no longer count.

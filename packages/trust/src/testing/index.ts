@@ -1,1 +1,10 @@
-export {};
+export { EvilNotary, type RawMetadata } from './evil-notary.ts';
+export {
+  type NotaryIntercept,
+  type NotaryReply,
+  type RunningNotary,
+  type StartNotaryOptions,
+  startNotary,
+} from './notary.ts';
+export { type NotaryProxy, startNotaryProxy } from './notary-proxy.ts';
+export { NotaryStore, type StoredFile } from './notary-store.ts';

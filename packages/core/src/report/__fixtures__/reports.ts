@@ -31,6 +31,7 @@ export function reportOf(
   return {
     apiVersion: 'imagevet/v1',
     kind: 'VetReport',
+    endorsements: [],
     ...facts,
     lineage: { asOf: '2018-01-04T00:00:00Z', ...facts.lineage },
     startedAt: '2026-11-23T11:57:12Z',
@@ -99,7 +100,8 @@ export function allowReport(): VetReport {
       ],
     }),
   };
-  const endorsement: VetReport['endorsement'] = {
+  const endorsement: VetReport['endorsements'][number] = {
+    node: sound.lineage.root,
     collection: 'registry.internal/vetted/library/wordpress',
     server: 'https://notary.internal:4443',
     tags: ['4.9', '4.9-20261123-5a1f03c2'],
@@ -108,7 +110,7 @@ export function allowReport(): VetReport {
     expires: '2026-12-07T12:00:02Z',
     verified: true,
   };
-  return reportOf({ ...sound, findings: mild, comparisons }, { endorsement });
+  return reportOf({ ...sound, findings: mild, comparisons }, { endorsements: [endorsement] });
 }
 
 /** Contradiction, conflict, gone commit, severe findings, failed build, unexplained difference, waiver, expired waiver. */

@@ -1,6 +1,7 @@
 import { RULES } from '../../policy/rules/rule-set.ts';
 import type { Reason, RuleName } from '../../policy/types.ts';
 import { counted, countedBySeverity, type ReportView } from '../report-view.ts';
+import type { Endorsement } from '../types.ts';
 import { type Content, type Markup, markup } from './markup.ts';
 import { chip, code, imageLink, outcomeChip, pairs, section } from './parts.ts';
 
@@ -18,7 +19,7 @@ ${pinned === undefined ? undefined : markup`<div class="run"><span>Run exactly t
 
 /** The whole report in six numbers. */
 export function keyFacts({ report, images }: ReportView): Markup {
-  const { rebuild, findings, endorsement, lineage } = report;
+  const { rebuild, findings, endorsements, lineage } = report;
   const built = rebuild?.outcomes.filter(({ status }) => status === 'built').length ?? 0;
   const vetted = images.filter(({ role }) => role !== 'frontend').length;
   const compared = Object.values(report.comparisons);
@@ -39,7 +40,12 @@ export function keyFacts({ report, images }: ReportView): Markup {
         ? 'not done'
         : `${compared.length} of ${vetted}${unexplained === 0 ? '' : `, ${unexplained} unexplained`}`,
     ],
-    ['Signature', endorsement === undefined ? 'none' : endorsement.verified ? 'verified' : 'not verified'],
+    [
+      'Signed and read back',
+      endorsements.length === 0
+        ? 'none'
+        : `${endorsements.filter(({ verified }) => verified).length} of ${vetted}`,
+    ],
   ];
   return markup`<dl class="facts">${facts.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
@@ -100,26 +106,25 @@ ${hint === undefined ? undefined : markup`<p class="fix"><b>What to do:</b> <bdi
   );
 }
 
-/** Who vouches for the rebuilt image. */
+/** Who vouches for the rebuilt images. */
 export function signatureSection({ report }: ReportView): Content {
-  const { endorsement, verdict } = report;
-  if (endorsement === undefined) {
+  const { endorsements, verdict } = report;
+  if (endorsements.length === 0) {
     if (verdict.decision === 'deny') return undefined;
-    return section('signature', 'Signature', markup`<p class="card">The rebuilt image was not signed.</p>`);
+    return section('signature', 'Signature', markup`<p class="card">The rebuilt images were not signed.</p>`);
   }
-  const { collection, server, tags, digest, keyIds, expires, verified } = endorsement;
-  return section(
-    'signature',
-    'Signature',
-    markup`<div class="card"><p>${verified ? chip('verified', 'good') : chip('not verified', 'bad')} ${verified ? 'The published signature was read back and verified.' : 'The published signature was not read back.'}</p>${pairs(
-      [
-        ['Trusted collection', code(collection)],
-        ['Notary server', code(server)],
-        ['Signed tags', tags.map((tag) => markup`${code(tag)} `)],
-        ['Digest', code(digest)],
-        ['Keys', keyIds.map((id) => markup`${code(id)} `)],
-        ['Valid until', expires],
-      ],
-    )}</div>`,
-  );
+  return section('signature', 'Signatures', markup`${endorsements.map(signatureCard)}`);
+}
+
+function signatureCard({ collection, server, tags, digest, keyIds, expires, verified }: Endorsement): Markup {
+  return markup`<div class="card"><p>${verified ? chip('verified', 'good') : chip('not verified', 'bad')} ${verified ? 'The published signature was read back and verified.' : 'The published signature was not read back.'}</p>${pairs(
+    [
+      ['Trusted collection', code(collection)],
+      ['Notary server', code(server)],
+      ['Signed tags', tags.map((tag) => markup`${code(tag)} `)],
+      ['Digest', code(digest)],
+      ['Keys', keyIds.map((id) => markup`${code(id)} `)],
+      ['Valid until', expires],
+    ],
+  )}</div>`;
 }

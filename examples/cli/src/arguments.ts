@@ -1,0 +1,180 @@
+import { parseArgs } from 'node:util';
+import { CoreError } from '@imagevet/core';
+import { type Platform, parsePlatform } from '@imagevet/registry';
+
+export const COMMAND_NAMES = ['vet', 'lineage', 'dockerfile', 'audit', 'rebuild', 'sign', 'verify'] as const;
+
+/** A command line that asks for something this program does not know. */
+export class UsageError extends Error {
+  override readonly name: string = 'UsageError';
+}
+
+/** What a command line says. */
+export interface Arguments {
+  readonly command: (typeof COMMAND_NAMES)[number];
+  readonly image: string;
+  readonly format: string;
+  readonly output?: string;
+  readonly platform?: Platform;
+  readonly asOf?: Date;
+  /** Re-pointed registries: canonical name to URL. */
+  readonly hosts: Readonly<Record<string, { readonly url: string }>>;
+  readonly hub?: string;
+  readonly gitHost?: string;
+  readonly gitHubToken?: string;
+  readonly target?: { readonly registry: string; readonly repositoryPrefix: string };
+  readonly engine?: string;
+  readonly concurrency?: number;
+  readonly policy?: string;
+  readonly trust?: TrustArguments;
+}
+
+/** The notary and the keys. */
+export interface TrustArguments {
+  readonly server: string;
+  readonly ca?: string;
+  /** Folder with `private/`, as docker and notary keep it. */
+  readonly directory?: string;
+  readonly passphrase?: string;
+  readonly rootKeyIds: readonly string[];
+}
+
+const OPTIONS = {
+  help: { type: 'boolean', short: 'h' },
+  format: { type: 'string' },
+  output: { type: 'string', short: 'o' },
+  platform: { type: 'string' },
+  'as-of': { type: 'string' },
+  'registry-host': { type: 'string', multiple: true },
+  hub: { type: 'string' },
+  'git-host': { type: 'string' },
+  target: { type: 'string' },
+  engine: { type: 'string' },
+  concurrency: { type: 'string' },
+  policy: { type: 'string' },
+  'trust-server': { type: 'string' },
+  'trust-ca': { type: 'string' },
+  'trust-directory': { type: 'string' },
+  'root-key': { type: 'string', multiple: true },
+} as const;
+
+/** Reads a command line; secrets come from the environment, never from arguments. */
+export function parseArguments(
+  parameters: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Arguments | 'help' {
+  const { values, positionals } = readOptions(parameters);
+  if (values.help === true || positionals.length === 0) return 'help';
+  const [command = '', image, ...rest] = positionals;
+  if (!isCommand(command)) throw new UsageError(`there is no command ${JSON.stringify(command)}`);
+  if (image === undefined) throw new UsageError(`${command} needs an image`);
+  if (rest.length > 0) throw new UsageError(`unexpected ${JSON.stringify(rest[0])}`);
+  return {
+    command,
+    image,
+    format: values.format ?? 'text',
+    output: values.output,
+    platform: values.platform === undefined ? undefined : parsePlatform(values.platform),
+    asOf: values['as-of'] === undefined ? undefined : parseDate(values['as-of']),
+    hosts: parseHosts(values['registry-host'] ?? []),
+    hub: values.hub,
+    gitHost: values['git-host'],
+    gitHubToken: env.GITHUB_TOKEN,
+    target: values.target === undefined ? undefined : parseTarget(values.target),
+    engine: values.engine ?? env.DOCKER_HOST,
+    concurrency: values.concurrency === undefined ? undefined : parseCount(values.concurrency),
+    policy: values.policy,
+    trust: parseTrust(values, env),
+  };
+}
+
+/** How to call the program. */
+export function usage(): string {
+  return `usage: imagevet <command> <image> [options]
+
+commands
+  vet          lineage, audit, rebuild, comparison, verdict, signature
+  lineage      where the image comes from, down to its base
+  dockerfile   the Dockerfile the image was built from
+  audit        findings in every Dockerfile of the lineage
+  rebuild      rebuild the whole lineage from source into --target
+  sign         sign the tag of an image in --target's registry
+  verify       the digest a signed tag names, or why there is none
+
+options
+  --format text|json|markdown|html|mermaid|sarif   --output FOLDER   --platform linux/amd64   --as-of 2018-01-04
+  --target HOST[:PORT]/PREFIX   internal registry for rebuilt images
+  --engine URL                  Docker Engine; default DOCKER_HOST, else /var/run/docker.sock
+  --concurrency N               builds at the same time; default 2
+  --policy FILE                 default: the built-in policy
+  --trust-server URL   --trust-ca FILE   --trust-directory FOLDER   --root-key ID (repeatable)
+  --registry-host [NAME=]URL (repeatable)   --hub URL   --git-host URL   other places than the public ones
+
+environment
+  GITHUB_TOKEN, IMAGEVET_PASSPHRASE (of signing keys), DOCKER_HOST, DOCKER_CONFIG
+
+exit codes
+  0 allowed or done   1 denied   2 wrong usage   3 could not be answered   130 interrupted
+`;
+}
+
+function readOptions(parameters: readonly string[]) {
+  try {
+    return parseArgs({ args: [...parameters], options: OPTIONS, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function isCommand(text: string): text is Arguments['command'] {
+  return (COMMAND_NAMES as readonly string[]).includes(text);
+}
+
+function parseDate(text: string): Date {
+  const date = new Date(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T23:59:59Z` : text);
+  if (Number.isNaN(date.getTime())) throw new UsageError(`--as-of ${JSON.stringify(text)} is not a date`);
+  return date;
+}
+
+function parseCount(text: string): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1 || count > 64) {
+    throw new UsageError(`--concurrency ${JSON.stringify(text)} is not a number from 1 to 64`);
+  }
+  return count;
+}
+
+/** `URL` re-points docker.io; `NAME=URL` any registry. */
+function parseHosts(texts: readonly string[]): Readonly<Record<string, { readonly url: string }>> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const [, name = 'docker.io', url = ''] = /^(?:([^=/]+)=)?(https?:\/\/.+)$/.exec(text) ?? [];
+      if (url === '') throw new UsageError(`--registry-host ${JSON.stringify(text)} is not [NAME=]URL`);
+      return [name, { url }];
+    }),
+  );
+}
+
+function parseTarget(text: string): { registry: string; repositoryPrefix: string } {
+  const slash = text.indexOf('/');
+  if (slash <= 0 || slash === text.length - 1) {
+    throw new UsageError(`--target ${JSON.stringify(text)} is not HOST[:PORT]/PREFIX`);
+  }
+  return { registry: text.slice(0, slash), repositoryPrefix: text.slice(slash + 1) };
+}
+
+function parseTrust(
+  values: ReturnType<typeof readOptions>['values'],
+  env: Readonly<Record<string, string | undefined>>,
+): TrustArguments | undefined {
+  const server = values['trust-server'];
+  if (server === undefined) return undefined;
+  if (!URL.canParse(server)) throw new CoreError('INVALID_OPTIONS', `--trust-server ${server} is not a URL`);
+  return {
+    server,
+    ca: values['trust-ca'],
+    directory: values['trust-directory'],
+    passphrase: env.IMAGEVET_PASSPHRASE,
+    rootKeyIds: values['root-key'] ?? [],
+  };
+}

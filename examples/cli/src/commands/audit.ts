@@ -1,0 +1,25 @@
+import { auditLineage, type Finding, renderSarif } from '@imagevet/core';
+import { type Arguments, UsageError } from '../arguments.ts';
+import { EXIT, type Io } from '../io.ts';
+import { trace } from './lineage.ts';
+
+/** `imagevet audit <image>`; exit code 1 when a finding is high or critical. */
+export async function audit(args: Arguments, io: Io): Promise<number> {
+  const lineage = await trace(args, io);
+  const findings = auditLineage(lineage, { now: new Date() });
+  if (args.format === 'json') io.stdout(`${JSON.stringify(findings, null, 2)}\n`);
+  else if (args.format === 'sarif') io.stdout(`${JSON.stringify(renderSarif(lineage, findings), null, 2)}\n`);
+  else if (args.format === 'text') io.stdout(findings.map(describe).join(''));
+  else throw new UsageError(`audit has no format ${JSON.stringify(args.format)}`);
+  if (lineage.gaps.length > 0)
+    io.stderr(`${lineage.gaps.length} things could not be looked at; see: imagevet lineage\n`);
+  return findings.some(({ severity }) => severity === 'critical' || severity === 'high')
+    ? EXIT.deny
+    : EXIT.allow;
+}
+
+function describe(finding: Finding): string {
+  const line = finding.lines === undefined ? '' : `:${finding.lines.startLine}`;
+  const place = finding.source === undefined ? finding.node : `${finding.source.path}${line}`;
+  return `${finding.severity.padEnd(8)} ${finding.rule} ${place} ${finding.message}\n`;
+}

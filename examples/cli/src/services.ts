@@ -1,0 +1,62 @@
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { dockerEngineBuilder, type PublicServices, publicServices, type VetOptions } from '@imagevet/core';
+import { dockerConfigKeychain, RegistryClient } from '@imagevet/registry';
+import { createKeyStore, type KeyStore } from '@imagevet/trust';
+import { type Arguments, type TrustArguments, UsageError } from './arguments.ts';
+import type { Io } from './io.ts';
+
+/** The public registries, Docker Hub and GitHub, or what stands for them. */
+export function servicesOf(args: Arguments, io: Io): PublicServices {
+  return publicServices({
+    hosts: args.hosts,
+    keychain: dockerConfigKeychain({ directory: dockerDirectory(io) }),
+    hubUrl: args.hub,
+    gitUrl: args.gitHost,
+    gitHubToken: args.gitHubToken,
+  });
+}
+
+/** The internal registry, when one is named. */
+export function targetOf(args: Arguments, io: Io): VetOptions['target'] {
+  if (args.target === undefined) return undefined;
+  const client = new RegistryClient({
+    hosts: args.hosts,
+    keychain: dockerConfigKeychain({ directory: dockerDirectory(io) }),
+  });
+  return { ...args.target, client };
+}
+
+/** The Docker Engine that builds into the target. */
+export function builderOf(args: Arguments, target: VetOptions['target']): VetOptions['builder'] {
+  if (target === undefined) return undefined;
+  return dockerEngineBuilder({ dockerHost: args.engine, registry: target.client });
+}
+
+/** The notary's address and certificate. */
+export function notaryOf(trust: TrustArguments): { readonly url: string; readonly ca?: string } {
+  return { url: trust.server, ...(trust.ca === undefined ? {} : { ca: readText(trust.ca) }) };
+}
+
+/** The signing keys, where docker and notary keep theirs; only the environment may hold their passphrase. */
+export function keysOf(trust: TrustArguments, io: Io): KeyStore {
+  if (trust.passphrase === undefined || trust.passphrase === '') {
+    throw new UsageError('set IMAGEVET_PASSPHRASE to the passphrase of the signing keys');
+  }
+  const directory = trust.directory ?? join(dockerDirectory(io), 'trust');
+  return createKeyStore({ directory, passphrase: trust.passphrase });
+}
+
+/** Reads a file named on the command line. */
+export function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function dockerDirectory(io: Io): string {
+  return io.env.DOCKER_CONFIG ?? join(io.env.HOME ?? homedir(), '.docker');
+}

@@ -1,0 +1,166 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { digestOf } from '@imagevet/registry';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { notaryServers, type ServerUnderTest } from '../../test/servers.ts';
+import { createKeyStore, type KeyStore } from '../keys/key-store.ts';
+import { generateKeypair } from '../keys/keypair.ts';
+import { signTag, signTags } from '../sign.ts';
+import { startNotary } from '../testing/notary.ts';
+import { createMemoryTrustState } from '../verify/state.ts';
+import { listTrusted, resolveTrusted } from '../verify.ts';
+import { TrustedCollection } from './trusted-collection.ts';
+
+const target = (tag: string, content = tag) => ({ tag, digest: digestOf(content), size: content.length });
+
+describe.each(notaryServers)('against $name', ({ start }) => {
+  let running: ServerUnderTest;
+  let keys: KeyStore;
+  const directory = mkdtempSync(join(tmpdir(), 'imagevet-trust-'));
+  beforeAll(async () => {
+    running = await start();
+    keys = createKeyStore({ directory, passphrase: 'passphrase one' });
+  });
+  afterAll(async () => {
+    await running.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  test('signTags() sets a collection up, and a fresh client with the pinned root resolves every tag', async () => {
+    const collection = 'one.example.com/library/php';
+    const { server } = running;
+    const targets = [target('8.4', 'image'), target('8.4-20261123', 'image')];
+    const signed = await signTags({ collection, server, keys, targets });
+    expect(signed).toMatchObject({
+      created: true,
+      roles: ['root', 'targets'],
+      versions: { root: 1, targets: 1 },
+    });
+    const options = { server, root: { keyIds: signed.rootKeyIds } };
+    for (const { tag, digest } of targets) {
+      const resolved = await resolveTrusted({ collection, tag }, options);
+      expect(resolved).toMatchObject({ digest, length: 5, role: 'targets', keyIds: signed.keyIds });
+    }
+    const listed = await listTrusted({ collection }, options);
+    expect(listed.map(({ tag }) => tag)).toEqual(['8.4', '8.4-20261123']);
+  });
+
+  test('signTag() adds to a collection and keeps what it holds', async () => {
+    const collection = 'two.example.com/app';
+    const { server } = running;
+    const first = await signTag(target('1'), { collection, server, keys });
+    const second = await signTag(target('2'), { collection, server, keys });
+    expect(second).toMatchObject({ created: false, roles: ['targets'], rootKeyIds: first.rootKeyIds });
+    const listed = await listTrusted({ collection }, { server, root: { keyIds: first.rootKeyIds } });
+    expect(listed.map(({ tag }) => tag)).toEqual(['1', '2']);
+  });
+
+  test('publish() applies its changes again when somebody else published in between', async () => {
+    const collection = 'race.example.com/app';
+    const { server } = running;
+    await signTag(target('0'), { collection, server, keys });
+    const tags = ['a', 'b', 'c', 'd'];
+    await Promise.all(tags.map((tag) => signTag(target(tag), { collection, server, keys })));
+    const listed = await listTrusted({ collection }, { server, root: { firstUse: true } });
+    expect(listed.map(({ tag }) => tag)).toEqual(['0', ...tags]);
+  });
+
+  test('resolveTrusted() refuses another root than the pinned one', async () => {
+    const collection = 'pin.example.com/app';
+    const { server } = running;
+    await signTag(target('1'), { collection, server, keys });
+    const root = { keyIds: [generateKeypair().keyId] };
+    await expect(resolveTrusted({ collection, tag: '1' }, { server, root })).rejects.toMatchObject({
+      code: 'ROOT_MISMATCH',
+    });
+    await expect(resolveTrusted({ collection, tag: '1' }, { server })).rejects.toMatchObject({
+      code: 'ROOT_NOT_PINNED',
+    });
+  });
+
+  test('resolveTrusted() tells an unsigned tag from an unsigned collection', async () => {
+    const collection = 'absent.example.com/app';
+    const { server } = running;
+    const root = { firstUse: true } as const;
+    const ask = () => resolveTrusted({ collection, tag: 'none' }, { server, root });
+    await expect(ask()).rejects.toMatchObject({ code: 'NOT_SIGNED' });
+    await signTag(target('1'), { collection, server, keys });
+    await expect(ask()).rejects.toMatchObject({ code: 'TAG_NOT_SIGNED' });
+  });
+
+  test('resolveTrusted() verifies a reference that already has a digest', async () => {
+    const { server } = running;
+    const image = { registry: 'digest.example.com', repository: 'app' };
+    await signTag(target('1'), { collection: 'digest.example.com/app', server, keys });
+    const options = { server, root: { firstUse: true } } as const;
+    const byDigest = await resolveTrusted({ ...image, digest: digestOf('1') }, options);
+    expect(byDigest.tag).toBe('1');
+    const other = { ...image, digest: digestOf('2') };
+    await expect(resolveTrusted(other, options)).rejects.toMatchObject({ code: 'DIGEST_NOT_SIGNED' });
+    await expect(resolveTrusted({ ...other, tag: '1' }, options)).rejects.toMatchObject({
+      code: 'DIGEST_NOT_SIGNED',
+    });
+  });
+
+  test('removeTarget() unsigns a tag', async () => {
+    const collection = 'remove.example.com/app';
+    const { server } = running;
+    await signTags({ collection, server, keys, targets: [target('1'), target('2')] });
+    await new TrustedCollection(collection, { server, keys }).removeTarget('1').publish();
+    const listed = await listTrusted({ collection }, { server, root: { firstUse: true } });
+    expect(listed.map(({ tag }) => tag)).toEqual(['2']);
+    const again = new TrustedCollection(collection, { server, keys }).removeTarget('1').publish();
+    await expect(again).rejects.toMatchObject({ code: 'TAG_NOT_SIGNED' });
+  });
+
+  test('a publisher who holds the snapshot key signs the snapshot', async () => {
+    const collection = 'client-snapshot.example.com/app';
+    const { server } = running;
+    await signTag(target('1'), { collection, server, keys, snapshotKey: 'client' });
+    const second = await signTag(target('2'), { collection, server, keys });
+    expect(second.versions).toMatchObject({ snapshot: 2, targets: 2 });
+    expect((await listTrusted({ collection }, { server, root: { firstUse: true } })).length).toBe(2);
+  });
+
+  test('a delegation signs tags, and docker’s roles decide which count', async () => {
+    const collection = 'delegation.example.com/app';
+    const { server } = running;
+    const alice = generateKeypair('ed25519');
+    const ci = createKeyStore();
+    await ci.add(alice, { role: 'alice' });
+    const { rootKeyIds } = await signTag(target('1'), { collection, server, keys });
+    const root = { keyIds: rootKeyIds };
+    const delegation = { keys: [alice.publicKey], threshold: 1, paths: [''] };
+    await new TrustedCollection(collection, { server, keys })
+      .setDelegation({ name: 'targets/releases', ...delegation })
+      .setDelegation({ name: 'targets/alice', ...delegation })
+      .publish();
+    const signed = await signTag(target('2'), { collection, server, keys: ci, root });
+    expect([...signed.roles].sort()).toEqual(['targets/alice', 'targets/releases']);
+    const found = await resolveTrusted({ collection, tag: '2' }, { server, root });
+    expect(found).toMatchObject({ role: 'targets/releases', keyIds: [alice.keyId] });
+    await signTag(target('3'), { collection, server, keys: ci, root, roles: ['targets/alice'] });
+    await expect(resolveTrusted({ collection, tag: '3' }, { server, root })).rejects.toMatchObject({
+      code: 'TAG_NOT_SIGNED',
+      message: expect.stringContaining('signed only by targets/alice'),
+    });
+    await expect(signTag(target('4'), { collection, server, keys })).rejects.toMatchObject({
+      code: 'KEY_NOT_FOUND',
+    });
+  });
+});
+
+test('resolveTrusted() asks for the timestamp alone when nothing changed', async () => {
+  const notary = await startNotary();
+  const { server } = notary;
+  const collection = 'warm.example.com/app';
+  const { rootKeyIds } = await signTag(target('1'), { collection, server, keys: createKeyStore() });
+  const state = createMemoryTrustState();
+  await resolveTrusted({ collection, tag: '1' }, { server, state, root: { keyIds: rootKeyIds } });
+  const before = notary.requests.length;
+  const again = await resolveTrusted({ collection, tag: '1' }, { server, state });
+  expect(again.digest).toBe(digestOf('1'));
+  expect(notary.requests.slice(before)).toEqual([`GET /v2/${collection}/_trust/tuf/timestamp.json`]);
+  await notary.close();
+});
