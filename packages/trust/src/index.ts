@@ -18,6 +18,7 @@ export {
 } from './collection/rotation.ts';
 export { TrustedCollection, type TrustedCollectionOptions } from './collection/trusted-collection.ts';
 export { TrustError, type TrustErrorCode } from './errors.ts';
+export { loadKeypair, parsePublicKey } from './keys/key-import.ts';
 export {
   type CreateKeyStoreOptions,
   createKeyStore,
