@@ -5,17 +5,6 @@ export {
   auditDockerfile,
   auditLineage,
 } from './audit/audit.ts';
-export type { DownloadRecord } from './audit/downloads/track.ts';
-export type {
-  AuditRule,
-  DockerfileRule,
-  FindingDraft,
-  LineageRule,
-} from './audit/rule.ts';
-export { auditRules } from './audit/rules/index.ts';
-export type { RunOutcome } from './audit/run.ts';
-export { type RenderSarifOptions, renderSarif } from './audit/sarif.ts';
-export type { ShellStep } from './audit/shell/steps.ts';
 export type { Sink } from './audit/downloads/sink.ts';
 export type { DownloadRecord, DownloadRole, VerificationGrade } from './audit/downloads/track.ts';
 export type { AuditRule, DockerfileRule, FindingDraft, LineageRule } from './audit/rule.ts';
@@ -24,18 +13,8 @@ export type { RunOutcome } from './audit/run.ts';
 export { type RenderSarifOptions, renderSarif } from './audit/sarif.ts';
 export type { ShellArgument, ShellStep } from './audit/shell/steps.ts';
 export type * from './audit/types.ts';
-export type {
-  CommandUnit,
-  DockerfileUnit,
-  InstructionUnit,
-  LineageUnit,
-  StageUnit,
-} from './audit/unit.ts';
-export {
-  type CompareImagesOptions,
-  type CompareProgress,
-  compareImages,
-} from './compare/compare-images.ts';
+export type { CommandUnit, DockerfileUnit, InstructionUnit, LineageUnit, StageUnit } from './audit/unit.ts';
+export { type CompareImagesOptions, type CompareProgress, compareImages } from './compare/compare-images.ts';
 export type * from './compare/types.ts';
 export { type Expansion, expand, type Variables } from './dockerfile/expand.ts';
 export { type ParseDockerfileOptions, parseDockerfile } from './dockerfile/parse-dockerfile.ts';
@@ -59,11 +38,7 @@ export { evaluate } from './policy/evaluate.ts';
 export { parseException, parsePolicy, policyDigest } from './policy/parse.ts';
 export { describeRule } from './policy/rules/rule-set.ts';
 export type * from './policy/types.ts';
-export {
-  findBase,
-  type ImageMaterial,
-  imageMaterials,
-} from './provenance/attestation/base-material.ts';
+export { findBase, type ImageMaterial, imageMaterials } from './provenance/attestation/base-material.ts';
 export {
   type BuildkitAttestationOptions,
   buildkitAttestationSource,

@@ -51,11 +51,7 @@ export type {
   TargetsMetadata,
   TimestampMetadata,
 } from './metadata/types.ts';
-export {
-  type NotaryChange,
-  NotaryClient,
-  type NotaryServer,
-} from './notary/client.ts';
+export { type NotaryChange, NotaryClient, type NotaryServer } from './notary/client.ts';
 export type { NotaryCredentials, NotaryCredentialsProvider } from './notary/credentials.ts';
 export type { MetadataSelector, MetadataSource } from './notary/metadata-source.ts';
 export type { PublishPart } from './notary/multipart.ts';
