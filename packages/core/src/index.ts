@@ -1,3 +1,5 @@
+export { ImagevetError, RegistryError } from '@imagevet/registry';
+export { TrustError } from '@imagevet/trust';
 export type { InstructionAssignment } from './audit/assignments.ts';
 export {
   type AuditDockerfileOptions,
