@@ -86,11 +86,18 @@ export {
   publicServices,
 } from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
+export { type DoubleBuilderOptions, doubleBuilder } from './rebuild/double-build.ts';
 export {
   type DockerEngineBuilderOptions,
   dockerEngineBuilder,
 } from './rebuild/engine/docker-engine-builder.ts';
 export type { EngineTls } from './rebuild/engine/engine.ts';
+export { type BakeFile, type BakeTarget, toBakeFile } from './rebuild/export/bake-file.ts';
+export {
+  type SourcePolicy,
+  type SourcePolicyRule,
+  toSourcePolicy,
+} from './rebuild/export/source-policy.ts';
 export { type PlanRebuildOptions, planRebuild } from './rebuild/plan-rebuild.ts';
 export { type RebuildOptions, rebuild } from './rebuild/rebuild.ts';
 export { substituteBases } from './rebuild/substitute-bases.ts';
