@@ -1,10 +1,18 @@
 export {
+  type ArchivedFile,
+  type ArchiveOptions,
+  archiveCollection,
+  openArchive,
+  type TrustArchive,
+} from './archive.ts';
+export {
   type DetachedSignatures,
   type RequestedRole,
   type SigningRequest,
   signDetached,
 } from './collection/ceremony.ts';
 export type { Change, Delegation, SignableTarget } from './collection/changes.ts';
+export { type HealOptions, healCollection } from './collection/heal.ts';
 export type { SnapshotKeyHolder } from './collection/initial-root.ts';
 export type { PublishResult } from './collection/publish.ts';
 export {
@@ -17,6 +25,13 @@ export {
   rotateKey,
 } from './collection/rotation.ts';
 export { TrustedCollection, type TrustedCollectionOptions } from './collection/trusted-collection.ts';
+export {
+  type DiagnoseOptions,
+  type DockerInstallation,
+  diagnoseCollection,
+  diagnoseDocker,
+  type TrustDiagnosis,
+} from './doctor.ts';
 export { TrustError, type TrustErrorCode } from './errors.ts';
 export { loadKeypair, parsePublicKey } from './keys/key-import.ts';
 export {

@@ -23,7 +23,7 @@ import { type Change, type Delegation, type SignableTarget, targetChange } from 
 import { Draft, type UnsignedRole } from './draft.ts';
 import { createInitialRoot, type SnapshotKeyHolder } from './initial-root.ts';
 import { type PublishContext, type PublishResult, publishParts, signParts } from './publish.ts';
-import { assemblePart, availableKeys } from './signing.ts';
+import { assemblePart, availableKeys, ownRootKeys } from './signing.ts';
 
 /** What a {@link TrustedCollection} works with. */
 export interface TrustedCollectionOptions {
@@ -284,11 +284,8 @@ export class TrustedCollection {
   }
 
   async #defaultRoot(options: OperationOptions): Promise<RootTrust | undefined> {
-    if ((await this.#state.load(this.collection))?.files.root !== undefined) return undefined;
-    const keyIds: string[] = [];
-    for await (const { keyId, role } of this.#options.keys.list(options))
-      if (role === 'root') keyIds.push(keyId);
-    return { keyIds };
+    const remembered = (await this.#state.load(this.collection))?.files.root;
+    return remembered === undefined ? ownRootKeys(this.#options.keys, options) : undefined;
   }
 
   async #lostRace(
@@ -301,8 +298,6 @@ export class TrustedCollection {
     if (error.code !== 'SERVER_REFUSED') return false;
     // The server words a lost race in several ways; what counts is whether something newer is there.
     const current = await this.#read(client, options);
-    const version = (verified: VerifiedCollection | undefined): number =>
-      verified?.timestamp.signed.version ?? 0;
-    return version(current) > version(base);
+    return current !== undefined && current.snapshot.signed.version > (base?.snapshot.signed.version ?? 0);
   }
 }
