@@ -93,11 +93,7 @@ export {
 } from './rebuild/engine/docker-engine-builder.ts';
 export type { EngineTls } from './rebuild/engine/engine.ts';
 export { type BakeFile, type BakeTarget, toBakeFile } from './rebuild/export/bake-file.ts';
-export {
-  type SourcePolicy,
-  type SourcePolicyRule,
-  toSourcePolicy,
-} from './rebuild/export/source-policy.ts';
+export { type SourcePolicy, type SourcePolicyRule, toSourcePolicy } from './rebuild/export/source-policy.ts';
 export { type PlanRebuildOptions, planRebuild } from './rebuild/plan-rebuild.ts';
 export { type RebuildOptions, rebuild } from './rebuild/rebuild.ts';
 export { substituteBases } from './rebuild/substitute-bases.ts';
