@@ -11,6 +11,7 @@ import {
   startGitHost,
   startHub,
   startRegistry,
+  type TestRegistry,
 } from '@imagevet/registry/testing';
 import { startNotary } from '@imagevet/trust/testing';
 import { type FamilyFile, family, type Member, rootFiles, tampering } from './family.ts';
@@ -26,6 +27,10 @@ export interface World extends AsyncDisposable {
   readonly serviceOptions: PublicServicesOptions;
   readonly target: RebuildTarget;
   readonly notary: { readonly url: string; readonly ca?: string };
+  /** The registry that stands for Docker Hub's. */
+  readonly published: TestRegistry;
+  /** Bare repositories of the git host, by `owner/name`; a repository deleted here is gone for everybody. */
+  readonly repositories: Record<string, string>;
   close(): Promise<void>;
 }
 
@@ -69,6 +74,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     serviceOptions,
     target: { registry: internal, repositoryPrefix: 'vetted', client },
     notary: { url: notary.url, ...(notary.ca === undefined ? {} : { ca: notary.ca }) },
+    published,
+    repositories: sources.repositories,
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -32,7 +32,7 @@ const MAX_ROLES = 1000;
  * stored under the roles' names, verifies its signatures, and publishes the content again in the form the server keeps.
  *
  * @returns what was published; `undefined` when nothing is broken
- * @throws {@link TrustError} `ROOT_MISMATCH`, what {@link verifySignatures} throws, `KEY_NOT_FOUND` for a broken role whose
+ * @throws {@link TrustError} `ROOT_MISMATCH`, what `verifySignatures` throws, `KEY_NOT_FOUND` for a broken role whose
  *   keys are elsewhere, and what publishing throws
  */
 export async function healCollection(
