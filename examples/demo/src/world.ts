@@ -29,10 +29,17 @@ export interface World extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** Real services to use in place of embedded ones. */
+export interface WorldOptions {
+  /** `host:port` of the internal registry. */
+  readonly internalRegistry?: string;
+  readonly notary?: { readonly url: string; readonly ca?: string };
+}
+
 const PUBLISHED = '2018-01-03T20:28:52Z';
 
 /** Starts the world. It needs git on PATH; everything listens on loopback and lives in memory and one temporary folder. */
-export async function startWorld(): Promise<World> {
+export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const directory = await mkdtemp(join(tmpdir(), 'imagevet-world-'));
   const closers: (() => Promise<void>)[] = [() => rm(directory, { recursive: true, force: true })];
   const opened = <T extends { close(): Promise<void> }>(service: T): T => {
@@ -43,11 +50,11 @@ export async function startWorld(): Promise<World> {
   const members = family(gzipSync(await makeTar(rootFiles()), { level: 9 }));
 
   const published = opened(await startRegistry());
-  const internal = opened(await startRegistry());
+  const internal = options.internalRegistry ?? opened(await startRegistry()).host;
   const sources = await createSources(directory, members);
   const git = opened(await startGitHost({ repositories: sources.repositories }));
   const hub = opened(await startHub({ repositories: sources.descriptions }));
-  const notary = opened(await startNotary());
+  const notary = options.notary ?? opened(await startNotary());
   const serviceOptions = { hosts: { 'docker.io': { url: published.url } }, hubUrl: hub.url, gitUrl: git.url };
   const client = opened(new RegistryClient());
   await publish(members, opened(new RegistryClient(serviceOptions)), platform);
@@ -60,8 +67,8 @@ export async function startWorld(): Promise<World> {
     tamperedImage: 'press:4.9-tampered',
     platform,
     serviceOptions,
-    target: { registry: internal.host, repositoryPrefix: 'vetted', client },
-    notary: { url: notary.url },
+    target: { registry: internal, repositoryPrefix: 'vetted', client },
+    notary: { url: notary.url, ...(notary.ca === undefined ? {} : { ca: notary.ca }) },
     close,
     [Symbol.asyncDispose]: close,
   };

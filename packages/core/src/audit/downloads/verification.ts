@@ -122,6 +122,7 @@ function gnupg(step: ShellStep): Verification | undefined {
 }
 
 const MAX_UPSTREAM = 200;
+const MAX_WORDS = 10_000;
 
 /** Steps, and those inside the substitutions of their arguments, as deep as they go. */
 function origins(steps: readonly ShellStep[]): readonly ShellStep[] {
@@ -153,5 +154,6 @@ export function words(args: readonly ShellArgument[]): readonly string[] {
   return [...texts]
     .flatMap((text) => text.split(/[\s'"\\]+/))
     .map((word) => word.replace(/^\*/, ''))
-    .filter(Boolean);
+    .filter(Boolean)
+    .slice(0, MAX_WORDS);
 }
