@@ -83,8 +83,9 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
     });
   });
 
-  describe('with a family of four levels, a shared base and a multi-stage child', async () => {
-    const { lineage, host } = await family();
+  describe('with a family of four levels from git, a shared base and a multi-stage child', async () => {
+    const { lineage, host, close } = await family();
+    afterAll(close);
     const plan = async () =>
       planRebuild([await lineage()], { target: { registry: registry.host, repositoryPrefix: 'vetted' } });
     const statuses = (outcomes: readonly RebuildOutcome[]) =>

@@ -1,5 +1,5 @@
 import { formatReference, RegistryClient, resolveImage, scanImage } from '@imagevet/registry';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import {
   available,
   dockerHost,
@@ -60,7 +60,8 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'podman'))(
     });
 
     test('rebuilds a family of four levels, and reuses it', async () => {
-      const { lineage, host } = await family();
+      const { lineage, host, close } = await family();
+      onTestFinished(close);
       const target = { registry: registry.host, repositoryPrefix: 'vetted' };
       const plan = planRebuild([await lineage()], { target });
       const { outcomes } = await rebuild(plan, { builder, host });

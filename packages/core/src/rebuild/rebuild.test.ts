@@ -430,7 +430,7 @@ describe('readContext() and packContext()', () => {
     expect((await packed(entries.toReversed())).digest).toBe((await packed(entries)).digest);
   });
 
-  test('names every directory, so that no engine makes one that anybody may write to', async () => {
+  test('names every directory, so that no engine chooses its mode', async () => {
     const { listed } = await packed([file('a/b/c'), file('a/d')]);
     expect(listed.filter(({ type }) => type === 'directory').map(({ name, mode }) => [name, mode])).toEqual([
       ['a', 0o755],

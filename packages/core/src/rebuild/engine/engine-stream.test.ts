@@ -1,10 +1,16 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { digestOf, RegistryClient } from '@imagevet/registry';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decodeBuildkitTrace } from './buildkit-trace.ts';
 import { dockerEngineBuilder } from './docker-engine-builder.ts';
+import type { EngineTls } from './engine.ts';
 
 const ID = `sha256:${'1'.repeat(64)}`;
 const VERSION = {
@@ -117,6 +123,52 @@ describe('dockerEngineBuilder() with an engine that misbehaves', () => {
       });
       expect(error).toMatchObject({ code: 'BUILD_LIMIT_EXCEEDED' });
     }
+  });
+});
+
+describe('dockerEngineBuilder() over TCP', () => {
+  test("shows the engine its certificate, and asks for the engine's", async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'imagevet-tls-'));
+    // One certificate is authority, server and client.
+    execFileSync(
+      'openssl',
+      [
+        ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
+        ...[
+          '-keyout',
+          'key.pem',
+          '-out',
+          'cert.pem',
+          '-subj',
+          '/CN=test',
+          '-addext',
+          'subjectAltName=IP:127.0.0.1',
+        ],
+      ],
+      { cwd: directory, stdio: 'ignore' },
+    );
+    const [key, cert] = ['key.pem', 'cert.pem'].map((name) => readFileSync(join(directory, name), 'utf8'));
+    rmSync(directory, { recursive: true });
+    const server = createTlsServer(
+      { key, cert, ca: cert, requestCert: true, rejectUnauthorized: true },
+      (_, response) => {
+        response.end(JSON.stringify(VERSION));
+      },
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const dockerHost = `tcp://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const probe = (tls: EngineTls | undefined) =>
+      dockerEngineBuilder({ dockerHost, tls, registry: new RegistryClient() }).probe();
+    expect(await probe({ ca: cert, cert, key })).toMatchObject({ version: VERSION.Version });
+    await expect(probe({ ca: cert })).rejects.toThrow(
+      expect.objectContaining({ code: 'ENGINE_UNREACHABLE' }),
+    );
+    await expect(probe({ cert, key })).rejects.toThrow(
+      expect.objectContaining({ code: 'ENGINE_UNREACHABLE' }),
+    );
+    await expect(probe(undefined)).rejects.toThrow(expect.objectContaining({ code: 'ENGINE_LOST' }));
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
   });
 });
 
