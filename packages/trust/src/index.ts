@@ -51,6 +51,7 @@ export type {
 export { canonicalKeyId, tufKeyId } from './keys/public-key.ts';
 export { issueRootCertificate } from './keys/root-certificate.ts';
 export type {
+  BaseRole,
   DelegationRole,
   FileMeta,
   MetadataFile,
