@@ -143,9 +143,16 @@ async function withVerified<T>(
       maxMetadataBytes,
       ...(signal === undefined ? {} : { signal }),
     });
-    const result = await use(verified);
-    await saveUpdate(verified, state, now?.());
-    return result;
+    try {
+      const result = await use(verified);
+      await saveUpdate(verified, state, now?.());
+      return result;
+    } catch (error) {
+      // "Not signed" is an answer too: whoever saw a tag revoked must not take it back from older metadata.
+      const answered = TrustError.is(error) && ['TAG_NOT_SIGNED', 'DIGEST_NOT_SIGNED'].includes(error.code);
+      if (answered) await saveUpdate(verified, state, now?.());
+      throw error;
+    }
   });
 }
 
