@@ -15,7 +15,7 @@ import { findProgram, startDockerRegistry } from '../test/services.ts';
 import { absent, type ClaimOutcome, judge, medians } from './claim.ts';
 import { pushImage } from './registry-layers.ts';
 
-const ROUNDS = 5;
+const ROUNDS = 3;
 const GOAL = 1;
 const NAMES = ['registry.to-layout-vs-skopeo', 'registry.to-registry-vs-skopeo'] as const;
 
@@ -29,13 +29,15 @@ export async function benchRegistryCopy(print: (line: string) => void): Promise<
     });
   }
   const directory = mkdtempSync(join(tmpdir(), 'imagevet-bench-'));
-  const [from, to] = await Promise.all([startDockerRegistry(), startDockerRegistry()]);
+  const from = await startDockerRegistry();
+  // skopeo remembers what it sent where and mounts it from there: each copy gets a registry that has nothing.
+  const targets = await Promise.all(Array.from({ length: 2 * (ROUNDS + 1) }, () => startDockerRegistry()));
   await using client = new RegistryClient();
   try {
     const { reference } = await pushImage(client, from.host);
-    // Every round copies to a new place, so that nothing is there already.
     const layout = (who: string, round: number) => join(directory, `${who}-${round}`);
-    const target = (who: string, round: number) => parseReference(`${to.host}/bench/${who}-${round}:1`);
+    const target = (who: 0 | 1, round: number) =>
+      parseReference(`${targets[2 * round + who]!.host}/bench/copy:1`);
     const [oursToLayout, skopeoToLayout] = await medians(
       [
         async (round) => {
@@ -48,12 +50,9 @@ export async function benchRegistryCopy(print: (line: string) => void): Promise<
     );
     const [oursToRegistry, skopeoToRegistry] = await medians(
       [
-        (round) => copyImage(reference, target('ours', round), { source: client, destination: client }),
+        (round) => copyImage(reference, target(0, round), { source: client, destination: client }),
         (round) =>
-          skopeo(
-            `docker://${formatReference(reference)}`,
-            `docker://${formatReference(target('skopeo', round))}`,
-          ),
+          skopeo(`docker://${formatReference(reference)}`, `docker://${formatReference(target(1, round))}`),
       ] as const,
       ROUNDS,
     );
@@ -70,7 +69,7 @@ export async function benchRegistryCopy(print: (line: string) => void): Promise<
       return outcome;
     });
   } finally {
-    await Promise.all([from.close(), to.close()]);
+    await Promise.all([from, ...targets].map((registry) => registry.close()));
     rmSync(directory, { recursive: true, force: true });
   }
 }

@@ -1,6 +1,11 @@
 // A family of images built by each engine through our builder, pushed, and read back: every layer against its digest
 // and diffID, and the files it must hold. A child is built on its parent by digest.
-import { type BuildRequest, dockerEngineBuilder, type SourceEntry } from '../../packages/core/src/index.ts';
+import {
+  type Builder,
+  type BuildRequest,
+  dockerEngineBuilder,
+  type SourceEntry,
+} from '../../packages/core/src/index.ts';
 import {
   formatReference,
   parseReference,
@@ -49,9 +54,11 @@ export async function rebuild(): Promise<readonly Matrix[]> {
         for (const column of columns) await matrix.check(engine.name, column, () => Promise.reject(running));
         continue;
       }
+      const family = new Family(engine, running.dockerHost, registry.host, client);
       try {
-        await new Family(engine, running.dockerHost, registry.host, client).build(matrix);
+        await family.build(matrix);
       } finally {
+        await family.release();
         await running.close();
       }
     }
@@ -70,13 +77,13 @@ interface Built {
 
 class Family {
   readonly #engine: Engine;
-  readonly #dockerHost: string;
+  readonly #builder: Builder;
   readonly #registry: string;
   readonly #client: RegistryClient;
 
   constructor(engine: Engine, dockerHost: string, registry: string, client: RegistryClient) {
     this.#engine = engine;
-    this.#dockerHost = dockerHost;
+    this.#builder = dockerEngineBuilder({ dockerHost, registry: client, network: 'host' });
     this.#registry = registry;
     this.#client = client;
   }
@@ -133,6 +140,11 @@ class Family {
     });
   }
 
+  /** Leaves nothing in the engine. */
+  async release(): Promise<void> {
+    await this.#builder.release?.();
+  }
+
   async #make(
     repository: string,
     dockerfile: string,
@@ -144,10 +156,7 @@ class Family {
       ...{ dockerfile, context, target },
       platform: { os: 'linux', architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' },
     };
-    const builder = dockerEngineBuilder({
-      ...{ dockerHost: this.#dockerHost, registry: this.#client, network: 'host' },
-    });
-    const { reference } = await builder.build(request, { signal });
+    const { reference } = await this.#builder.build(request, { signal });
     return this.#read(formatReference(reference));
   }
 

@@ -21,6 +21,7 @@ import {
   startRegistry,
 } from '../../packages/registry/src/testing/index.ts';
 import { findProgram, startDockerRegistry } from '../services.ts';
+import { files } from './files.ts';
 import { Absent, Matrix, PeerDefect, startOrAbsent } from './matrix.ts';
 import { podmanEnvironment } from './podman.ts';
 import { docker, expectSame, run } from './program.ts';
@@ -78,7 +79,7 @@ export async function registry(): Promise<readonly Matrix[]> {
       await started.close();
     }
   }
-  return matrices;
+  return [...matrices, await files()];
 }
 
 async function meet(peer: Peer, host: string, matrix: Matrix): Promise<void> {
