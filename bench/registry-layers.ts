@@ -1,9 +1,8 @@
 // Reading all layers of an image, beside the recipe everyone writes: createGunzip() into tar-stream.
 // Both download from the same registry with the same client and compute the same: blob digest, diffID, a SHA-256
-// per file. Prints one line per claim; run with `node --conditions=@imagevet/source bench/registry-layers.ts`.
+// per file.
 import { createHash, hash } from 'node:crypto';
 import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
 import { Readable } from 'node:stream';
 import { createGunzip, gunzipSync, gzipSync } from 'node:zlib';
 import {
@@ -17,13 +16,14 @@ import {
 } from '../packages/registry/src/index.ts';
 import { startRegistry } from '../packages/registry/src/testing/index.ts';
 import { available, startDockerRegistry } from '../test/services.ts';
+import { type ClaimOutcome, judge } from './claim.ts';
 
 const LAYERS = 4;
 const LAYER_BYTES = 48 * 2 ** 20;
 const ROUNDS = 3;
 
-/** Runs the comparison; returns whether every goal was met. */
-export async function benchRegistryLayers(print: (line: string) => void): Promise<boolean> {
+/** Runs the comparison; returns what came of each claim. */
+export async function benchRegistryLayers(print: (line: string) => void): Promise<readonly ClaimOutcome[]> {
   const registry = available('docker-registry') ? await startDockerRegistry() : await startRegistry();
   try {
     const client = new RegistryClient();
@@ -40,13 +40,13 @@ export async function benchRegistryLayers(print: (line: string) => void): Promis
     ] as const);
     const rate = ({ ms }: Measured) => `${Math.round(bytes / 1000 / ms)}MB/s`;
     const cpu = ({ cpuMs }: Measured) => `${Math.round(cpuMs)}ms`;
-    const lines = [
-      report('registry.layers-vs-gunzip-tar-stream', rate(ours), rate(peer), peer.ms / ours.ms, 2),
-      report('registry.layers-vs-recipe-in-parallel', rate(ours), rate(parallel), parallel.ms / ours.ms, 1),
-      report('registry.layers-cpu-vs-floor', cpu(ours), cpu(floor), floor.cpuMs / ours.cpuMs, 0.85),
+    const claims = [
+      claim('registry.layers-vs-gunzip-tar-stream', rate(ours), rate(peer), peer.ms / ours.ms, 2),
+      claim('registry.layers-vs-recipe-in-parallel', rate(ours), rate(parallel), parallel.ms / ours.ms, 1),
+      claim('registry.layers-cpu-vs-floor', cpu(ours), cpu(floor), floor.cpuMs / ours.cpuMs, 0.85),
     ];
-    for (const { line } of lines) print(line);
-    return lines.every(({ ok }) => ok);
+    for (const { line } of claims) print(line);
+    return claims.map(({ outcome }) => outcome);
   } finally {
     await registry.close();
   }
@@ -76,10 +76,8 @@ async function race<T extends readonly (() => Promise<unknown>)[]>(
   return fastest as unknown as { [K in keyof T]: Measured };
 }
 
-function report(name: string, ours: string, peer: string, ratio: number, goal: number) {
-  const ok = ratio >= goal;
-  const line = `${name}: ours=${ours} peer=${peer} ratio=${ratio.toFixed(2)} goal=${goal} ${ok ? 'ok' : 'short'}`;
-  return { line, ok };
+function claim(name: string, ours: string, peer: string, ratio: number, goal: number) {
+  return judge({ name, ours, peer, ratio, goal });
 }
 
 /** The usual recipe. */
@@ -112,7 +110,8 @@ async function work(client: RegistryClient, image: ResolvedImage): Promise<void>
   }
 }
 
-async function pushImage(client: RegistryClient, host: string): Promise<ResolvedImage> {
+/** Pushes an image of layers that compress about as well as a distribution does. */
+export async function pushImage(client: RegistryClient, host: string): Promise<ResolvedImage> {
   const reference = parseReference(`${host}/bench:layers`);
   const push = async (bytes: Uint8Array, mediaType: string) => {
     const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.byteLength };
@@ -173,11 +172,4 @@ function writeHeader(archive: Buffer, at: number, name: string, size: number): v
   archive.write('ustar\x0000', at + 257);
   const sum = archive.subarray(at, at + 512).reduce((total, byte) => total + byte, 0);
   archive.write(`${sum.toString(8).padStart(6, '0')}\0 `, at + 148);
-}
-
-if (process.argv[1] === import.meta.filename) {
-  process.stdout.write(
-    `${LAYERS} layers of ${LAYER_BYTES / 2 ** 20} MiB on ${availableParallelism()} processors\n`,
-  );
-  process.exitCode = (await benchRegistryLayers((line) => process.stdout.write(`${line}\n`))) ? 0 : 1;
 }

@@ -11,22 +11,22 @@ export declare function available(...services: readonly Service[]): boolean;
 export declare function findProgram(name: string): string | undefined;
 /** A server process; `close` ends it and removes its directory. */
 export interface RunningService {
-    /** `127.0.0.1:<port>` */
-    readonly host: string;
-    readonly url: string;
-    /** Private directory of the server. */
-    readonly directory: string;
-    close(): Promise<void>;
+  /** `127.0.0.1:<port>` */
+  readonly host: string;
+  readonly url: string;
+  /** Private directory of the server. */
+  readonly directory: string;
+  close(): Promise<void>;
 }
 /** Starts Debian's docker-registry (distribution 2.8) on a free loopback port. */
 export declare function startDockerRegistry(options?: {
-    readonly htpasswd?: string;
+  readonly htpasswd?: string;
 }): Promise<RunningService>;
 /** A notary-server over TLS with its own CA. */
 export interface NotaryService extends RunningService {
-    /** PEM file of the CA that signed the server's certificate. */
-    readonly caFile: string;
-    readonly ca: string;
+  /** PEM file of the CA that signed the server's certificate. */
+  readonly caFile: string;
+  readonly ca: string;
 }
 /** Starts Debian's notary-server: TLS, memory store, local ed25519 signer. */
 export declare function startNotaryServer(): Promise<NotaryService>;

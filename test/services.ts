@@ -110,7 +110,7 @@ export async function startNotaryServer(): Promise<NotaryService> {
 }
 
 /** A DOCKER_CONFIG directory whose docker CLI trusts the notary's certificate. */
-export function createDockerConfig(directory: string, notary: NotaryService): string {
+export function createDockerConfig(directory: string, notary: Pick<NotaryService, 'host' | 'ca'>): string {
   const config = join(directory, 'docker');
   mkdirSync(join(config, 'tls', notary.host), { recursive: true });
   writeFileSync(join(config, 'tls', notary.host, 'ca.crt'), notary.ca);

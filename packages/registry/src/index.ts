@@ -1,3 +1,4 @@
+export { DockerArchive, openDockerArchive } from './archive/docker-archive.ts';
 export { type ContainersAuthKeychainOptions, containersAuthKeychain } from './auth/containers-auth.ts';
 export { type DockerConfigKeychainOptions, dockerConfigKeychain } from './auth/docker-config.ts';
 export {
@@ -7,6 +8,7 @@ export {
   type Keychain,
   staticKeychain,
 } from './auth/keychain.ts';
+export { type CopyEvent, type CopyImageOptions, type CopyReport, copyImage } from './content/copy.ts';
 export { type ResolvedImage, type ResolveImageOptions, resolveImage } from './content/image.ts';
 export type {
   BlobSource,
@@ -46,6 +48,7 @@ export type {
   LayerEntryType,
   LayerScan,
 } from './layer/types.ts';
+export { OciLayout, openOciLayout } from './layout/oci-layout.ts';
 export { chainIds } from './oci/chain.ts';
 export { historyExplainsLayers, parseImageConfig } from './oci/config.ts';
 export { type ParseManifestOptions, parseManifest } from './oci/manifest.ts';

@@ -17,8 +17,11 @@ import {
   startDockerRegistry,
   startNotaryServer,
 } from '../../../test/services.ts';
+import { signDetached } from './collection/ceremony.ts';
+import { createMemoryRotationJournal, rotateKey } from './collection/rotation.ts';
 import { TrustedCollection } from './collection/trusted-collection.ts';
 import { createKeyStore, type KeyStore } from './keys/key-store.ts';
+import { issueRootCertificate } from './keys/root-certificate.ts';
 import { signTag, signTags } from './sign.ts';
 import { type NotaryProxy, startNotaryProxy } from './testing/notary-proxy.ts';
 import { listTrusted, resolveTrusted } from './verify.ts';
@@ -191,6 +194,84 @@ describe.skipIf(!available('docker', 'docker-engine', 'docker-registry', 'notary
         ok: false,
         output: expect.stringContaining('No valid trust data for 2'),
       });
+    });
+
+    test('docker pull follows a 2-of-3 release, a root of 2 keys and rotations of every key', async () => {
+      const image = await pushImage('threshold', '1');
+      const { collection } = image;
+      const { rootKeyIds } = await signTag(image.target, { collection, ...ours() });
+      expect((await docker(true, 'pull', image.reference)).ok).toBe(true);
+      const team = [createKeyStore(), createKeyStore(), createKeyStore()];
+      const algorithms = ['ecdsa-p256', 'ed25519', 'rsa-3072'] as const;
+      const members = await Promise.all(
+        team.map((store, index) =>
+          store.generate({ role: 'member', algorithm: algorithms[index] ?? 'ecdsa-p256' }),
+        ),
+      );
+      const keys = members.map(({ publicKey }) => publicKey);
+      await new TrustedCollection(collection, ours())
+        .setDelegation({ name: 'targets/releases', keys, threshold: 2, paths: [''] })
+        .publish();
+      const two = await pushImage('threshold', '2');
+      const draft = () =>
+        new TrustedCollection(collection, {
+          ...ours(),
+          keys: createKeyStore(),
+          root: { keyIds: rootKeyIds },
+        });
+      const request = await draft()
+        .setTarget(two.target, { roles: ['targets/releases'] })
+        .prepare();
+      const signatures = await Promise.all(team.slice(1).map((store) => signDetached(request, store)));
+      await expect(draft().publishPrepared(request, signatures.slice(1))).rejects.toMatchObject({
+        code: 'THRESHOLD',
+      });
+      expect((await docker(true, 'pull', two.reference)).ok).toBe(false);
+      await draft().publishPrepared(request, signatures);
+      expect((await docker(true, 'pull', two.reference)).ok).toBe(true);
+      const certificates = await Promise.all(
+        [await stage.keys.generate({ role: 'root' }), await stage.keys.generate({ role: 'root' })].map(
+          (keypair) => issueRootCertificate(keypair, collection),
+        ),
+      );
+      const owner = { ...ours(), root: { keyIds: rootKeyIds } };
+      await new TrustedCollection(collection, owner)
+        .stage({ type: 'role-keys', role: 'root', keys: certificates, threshold: 2 })
+        .publish();
+      for (const role of ['targets', 'snapshot', 'timestamp'] as const) {
+        await rotateKey(collection, role, { ...owner, journal: createMemoryRotationJournal() });
+        expect((await docker(true, 'pull', two.reference)).ok).toBe(true);
+      }
+      expect((await verify(two, { root: { keyIds: rootKeyIds } })).versions.root).toBe(5);
+    });
+
+    test('a rotation the server refuses costs notary the key, and us nothing', async () => {
+      const stock = await pushImage('rotation-notary', '1');
+      await must(notary('init', stock.collection, '-p'));
+      const own = await pushImage('rotation-ours', '1');
+      await signTag(own.target, { collection: own.collection, ...ours() });
+      stage.proxy.block = ({ method }) =>
+        method === 'POST' ? { status: 503, body: Buffer.from('{}') } : undefined;
+      const rotation = await notary('key', 'rotate', stock.collection, 'targets');
+      const journal = createMemoryRotationJournal();
+      const rotate = () => rotateKey(own.collection, 'targets', { ...ours(), journal });
+      await expect(rotate()).rejects.toMatchObject({ code: 'UNREACHABLE' });
+      stage.proxy.block = undefined;
+      expect(rotation.ok).toBe(false);
+      const afterwards = await notary(
+        'addhash',
+        stock.collection,
+        'x',
+        '1',
+        '--sha256',
+        '0'.repeat(64),
+        '-p',
+      );
+      expect(afterwards).toMatchObject({ ok: false, output: expect.stringContaining('signing keys') });
+      const two = await pushImage('rotation-ours', '2');
+      await signTag(two.target, { collection: own.collection, ...ours() });
+      expect(await rotate()).toMatchObject({ resumed: true });
+      expect((await docker(true, 'pull', two.reference)).ok).toBe(true);
     });
 
     const ours = () => ({ server: stage.proxy.server, keys: stage.keys });

@@ -1,6 +1,5 @@
 import dockerignore from '@balena/dockerignore';
 import type { OperationOptions } from '@imagevet/registry';
-import { pack } from 'tar-stream';
 import { CoreError } from '../errors.ts';
 import type { SourceEntry, SourceHost, SourceLocation } from '../lineage/types.ts';
 
@@ -12,71 +11,66 @@ const LFS_POINTER = 'version https://git-lfs.github.com/spec/v1';
 
 /**
  * Reads the build context of a step: the directory at the commit, less what its `.dockerignore` names. No engine applies
- * that file to a context sent as a tar, so it is applied here.
+ * that file to a context sent as a tar, so it is applied here; a `<Dockerfile>.dockerignore` goes before it, as in BuildKit.
  *
  * @throws {@link CoreError} `SOURCE_UNSUPPORTED` for a submodule or a Git LFS pointer, whose content the repository does not
- * hold; `SOURCE_LIMIT_EXCEEDED`; whatever the host throws.
+ * hold; `SOURCE_INVALID` for a path that leaves the context or appears twice; `SOURCE_LIMIT_EXCEEDED`; whatever the host throws.
  */
 export async function readContext(
   host: SourceHost,
   location: SourceLocation,
   options: OperationOptions = {},
 ): Promise<readonly SourceEntry[]> {
-  const entries: SourceEntry[] = [];
+  const entries = new Map<string, SourceEntry>();
   let bytes = 0;
   const { repository, commit, directory } = location;
   for await (const entry of host.readDirectory(repository, commit, directory, options)) {
-    entries.push(entry);
+    if (!isInside(entry.path) || entries.has(entry.path)) {
+      const path = JSON.stringify(entry.path.slice(0, 500));
+      throw new CoreError(
+        'SOURCE_INVALID',
+        `${path} of ${repository} leaves the build context, or is there twice`,
+      );
+    }
+    entries.set(entry.path, entry);
     bytes += entry.content.byteLength;
-    if (entries.length > MAX_ENTRIES || bytes > MAX_BYTES) {
+    if (entries.size > MAX_ENTRIES || bytes > MAX_BYTES) {
       throw new CoreError(
         'SOURCE_LIMIT_EXCEEDED',
-        `the build context ${directory} of ${repository} is too large`,
+        `the build context ${directory} of ${repository} is larger than ${MAX_ENTRIES} files or ${MAX_BYTES} bytes`,
       );
     }
   }
-  const wanted = withoutIgnored(entries);
+  const wanted = withoutIgnored(entries, dockerfileIn(location));
   for (const entry of wanted) refuseForeign(entry, location);
   return wanted;
 }
 
-/** The context and the Dockerfile as one deterministic tar: sorted, owned by root, without times. */
-export async function packContext(
-  context: readonly SourceEntry[],
-  dockerfile: { readonly name: string; readonly text: string },
-): Promise<Uint8Array> {
-  const archive = pack();
-  const file: SourceEntry = { path: dockerfile.name, type: 'file', content: Buffer.from(dockerfile.text) };
-  const entries = [...context.filter(({ path }) => path !== file.path), file].sort((left, right) =>
-    left.path < right.path ? -1 : 1,
-  );
-  for (const { path, type, content } of entries) {
-    const common = { name: path, uid: 0, gid: 0, mtime: new Date(0) };
-    if (type === 'symlink') {
-      archive.entry({
-        ...common,
-        type: 'symlink',
-        linkname: Buffer.from(content).toString('utf8'),
-        mode: 0o777,
-      });
-    } else {
-      archive.entry(
-        { ...common, type: 'file', mode: type === 'executable' ? 0o755 : 0o644 },
-        Buffer.from(content),
-      );
-    }
-  }
-  archive.finalize();
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of archive) chunks.push(chunk as Uint8Array);
-  return Buffer.concat(chunks);
+/** Path of the Dockerfile inside the build context, or undefined when it lies outside. */
+export function dockerfileIn({
+  directory,
+  path,
+}: Pick<SourceLocation, 'directory' | 'path'>): string | undefined {
+  if (directory === '.' || directory === '') return path;
+  return path.startsWith(`${directory}/`) ? path.slice(directory.length + 1) : undefined;
 }
 
-function withoutIgnored(entries: readonly SourceEntry[]): readonly SourceEntry[] {
-  const rules = entries.find(({ path, type }) => path === '.dockerignore' && type !== 'symlink');
-  if (rules === undefined) return entries;
+function isInside(path: string): boolean {
+  return (
+    !path.includes('\0') && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
+  );
+}
+
+function withoutIgnored(
+  entries: ReadonlyMap<string, SourceEntry>,
+  dockerfile: string | undefined,
+): readonly SourceEntry[] {
+  const rules = [`${dockerfile}.dockerignore`, '.dockerignore']
+    .map((path) => entries.get(path))
+    .find((entry) => entry?.type === 'file' || entry?.type === 'executable');
+  if (rules === undefined) return [...entries.values()];
   const filter = dockerignore.default().add(Buffer.from(rules.content).toString('utf8'));
-  return entries.filter(({ path }) => path === '.dockerignore' || !filter.ignores(path));
+  return [...entries.values()].filter(({ path }) => !filter.ignores(path));
 }
 
 function refuseForeign(entry: SourceEntry, location: SourceLocation): void {

@@ -1,5 +1,15 @@
-import { ImagevetError, RegistryClient, resolveImage } from '@imagevet/registry';
-import { makeTar } from '@imagevet/registry/testing';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import {
+  type Fetcher,
+  formatReference,
+  ImagevetError,
+  RegistryClient,
+  resolveImage,
+  scanImage,
+  staticKeychain,
+} from '@imagevet/registry';
+import { makeTar, startRegistry } from '@imagevet/registry/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   available,
@@ -8,22 +18,26 @@ import {
   type RunningService,
   startDockerRegistry,
 } from '../../../../test/services.ts';
-import { resolveLineage } from '../lineage/resolve-lineage.ts';
-import type { ProvenanceSource, SourceEntry, SourceHost } from '../lineage/types.ts';
+import { family } from './__fixtures__/family.ts';
 import { dockerEngineBuilder } from './engine/docker-engine-builder.ts';
 import { planRebuild } from './plan-rebuild.ts';
 import { rebuild } from './rebuild.ts';
-import type { BuildRequest } from './types.ts';
+import type { Builder, BuildRequest, BuiltImage, RebuildOutcome } from './types.ts';
 
 const platform = { os: 'linux', architecture: 'amd64' };
 const code = (expected: string) => expect.objectContaining({ code: expected });
+const BASE = 'local/debian:bookworm-slim';
 
-describe.skipIf(!available('docker-engine', 'docker-registry'))('dockerEngineBuilder()', () => {
+describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('dockerEngineBuilder()', () => {
   let registry: RunningService;
   const client = new RegistryClient({ attempts: 2 });
-  const builderOf = (extra = {}) =>
-    dockerEngineBuilder({ dockerHost, registry: client, network: 'host', ...extra });
-  const request = (dockerfile: string, context: readonly SourceEntry[] = []): BuildRequest => ({
+  const builders: Builder[] = [];
+  const builderOf = (extra = {}) => {
+    const builder = dockerEngineBuilder({ dockerHost, registry: client, network: 'host', ...extra });
+    builders.push(builder);
+    return builder;
+  };
+  const request = (dockerfile: string, context: BuildRequest['context'] = []): BuildRequest => ({
     dockerfile,
     context,
     platform,
@@ -33,130 +47,268 @@ describe.skipIf(!available('docker-engine', 'docker-registry'))('dockerEngineBui
       tag: `t${Math.random().toString(36).slice(2)}`,
     },
   });
+  const file = (path: string, content = path) => ({
+    path,
+    type: 'file' as const,
+    content: Buffer.from(content),
+  });
+  const filesOf = async (image: BuiltImage, source: Fetcher = client) => {
+    const scan = await scanImage(await resolveImage(image.reference, { source, platform }), { source });
+    return new Map(
+      scan.layers.flatMap(({ entries }) =>
+        entries.map((entry) => [entry.path.replace(/^\/|\/$/g, ''), entry] as const),
+      ),
+    );
+  };
+  const docker = (...args: readonly string[]) =>
+    execFileSync('docker', args, { env: { ...process.env, DOCKER_HOST: dockerHost }, encoding: 'utf8' });
+  const imagesOf = (host: string) =>
+    docker('images', '--all', '--digests', '--format', '{{.Repository}}:{{.Tag}}@{{.Digest}}')
+      .split('\n')
+      .filter((line) => line.startsWith(host) || line.startsWith('imagevet-build/'));
 
   beforeAll(async () => {
     registry = await startDockerRegistry();
   });
   afterAll(async () => {
+    for (const builder of builders) await builder.release?.();
     await client.close();
     await registry.close();
   });
 
   test('tells what engine it is', async () => {
-    expect(await builderOf().probe()).toMatchObject({ version: expect.stringMatching(/^\d+\./) as string });
-  });
-
-  test('rebuilds a family of four levels with a shared base and a multi-stage child, each on the one before', async () => {
-    const rootfs = await makeTar([
-      { path: 'etc/', mode: 0o755 },
-      { path: 'etc/os-release', content: 'ID=test\n' },
-    ]);
-    const dockerfiles: Record<string, string> = {
-      'base-1': 'FROM scratch\nADD rootfs.tar /\nCMD ["/none"]\n',
-      'lib-1': 'ARG V=1\nFROM base:${V}\nCOPY lib /lib/\n',
-      'tool-1': 'FROM base:1\nCOPY tool /bin/\n',
-      'app-1':
-        'FROM tool:1 AS t\nFROM lib:1\nCOPY --from=t /bin/tool /bin/tool\nCOPY --from=tool:1 /etc/os-release /tool-release\nENV A=1\n',
-      'top-1': 'FROM app:1\nLABEL x=y\n',
-    };
-    const contexts: Record<string, readonly SourceEntry[]> = {
-      'base-1': [{ path: 'rootfs.tar', type: 'file', content: rootfs }],
-      'lib-1': [{ path: 'lib', type: 'file', content: Buffer.from('lib') }],
-      'tool-1': [{ path: 'tool', type: 'executable', content: Buffer.from('#!/bin/sh\n') }],
-    };
-    const repository = 'https://git.example/family';
-    const source: ProvenanceSource = {
-      kind: 'official-images',
-      async *claims({ reference }) {
-        const directory = `${reference.repository.replace('library/', '')}-${reference.tag}`;
-        yield {
-          kind: 'official-images',
-          foundAt: 'x',
-          location: { repository, commit: 'a'.repeat(40), directory, path: `${directory}/Dockerfile` },
-        };
-      },
-    };
-    const host: SourceHost = {
-      supports: () => true,
-      readFile: async (_repository, _commit, path) => ({
-        content: Buffer.from(dockerfiles[path.split('/')[0] ?? ''] ?? ''),
-        url: path,
-      }),
-      async *readDirectory(_repository, _commit, directory) {
-        yield* contexts[directory] ?? [];
-      },
-      commitOf: async () => 'a'.repeat(40),
-      reachability: async () => 'reachable',
-    };
-    const lineage = await resolveLineage('top:1', { sources: [source], host });
-    const plan = planRebuild([lineage], { target: { registry: registry.host, repositoryPrefix: 'vetted' } });
-    const log: string[] = [];
-    const result = await rebuild(plan, {
-      builder: builderOf(),
-      host,
-      onProgress: (event) => event.type === 'step-log' && log.push(event.text),
+    expect(await builderOf().probe()).toMatchObject({
+      name: 'Docker Engine',
+      version: expect.stringMatching(/^\d+\./),
     });
-    expect(
-      result.outcomes.map((outcome) => (outcome.status === 'failed' ? outcome.message : outcome.status)),
-    ).toEqual(Array(5).fill('built'));
-    expect(log.some((line) => line.startsWith('Step 1/'))).toBe(true);
-    const diffIds = async (name: string) => {
-      const outcome = result.outcomes.find(({ step }) => step.startsWith(`docker.io/library/${name}:`));
-      if (outcome?.status !== 'built') throw new Error(`${name} was not built`);
-      return (await resolveImage(outcome.image.reference, { source: client })).diffIds;
-    };
-    const [base, lib, app, top] = await Promise.all(['base', 'lib', 'app', 'top'].map(diffIds));
-    expect(lib?.slice(0, base?.length)).toEqual(base);
-    expect(app?.slice(0, lib?.length)).toEqual(lib);
-    expect(top).toEqual(app);
-    expect(app).toHaveLength((lib?.length ?? 0) + 2);
   });
 
-  test('names the line of a RUN that fails', async () => {
-    const failing = request('FROM local/debian:bookworm-slim\nENV A=1\nRUN true && \\\n  exit 42\nRUN true');
-    const error = await builderOf()
-      .build(failing)
-      .catch((reason: unknown) => reason);
-    expect(error).toMatchObject({ code: 'BUILD_FAILED', details: { line: 3, exitCode: 42 } });
-    expect(String(error)).toContain('in line 3');
+  describe('with a family of four levels, a shared base and a multi-stage child', async () => {
+    const { lineage, host } = await family();
+    const plan = async () =>
+      planRebuild([await lineage()], { target: { registry: registry.host, repositoryPrefix: 'vetted' } });
+    const statuses = (outcomes: readonly RebuildOutcome[]) =>
+      outcomes.map((outcome) => (outcome.status === 'failed' ? outcome.message : outcome.status));
+
+    test('rebuilds each on the one before, and leaves nothing in the engine', async () => {
+      const log: string[] = [];
+      const result = await rebuild(await plan(), {
+        builder: builderOf(),
+        host,
+        onProgress: (event) => event.type === 'step-log' && log.push(event.text),
+      });
+      expect(statuses(result.outcomes)).toEqual(Array(5).fill('built'));
+      expect(log.some((line) => line.startsWith('Step 1/'))).toBe(true);
+      const diffIds = async (name: string) => {
+        const outcome = result.outcomes.find(({ step }) => step.startsWith(`docker.io/library/${name}:`));
+        if (outcome?.status !== 'built') throw new Error(`${name} was not built`);
+        return (await resolveImage(outcome.image.reference, { source: client })).diffIds;
+      };
+      const [base, lib, app, top] = await Promise.all(['base', 'lib', 'app', 'top'].map(diffIds));
+      expect(lib?.slice(0, base?.length)).toEqual(base);
+      expect(app?.slice(0, lib?.length)).toEqual(lib);
+      expect(top).toEqual(app);
+      expect(app).toHaveLength((lib?.length ?? 0) + 2);
+      expect(imagesOf(registry.host)).toEqual([]);
+    });
+
+    test('builds nothing again that is in the registry, and everything when told so', async () => {
+      const again = await rebuild(await plan(), { builder: builderOf(), host });
+      expect(again.outcomes.map((outcome) => outcome.status === 'built' && outcome.reused)).toEqual(
+        Array(5).fill(true),
+      );
+      const anew = await rebuild(await plan(), { builder: builderOf(), host, reuse: false, concurrency: 4 });
+      expect(anew.outcomes.map((outcome) => outcome.status === 'built' && outcome.reused)).toEqual(
+        Array(5).fill(undefined),
+      );
+    });
+
+    test('lets two runs of one plan go on at once', async () => {
+      const prefix = { registry: registry.host, repositoryPrefix: 'twice' };
+      const shared = planRebuild([await lineage()], { target: prefix });
+      const results = await Promise.all([1, 2].map(() => rebuild(shared, { builder: builderOf(), host })));
+      for (const { outcomes } of results) expect(statuses(outcomes)).toEqual(Array(5).fill('built'));
+    }, 60_000);
   });
 
-  test('refuses nothing silently: an unknown base and a missing file are failures', async () => {
+  test('builds on a parent that only the registry has, with its own credentials', async () => {
+    await using guarded = await startRegistry({ basic: { username: 'u', password: 'p?~+/' } });
+    const keychain = staticKeychain({ [guarded.host]: { kind: 'basic', username: 'u', password: 'p?~+/' } });
+    const reader = new RegistryClient({ keychain });
+    const target = { registry: guarded.host, repository: 'private/base', tag: '1' };
+    const builder = builderOf({ registry: reader, keychain });
+    const base = await builder.build({ ...request('FROM scratch\nCOPY x /', [file('x')]), target });
+    // The second needs BuildKit.
+    for (const copy of ['COPY y /', 'COPY --chmod=700 y /']) {
+      await builder.release?.();
+      expect(imagesOf(guarded.host)).toEqual([]);
+      const dockerfile = `FROM ${formatReference({ ...base.reference, tag: undefined })}\n${copy}`;
+      const child = await builder.build({
+        ...request(dockerfile, [file('y')]),
+        target: { ...target, repository: 'private/child' },
+      });
+      expect([...(await filesOf(child, reader)).keys()].sort()).toEqual(['x', 'y']);
+    }
+    await builder.release?.();
     await expect(
-      builderOf().build(request(`FROM ${registry.host}/no/such@${`sha256:${'0'.repeat(64)}`}`)),
-    ).rejects.toThrow(code('BUILD_FAILED'));
-    await expect(builderOf().build(request('FROM scratch\nCOPY missing /'))).rejects.toThrow(
-      code('BUILD_FAILED'),
+      builderOf({ registry: reader }).build({ ...request('FROM scratch\nCOPY x /', [file('x')]), target }),
+    ).rejects.toThrow(code('PUSH_FAILED'));
+    expect(imagesOf(guarded.host)).toEqual([]);
+    await reader.close();
+  });
+
+  test.each([
+    [
+      'the classic builder',
+      'ARG V=1\nFROM local/debian:bookworm-slim\nENV A=1\nRUN true && \\\n  exit 42\nRUN true',
+      4,
+    ],
+    [
+      'BuildKit',
+      'ARG V=1\nFROM local/debian:bookworm-slim AS a\nENV A=1\nRUN --mount=type=tmpfs,target=/t true && \\\n  exit 42',
+      4,
+    ],
+    [
+      'a later stage',
+      'FROM scratch AS a\nCOPY x /\nFROM local/debian:bookworm-slim\nRUN echo "Step 9/9 : x"\nRUN exit 42',
+      5,
+    ],
+    [
+      'a later stage in BuildKit',
+      'FROM local/debian:bookworm-slim AS a\nCOPY --chmod=700 x /\nFROM local/debian:bookworm-slim\nCOPY --from=a /x /\nRUN exit 42',
+      5,
+    ],
+  ])('names the line of a RUN that fails in %s', async (_name, dockerfile, line) => {
+    const log: string[] = [];
+    const error = await builderOf()
+      .build(request(dockerfile, [file('x')]), { onProgress: (event) => log.push(event.text) })
+      .catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'BUILD_FAILED', details: { line, exitCode: 42 } });
+    expect(String(error)).toContain(`in line ${line}`);
+    expect(log.length).toBeGreaterThan(0);
+  });
+
+  test('refuses nothing silently: an unknown base, a missing file and a syntax error are failures', async () => {
+    for (const dockerfile of [
+      `FROM ${registry.host}/no/such@${`sha256:${'0'.repeat(64)}`}`,
+      'FROM scratch\nCOPY missing /',
+      `FROM ${BASE}\nEXPOSE nonsense/x`,
+    ]) {
+      await expect(builderOf().build(request(dockerfile))).rejects.toThrow(code('BUILD_FAILED'));
+    }
+  });
+
+  test.each([
+    ['a heredoc', `FROM ${BASE}\nRUN <<EOF\nexit 7\nEOF`],
+    ['COPY --link', `FROM ${BASE}\nCOPY --link x /`],
+  ])('refuses %s on an engine that does not know it', async (_name, dockerfile) => {
+    const { version } = await builderOf().probe();
+    if (Number.parseInt(version, 10) >= 23) return expect(version).toMatch(/^\d/);
+    await expect(builderOf().build(request(dockerfile, [file('x')]))).rejects.toThrow(
+      code('BUILD_UNSUPPORTED'),
     );
   });
 
-  test('stops a build in its RUN when aborted, with the reason', async () => {
+  test('refuses a base of another platform before it builds anything', async () => {
+    const asked = { ...request(`FROM ${BASE}\nRUN true`), platform: { os: 'linux', architecture: 'arm64' } };
+    await expect(builderOf().build(asked)).rejects.toThrow(code('BUILD_UNSUPPORTED'));
+  });
+
+  test('refuses a base whose triggers copy from images without a digest', async () => {
+    const builder = builderOf();
+    const base = await builder.build(
+      request(`FROM scratch\nCOPY x /\nONBUILD COPY --from=composer:2 /a /b`, [file('x')]),
+    );
+    await expect(builder.build(request(`FROM ${formatReference(base.reference)}\nCMD x`))).rejects.toThrow(
+      code('BUILD_UNSUPPORTED'),
+    );
+    await builder.release?.();
+  });
+
+  test.each([
+    ['the classic builder', 'COPY . /all/'],
+    ['BuildKit', 'COPY --chmod=755 . /all/'],
+  ])('copies with %s what the repository holds, with its modes', async (backend, copy) => {
+    const context = [
+      file('Dockerfile', 'FROM public'),
+      file('a/b/c'),
+      { ...file('run.sh'), type: 'executable' as const },
+      { path: 'out', type: 'symlink' as const, content: Buffer.from('../../etc/passwd') },
+    ];
+    const image = await builderOf().build({
+      ...request(`FROM scratch\n${copy}`, context),
+      dockerfilePath: 'Dockerfile',
+    });
+    const files = await filesOf(image);
+    const copied = [...files].filter(([path]) => path.startsWith('all/'));
+    expect(copied.map(([path]) => path).sort()).toEqual(
+      ['all/Dockerfile', 'all/a', 'all/a/b', 'all/a/b/c', 'all/out', 'all/run.sh'].sort(),
+    );
+    const modes = Object.fromEntries(copied.map(([path, { mode }]) => [path, mode & 0o777]));
+    expect(modes).toMatchObject({ 'all/a': 0o755, 'all/a/b': 0o755, 'all/run.sh': 0o755 });
+    if (backend === 'the classic builder') expect(modes['all/a/b/c']).toBe(0o644);
+  });
+
+  test.each([
+    ['the classic builder', ''],
+    ['BuildKit', '--mount=type=tmpfs,target=/t '],
+  ])('stops a RUN of %s when aborted, with the reason', async (_name, mount) => {
     const reason = new Error('enough');
     const controller = new AbortController();
-    const building = builderOf().build(
-      request(`FROM local/debian:bookworm-slim\nRUN echo ${Math.random()} && sleep 600`),
-      {
-        signal: controller.signal,
-        onProgress: (event) =>
-          event.type === 'build-log' && event.text.includes('Running in') && controller.abort(reason),
-      },
-    );
+    const mark = `600.${Math.floor(Math.random() * 1e9)}`;
+    const building = builderOf().build(request(`FROM ${BASE}\nRUN ${mount}sleep ${mark}`), {
+      signal: controller.signal,
+    });
+    building.catch(() => {});
+    await until(() => isRunning(mark));
+    controller.abort(reason);
     await expect(building).rejects.toBe(reason);
+    await until(() => !isRunning(mark));
   });
 
-  test('gives up at its time limit', async () => {
-    const slow = request(`FROM local/debian:bookworm-slim\nRUN echo ${Math.random()} && sleep 600`);
+  test('gives up at its limit of time', async () => {
+    const slow = request(`FROM ${BASE}\nRUN echo ${Math.random()} && sleep 600`);
     await expect(builderOf({ timeoutMs: 1500 }).build(slow)).rejects.toThrow(code('BUILD_LIMIT_EXCEEDED'));
   });
 
+  test('stops a build that prints without end', async () => {
+    const mark = `9${Math.floor(Math.random() * 1e9)}`;
+    const loud = request(`FROM ${BASE}\nRUN while true; do echo ${mark}; done`);
+    await expect(builderOf({ maxLogBytes: 100_000 }).build(loud)).rejects.toThrow(
+      code('BUILD_LIMIT_EXCEEDED'),
+    );
+    await until(() => !isRunning(mark));
+  });
+
   test('says that a registry cannot be reached', async () => {
-    const nowhere = {
-      ...request('FROM scratch\nLABEL a=b\nCOPY x /', [
-        { path: 'x', type: 'file', content: Buffer.from('x') },
-      ]),
-    };
+    const nowhere = request('FROM scratch\nCOPY x /', [file('x')]);
     const target = { ...nowhere.target, registry: `127.0.0.1:${await freePort()}` };
     await expect(builderOf().build({ ...nowhere, target })).rejects.toThrow(code('PUSH_FAILED'));
+  });
+
+  test('refuses what the registry shows when it is not what was built', async () => {
+    const other = await builderOf().build(request('FROM scratch\nCOPY x /', [file('x', 'other')]));
+    const liar: Fetcher = {
+      resolve: client.resolve.bind(client),
+      openBlob: client.openBlob.bind(client),
+      fetchManifest: (_reference, options) => client.fetchManifest(other.reference, options),
+    };
+    await expect(
+      builderOf({ registry: liar }).build(request('FROM scratch\nCOPY x /', [file('x')])),
+    ).rejects.toThrow(code('PUSH_FAILED'));
+  });
+
+  test('adds layers of a rootfs, and proxies without a trace in the image', async () => {
+    const rootfs = await makeTar([{ path: 'etc/os-release', content: 'ID=test\n' }]);
+    const context = [{ path: 'rootfs.tar', type: 'file' as const, content: rootfs }];
+    const image = await builderOf().build(request('FROM scratch\nADD rootfs.tar /', context));
+    expect((await filesOf(image)).has('etc/os-release')).toBe(true);
+    const proxy = { http: 'http://proxy.example:3128' };
+    const proxied = await builderOf({ proxy }).build(
+      request(`FROM ${BASE}\nRUN test "$http_proxy" = ${proxy.http}`),
+    );
+    const { execution } = await resolveImage(proxied.reference, { source: client });
+    expect(JSON.stringify(execution)).not.toContain('proxy.example');
   });
 });
 
@@ -170,8 +322,29 @@ describe('dockerEngineBuilder() without an engine', () => {
     },
   );
 
-  test('refuses an address it does not understand', async () => {
-    const builder = dockerEngineBuilder({ dockerHost: 'ssh://host', registry: new RegistryClient() });
-    await expect(builder.probe()).rejects.toThrow(code('INVALID_OPTIONS'));
-  });
+  test.each(['ssh://host', 'unix://host/socket', 'tcp://u:p@host', 'docker.sock'])(
+    'refuses an address it does not understand: %s',
+    async (address) => {
+      const builder = dockerEngineBuilder({ dockerHost: address, registry: new RegistryClient() });
+      await expect(builder.probe()).rejects.toThrow(code('INVALID_OPTIONS'));
+    },
+  );
 });
+
+/** Whether a process with this word in its command line runs on this machine, where the engine is. */
+function isRunning(word: string): boolean {
+  const pids = execFileSync('ls', ['/proc'], { encoding: 'utf8' })
+    .split('\n')
+    .filter((name) => /^\d+$/.test(name));
+  return pids.some((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(word);
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 100));
+}

@@ -4,7 +4,10 @@ import {
   formatPlatform,
   formatReference,
   type ImageReference,
+  ImagevetError,
 } from '@imagevet/registry';
+import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
+import { externalImages } from '../dockerfile/queries.ts';
 import { CoreError, type Gap } from '../errors.ts';
 import type { Lineage, LineageEdge, LineageNode } from '../lineage/types.ts';
 import type { RebuildInput, RebuildPlan, RebuildStep } from './types.ts';
@@ -13,13 +16,18 @@ import type { RebuildInput, RebuildPlan, RebuildStep } from './types.ts';
 export interface PlanRebuildOptions {
   /** Where results go: `docker.io/library/php:8` becomes `<registry>/<repositoryPrefix>/library/php:8`. */
   readonly target: { readonly registry: string; readonly repositoryPrefix: string };
+  /** Tag of a result. @defaultValue the public tag; the first 40 digits of the digest when there is none */
+  readonly tag?: (node: LineageNode) => string;
 }
+
+/** Version of what a step's key means. A new number builds everything anew. */
+const KEY_VERSION = 2;
 
 /**
  * Plans the rebuild of whole lineages: parents before children, an image they share once. Images that cannot be rebuilt are
  * gaps; their children are built on the public image by digest where there is one, and are gaps too where there is none.
  *
- * @throws {@link CoreError} `PLAN_INVALID` for lineages of different platforms or none.
+ * @throws {@link CoreError} `PLAN_INVALID` for lineages of different platforms, that disagree on an image they share, or none.
  */
 export function planRebuild(lineages: readonly Lineage[], options: PlanRebuildOptions): RebuildPlan {
   const [first] = lineages;
@@ -29,88 +37,100 @@ export function planRebuild(lineages: readonly Lineage[], options: PlanRebuildOp
       hint: 'Plan each platform by itself.',
     });
   }
-  const nodes = new Map(lineages.flatMap((lineage) => lineage.nodes.map((node) => [node.id, node] as const)));
-  const edges = lineages.flatMap((lineage) => lineage.edges.filter(({ kind }) => kind !== 'frontend'));
-  const planner = new Planner(nodes, edges, options.target);
+  const planner = new Planner(lineages, options);
   for (const { root } of lineages) planner.add(root);
-  const { steps, gaps } = planner;
+  const { gaps } = planner;
+  const steps = [...planner.steps.values()];
   const id = digestOf(JSON.stringify(steps.map(({ key, target }) => [key, formatReference(target)])));
   return { id, platform: first.platform, steps, gaps };
 }
 
 class Planner {
-  readonly steps: RebuildStep[] = [];
+  readonly steps: Map<string, RebuildStep> = new Map();
   readonly gaps: Gap[] = [];
   readonly #seen = new Set<string>();
-  readonly #nodes: ReadonlyMap<string, LineageNode>;
-  readonly #edges: readonly LineageEdge[];
-  readonly #target: PlanRebuildOptions['target'];
+  readonly #nodes = new Map<string, LineageNode>();
+  /** Edges by their child, each once. */
+  readonly #edges = new Map<string, Map<string, LineageEdge>>();
+  readonly #options: PlanRebuildOptions;
 
-  constructor(
-    nodes: ReadonlyMap<string, LineageNode>,
-    edges: readonly LineageEdge[],
-    target: PlanRebuildOptions['target'],
-  ) {
-    this.#nodes = nodes;
-    this.#edges = edges;
-    this.#target = target;
+  constructor(lineages: readonly Lineage[], options: PlanRebuildOptions) {
+    this.#options = options;
+    for (const { nodes, edges } of lineages) {
+      for (const node of nodes) this.#addNode(node);
+      for (const edge of edges) {
+        const own = this.#edges.get(edge.from) ?? new Map<string, LineageEdge>();
+        this.#edges.set(edge.from, own.set(`${edge.kind} ${edge.to}`, edge));
+      }
+    }
+  }
+
+  #addNode(node: LineageNode): void {
+    const known = this.#nodes.get(node.id);
+    const facts = ({ image, dockerfile }: LineageNode) =>
+      JSON.stringify([image?.manifest.digest, dockerfile.location?.commit, dockerfile.text]);
+    if (known !== undefined && facts(known) !== facts(node)) {
+      throw new CoreError('PLAN_INVALID', `the lineages disagree on ${node.id}`, {
+        hint: 'Resolve them again, as of one date.',
+      });
+    }
+    this.#nodes.set(node.id, node);
   }
 
   add(id: string): void {
     const node = this.#nodes.get(id);
     if (node === undefined || this.#seen.has(id)) return;
     this.#seen.add(id);
-    const edges = this.#edges.filter(
-      ({ from }, index, all) => from === id && all.findIndex((other) => same(other, all[index])) === index,
-    );
-    for (const { to } of edges) this.add(to);
+    const edges = [...(this.#edges.get(id)?.values() ?? [])];
+    for (const { kind, to } of edges) if (kind !== 'frontend') this.add(to);
     const problem = unbuildable(node);
     if (problem !== undefined) return this.#refuse(node, 'NOT_REBUILDABLE', problem);
     const inputs = edges.map((edge) => this.#input(edge));
-    const missing = inputs.find(({ step, pinned }) => step === undefined && pinned === undefined);
+    const named = new Set(inputs.map(({ reference }) => reference));
+    const unknown = outsideImages(node).find(
+      ({ reference }) => reference === undefined || !named.has(reference),
+    );
+    if (unknown !== undefined) return this.#refuse(node, 'INPUT_UNKNOWN', unknown.problem);
+    // A frontend nobody pinned does not read the Dockerfile: the builder's own does.
+    const needed = inputs.filter(({ kind, pinned }) => kind !== 'frontend' || pinned !== undefined);
+    const missing = needed.find(({ step, pinned }) => step === undefined && pinned === undefined);
     if (missing !== undefined) {
-      return this.#refuse(
-        node,
-        'PARENT_NOT_REBUILDABLE',
-        `${missing.reference} can neither be rebuilt nor pinned`,
-      );
+      const text = `${missing.reference} can neither be rebuilt nor pinned`;
+      return this.#refuse(node, 'PARENT_NOT_REBUILDABLE', text);
     }
-    this.steps.push(this.#step(node, inputs));
+    this.steps.set(id, this.#step(node, needed));
   }
 
   #input(edge: LineageEdge): RebuildInput {
     const parent = this.#nodes.get(edge.to);
-    const step = this.steps.find(({ id }) => id === edge.to);
+    const step = this.steps.get(edge.to);
     const reference = parent === undefined ? edge.name : formatReference(parent.reference);
     if (step !== undefined) return { kind: edge.kind, reference, step: step.id };
-    const pinned = parent?.image?.manifest.digest;
+    const pinned = parent?.image?.manifest.digest ?? parent?.reference.digest;
     return { kind: edge.kind, reference, ...(pinned === undefined ? {} : { pinned }) };
   }
 
   #step(node: LineageNode, inputs: readonly RebuildInput[]): RebuildStep {
-    const { location, text = '', digest } = node.dockerfile;
+    const { location, text = '' } = node.dockerfile;
     if (location === undefined) throw new CoreError('PLAN_INVALID', `${node.id} has no source location`);
     const keys = inputs.map(({ kind, reference, step, pinned }) => [
       kind,
       reference,
-      step === undefined ? pinned : this.steps.find(({ id }) => id === step)?.key,
+      step === undefined ? pinned : this.steps.get(step)?.key,
     ]);
     const { repository, commit, directory, path } = location;
-    const key = digestHex(
-      digestOf(
-        JSON.stringify([1, repository, commit, directory, path, digest, formatPlatform(node.platform), keys]),
-      ),
-    );
+    const source = [repository, commit, directory, path, digestOf(text)];
+    const key = digestOf(JSON.stringify([KEY_VERSION, ...source, formatPlatform(node.platform), keys]));
     return {
       id: node.id,
-      key,
+      key: digestHex(key),
       reference: node.reference,
       platform: node.platform,
       location,
       dockerfile: text,
       inputs,
       ...(node.image === undefined ? {} : { original: node.image.manifest.digest }),
-      target: targetOf(node.reference, this.#target),
+      target: targetOf(node, this.#options),
     };
   }
 
@@ -132,19 +152,42 @@ function unbuildable(node: LineageNode): string | undefined {
   return undefined;
 }
 
+interface OutsideImage {
+  /** Absent where it cannot be told which image it is. */
+  readonly reference?: string;
+  /** What is wrong when the lineage does not have it. */
+  readonly problem: string;
+}
+
+/** The images a build takes from outside the Dockerfile. */
+function outsideImages({ dockerfile, platform }: LineageNode): readonly OutsideImage[] {
+  try {
+    return externalImages(parseDockerfile(dockerfile.text ?? '', { platform })).flatMap(
+      ({ name, line }): OutsideImage[] => {
+        if (name.kind === 'scratch') return [];
+        if (name.kind === 'unresolved') {
+          return [{ problem: `${JSON.stringify(name.text)} in line ${line}: ${name.reason}` }];
+        }
+        const reference = formatReference(name.reference);
+        return [{ reference, problem: `nothing is known of ${reference}, which line ${line} uses` }];
+      },
+    );
+  } catch (error) {
+    if (ImagevetError.is(error)) return [{ problem: error.message }];
+    throw error;
+  }
+}
+
 /** Public `docker.io/library/php:8` is internal `<prefix>/library/php:8`; other registries keep their host in the path. */
-function targetOf(reference: ImageReference, target: PlanRebuildOptions['target']): ImageReference {
+function targetOf(node: LineageNode, { target, tag }: PlanRebuildOptions): ImageReference {
+  const { reference } = node;
   const host =
     reference.registry === 'docker.io' ? '' : `${reference.registry.replaceAll(/[^a-z0-9.]+/g, '-')}/`;
-  const tag =
+  const own =
     reference.tag ?? (reference.digest === undefined ? 'latest' : digestHex(reference.digest).slice(0, 40));
   return {
     registry: target.registry,
     repository: `${target.repositoryPrefix}/${host}${reference.repository}`,
-    tag,
+    tag: tag?.(node) ?? own,
   };
-}
-
-function same(left: LineageEdge, right: LineageEdge | undefined): boolean {
-  return left.from === right?.from && left.to === right.to && left.kind === right.kind;
 }

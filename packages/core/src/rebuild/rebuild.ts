@@ -1,9 +1,8 @@
-import { formatReference, ImagevetError, type OperationOptions } from '@imagevet/registry';
+import type { OperationOptions } from '@imagevet/registry';
 import pLimit from 'p-limit';
 import { CoreError } from '../errors.ts';
 import type { SourceHost } from '../lineage/types.ts';
-import { readContext } from './context.ts';
-import { substituteBases } from './substitute-bases.ts';
+import { runStep } from './run-step.ts';
 import type {
   Builder,
   BuiltImage,
@@ -21,136 +20,117 @@ export interface RebuildOptions extends OperationOptions {
   readonly host: SourceHost;
   /** Builds at the same time. @defaultValue 2 */
   readonly concurrency?: number;
+  /** After a failure, builds whatever does not stand on it; false starts nothing more. @defaultValue true */
+  readonly keepGoing?: boolean;
+  /**
+   * Takes the image an earlier run pushed for the same inputs (`build-<key>`) instead of building it again. Who can write to
+   * the target repository can put an image there.
+   * @defaultValue true
+   */
+  readonly reuse?: boolean;
+  /** Tries of a step whose engine, registry or source went away. A build that fails is not tried again. @defaultValue 3 */
+  readonly attempts?: number;
   readonly onProgress?: (event: RebuildEvent) => void;
 }
 
-/** Log lines kept of a failed step. */
-const LOG_LINES = 40;
-
 /**
  * Runs a plan: each image is built from its source onto the rebuilt images before it, and pushed. A step that fails skips
- * only what is built on it.
+ * only what is built on it. What is pushed is the journal: a run that was killed continues where it was.
  *
- * @throws {@link CoreError} `ENGINE_UNREACHABLE` when no engine answers, before anything is built. Aborting stops the builds
- * in flight and rejects with `signal.reason`.
+ * @throws {@link CoreError} `ENGINE_UNREACHABLE` when no engine answers, before anything is built; `PLAN_INVALID` for a plan
+ * out of order. Aborting stops the builds in flight and rejects with `signal.reason`.
  */
 export async function rebuild(plan: RebuildPlan, options: RebuildOptions): Promise<RebuildResult> {
-  const { signal } = options;
-  signal?.throwIfAborted();
-  const engine = await options.builder.probe({ signal });
-  const limit = pLimit(options.concurrency ?? 2);
-  const running = new Map<string, Promise<RebuildOutcome>>();
-  let started = 0;
-  for (const step of plan.steps) {
-    // Dependencies are awaited outside the limit: waiting inside it would hold the slot they need.
-    const outcome = async (): Promise<RebuildOutcome> => {
-      const inputs = await Promise.all(step.inputs.flatMap((input) => running.get(input.step ?? '') ?? []));
-      const blockedBy = inputs.flatMap((input) => (input.status === 'built' ? [] : [input.step]));
-      if (blockedBy.length > 0) return { step: step.id, status: 'skipped', blockedBy };
-      const parents = new Map(
-        inputs.flatMap((input) => (input.status === 'built' ? [[input.step, input.image]] : [])),
-      );
-      return limit(async () => {
-        signal?.throwIfAborted();
-        options.onProgress?.({
-          type: 'step-started',
-          step: step.id,
-          index: started,
-          total: plan.steps.length,
-        });
-        started += 1;
-        return runStep(step, parents, options);
-      });
-    };
-    const promise = outcome().then((result) => {
-      options.onProgress?.({ type: 'step-finished', step: step.id, status: result.status });
-      return result;
-    });
-    promise.catch(() => {});
-    running.set(step.id, promise);
+  options.signal?.throwIfAborted();
+  const { concurrency = 2, attempts = 3 } = options;
+  for (const [name, value] of Object.entries({ concurrency, attempts })) {
+    if (!Number.isSafeInteger(value) || value < 1) {
+      throw new CoreError('INVALID_OPTIONS', `${name} is ${value}, expected a positive whole number`);
+    }
   }
-  const settled = await Promise.allSettled(running.values());
-  if (signal?.aborted === true) throw signal.reason;
-  const outcomes = settled.map((result) => {
-    if (result.status === 'rejected') throw result.reason;
-    return result.value;
-  });
-  return { plan: plan.id, engine: { name: engine.name, version: engine.version }, outcomes };
-}
-
-async function runStep(
-  step: RebuildStep,
-  parents: ReadonlyMap<string, BuiltImage>,
-  options: RebuildOptions,
-): Promise<RebuildOutcome> {
-  const log: string[] = [];
-  const startedAt = performance.now();
-  const durationMs = () => Math.round(performance.now() - startedAt);
+  const run = new Run(plan, options);
+  const { name, version } = await options.builder.probe({ signal: options.signal });
   try {
-    const context = await readContext(options.host, step.location, { signal: options.signal });
-    const image = await options.builder.build(
-      {
-        dockerfile: substituteBases(step.dockerfile, substitutionsOf(step, parents), {
-          platform: step.platform,
-        }),
-        context,
-        platform: step.platform,
-        target: { ...step.target, tag: `build-${step.key.slice(0, 40)}` },
-      },
-      {
-        signal: options.signal,
-        onProgress: (event) => {
-          if (event.type !== 'build-log') return;
-          log.push(event.text);
-          if (log.length > LOG_LINES) log.shift();
-          options.onProgress?.({ type: 'step-log', step: step.id, text: event.text });
-        },
-      },
-    );
-    checkParent(step, parents, image);
-    return { step: step.id, status: 'built', image, durationMs: durationMs() };
-  } catch (error) {
-    if (options.signal?.aborted === true) throw options.signal.reason;
-    if (!ImagevetError.is(error)) throw error;
-    const line = error.details?.line;
-    return {
-      step: step.id,
-      status: 'failed',
-      code: error.code,
-      message: error.message,
-      ...(typeof line === 'number' ? { line } : {}),
-      log,
-      durationMs: durationMs(),
-    };
+    return { plan: plan.id, engine: { name, version }, outcomes: await run.outcomes() };
+  } finally {
+    await options.builder.release?.();
   }
 }
 
-/** Each input by digest: the rebuilt image, or the public one the plan pins. */
-function substitutionsOf(
-  step: RebuildStep,
-  parents: ReadonlyMap<string, BuiltImage>,
-): ReadonlyMap<string, string> {
-  return new Map(
-    step.inputs.map(({ reference, step: parent, pinned }) => {
-      const built = parent === undefined ? undefined : parents.get(parent);
-      if (built !== undefined) return [reference, formatReference({ ...built.reference, tag: undefined })];
-      if (pinned !== undefined)
-        return [reference, `${reference.replace(/@.*$/, '').replace(/:[^:/]*$/, '')}@${pinned}`];
-      throw new CoreError(
-        'PLAN_INVALID',
-        `${step.id} needs ${reference}, which the plan neither builds nor pins`,
-      );
-    }),
-  );
+class Run {
+  readonly #plan: RebuildPlan;
+  readonly #options: RebuildOptions;
+  readonly #running = new Map<string, Promise<RebuildOutcome>>();
+  /** Stops everything when a step throws what is no outcome. */
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  #started = 0;
+  #failed: string | undefined;
+
+  constructor(plan: RebuildPlan, options: RebuildOptions) {
+    this.#plan = plan;
+    this.#options = options;
+    this.#signal = AbortSignal.any([
+      this.#stop.signal,
+      ...(options.signal === undefined ? [] : [options.signal]),
+    ]);
+    const earlier = new Set<string>();
+    for (const { id, inputs } of plan.steps) {
+      const early = inputs.find(({ step }) => step !== undefined && !earlier.has(step));
+      if (early !== undefined || earlier.has(id)) {
+        throw new CoreError('PLAN_INVALID', `${id} stands twice in the plan, or before ${early?.reference}`);
+      }
+      earlier.add(id);
+    }
+  }
+
+  async outcomes(): Promise<readonly RebuildOutcome[]> {
+    const limit = pLimit(this.#options.concurrency ?? 2);
+    for (const step of this.#plan.steps) {
+      const outcome = this.#await(step, (run) => limit(run)).catch((error: unknown) => {
+        this.#stop.abort(error);
+        throw error;
+      });
+      outcome.catch(() => {});
+      this.#running.set(step.id, outcome);
+    }
+    const settled = await Promise.allSettled(this.#running.values());
+    // The first reason, not the aborts that followed from it.
+    this.#signal.throwIfAborted();
+    return settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  }
+
+  /** Waits for its inputs without holding a slot: waiting inside the limit would keep the slot they need. */
+  async #await(
+    step: RebuildStep,
+    inSlot: (run: () => Promise<RebuildOutcome>) => Promise<RebuildOutcome>,
+  ): Promise<RebuildOutcome> {
+    const inputs = await Promise.all(
+      step.inputs.flatMap((input) => this.#running.get(input.step ?? '') ?? []),
+    );
+    const blockedBy = new Set(inputs.flatMap((input) => (input.status === 'built' ? [] : [input.step])));
+    const parents = new Map(
+      inputs.flatMap((input) => (input.status === 'built' ? [[input.step, input.image]] : [])),
+    );
+    const outcome =
+      blockedBy.size > 0 ? skipped(step, [...blockedBy]) : await inSlot(() => this.#start(step, parents));
+    this.#options.onProgress?.({ type: 'step-finished', step: step.id, status: outcome.status });
+    return outcome;
+  }
+
+  /** Holds a slot. */
+  async #start(step: RebuildStep, parents: ReadonlyMap<string, BuiltImage>): Promise<RebuildOutcome> {
+    this.#signal.throwIfAborted();
+    if (this.#failed !== undefined) return skipped(step, [this.#failed]);
+    const total = this.#plan.steps.length;
+    this.#options.onProgress?.({ type: 'step-started', step: step.id, index: this.#started, total });
+    this.#started += 1;
+    const outcome = await runStep(step, parents, { ...this.#options, signal: this.#signal });
+    if (outcome.status === 'failed' && this.#options.keepGoing === false) this.#failed ??= step.id;
+    return outcome;
+  }
 }
 
-/** What was built must stand on what it was told to stand on. */
-function checkParent(step: RebuildStep, parents: ReadonlyMap<string, BuiltImage>, image: BuiltImage): void {
-  const base = step.inputs.find(({ kind }) => kind === 'base');
-  const parent = base?.step === undefined ? undefined : parents.get(base.step);
-  if (parent === undefined || parent.diffIds.every((diffId, index) => image.diffIds[index] === diffId))
-    return;
-  throw new CoreError('BUILD_FAILED', `${step.id} was not built on the rebuilt ${base?.reference}`, {
-    hint: 'The engine used another base than the digest it was given.',
-  });
+function skipped(step: RebuildStep, blockedBy: readonly string[]): RebuildOutcome {
+  return { step: step.id, status: 'skipped', blockedBy };
 }

@@ -1,4 +1,4 @@
-import { formatReference } from '@imagevet/registry';
+import { formatReference, ImagevetError, parseReference, withDefaultTag } from '@imagevet/registry';
 import { type ParseDockerfileOptions, parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import type { BaseName, Dockerfile } from '../dockerfile/types.ts';
 
@@ -10,8 +10,8 @@ interface Edit {
 }
 
 /**
- * Replaces the images a Dockerfile is built on or copies from, in every form (`FROM`, ARG-fed `FROM`, `COPY --from=`,
- * `RUN --mount=from=`), and no other byte.
+ * Replaces the images a Dockerfile is built on, copies from or is read by, in every form (`FROM`, ARG-fed `FROM`,
+ * `COPY --from=`, `RUN --mount=from=`, `# syntax=`), and no other byte.
  *
  * @param substitutions - what to write, by the canonical reference the Dockerfile resolves to
  * @throws {@link CoreError} `INVALID_DOCKERFILE`
@@ -53,7 +53,29 @@ function findEdits(dockerfile: Dockerfile, substitutions: ReadonlyMap<string, st
       }
     }
   }
-  return edits.filter((edit, index) => edits.findIndex(({ start }) => start === edit.start) === index);
+  const syntax = syntaxEdit(dockerfile, lineStarts, substitutions);
+  if (syntax !== undefined) edits.push(syntax);
+  return [...new Map(edits.map((edit) => [edit.start, edit])).values()];
+}
+
+function syntaxEdit(
+  { text, syntax }: Dockerfile,
+  lineStarts: readonly number[],
+  substitutions: ReadonlyMap<string, string>,
+): Edit | undefined {
+  if (syntax === undefined || syntax.text === '') return undefined;
+  try {
+    const substitute = substitutions.get(formatReference(withDefaultTag(parseReference(syntax.text))));
+    const line = lineStarts[syntax.line - 1] ?? 0;
+    const start = text.indexOf(syntax.text, text.indexOf('=', line));
+    return substitute === undefined
+      ? undefined
+      : { start, end: start + syntax.text.length, text: substitute };
+  } catch (error) {
+    // Not the name of an image, so not one to replace.
+    if (ImagevetError.is(error)) return undefined;
+    throw error;
+  }
 }
 
 /** Where a `--from=` or `--mount=` word names the image. */
@@ -61,7 +83,7 @@ function placeOf(
   word: { readonly start: number; readonly text: string },
   name: string,
 ): { readonly start: number; readonly end: number } | undefined {
-  const match = /^--(?:from=|mount=(?:.*,)?\s*from=)/i.exec(word.text);
+  const match = /^--(?:from=|mount=["']?(?:[^,]*,)*?\s*from=)/i.exec(word.text);
   if (match === null) return undefined;
   const rest = word.text.slice(match[0].length);
   const quote = /^["']/.exec(rest)?.[0] ?? '';

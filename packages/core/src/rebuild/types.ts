@@ -47,8 +47,10 @@ export interface RebuildPlan {
 /** What a builder is asked to do. */
 export interface BuildRequest {
   readonly dockerfile: string;
-  /** Context files; `.dockerignore` applied, Dockerfile not included. */
+  /** Context files as the repository holds them, its own Dockerfile among them; `.dockerignore` applied. */
   readonly context: readonly SourceEntry[];
+  /** Where the repository's own Dockerfile lies inside the context; absent when it lies outside. */
+  readonly dockerfilePath?: string;
   readonly platform: Platform;
   /** Where to push; tag included. */
   readonly target: ImageReference;
@@ -78,6 +80,13 @@ export interface Builder {
     request: BuildRequest,
     options?: OperationOptions & { readonly onProgress?: (event: BuildEvent) => void },
   ): Promise<BuiltImage>;
+  /** The image an earlier build left at a target, or undefined. Without it nothing is reused. */
+  find?(
+    request: Pick<BuildRequest, 'target' | 'platform'>,
+    options?: OperationOptions,
+  ): Promise<BuiltImage | undefined>;
+  /** Frees what builds left behind for one another. Called at the end of a run. */
+  release?(): Promise<void>;
 }
 
 export type RebuildOutcome =
@@ -85,6 +94,8 @@ export type RebuildOutcome =
       readonly step: string;
       readonly status: 'built';
       readonly image: BuiltImage;
+      /** True when an earlier run had built it from the same inputs. */
+      readonly reused?: true;
       readonly durationMs: number;
     }
   | {

@@ -1,6 +1,7 @@
 import type { Digest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import { MAX_CONFIG_BYTES, parseImageConfig } from '../oci/config.ts';
+import { MediaType } from '../oci/media-types.ts';
 import { DEFAULT_PLATFORM, formatPlatform, normalizePlatform, selectPlatform } from '../oci/platform.ts';
 import type {
   Annotations,
@@ -75,8 +76,18 @@ export async function resolveImage(
     if (found.descriptor.size !== offered.size) {
       throw new RegistryError('SIZE_MISMATCH', `manifest ${offered.digest}: expected ${offered.size} bytes`);
     }
+    if (found.descriptor.mediaType !== offered.mediaType) {
+      throw new RegistryError(
+        'AMBIGUOUS_MANIFEST',
+        `manifest ${offered.digest} is ${found.descriptor.mediaType}, its index says ${offered.mediaType}`,
+      );
+    }
   }
   const { manifest } = found;
+  if (manifest.config.mediaType === MediaType.ociEmpty) {
+    const what = manifest.artifactType ?? 'an artifact';
+    throw new RegistryError('UNSUPPORTED', `${formatReference(named)} is no image but ${what.slice(0, 120)}`);
+  }
   const bytes = await readBlob(source, named, manifest.config, { signal, maxBytes: MAX_CONFIG_BYTES });
   const config = parseImageConfig(bytes);
   const subject = formatReference(named);

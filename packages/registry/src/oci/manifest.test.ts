@@ -73,7 +73,8 @@ describe('parseManifest()', () => {
   test.each([
     ['INVALID_MANIFEST', '[]'],
     ['INVALID_MANIFEST', '{'],
-    ['INVALID_MANIFEST', { ...image, schemaVersion: 1 }],
+    ['UNSUPPORTED', { ...image, schemaVersion: 1 }],
+    ['INVALID_MANIFEST', { ...image, schemaVersion: 3 }],
     ['INVALID_MANIFEST', { ...image, layers: {} }],
     ['INVALID_MANIFEST', { ...image, layers: [{ ...layer, size: -1 }] }],
     ['INVALID_MANIFEST', { ...image, layers: [{ ...layer, size: 1.5 }] }],

@@ -54,6 +54,11 @@ export function parseManifest(bytes: Uint8Array, options: ParseManifestOptions =
   if (kind === 'index' ? imageMembers.length > 0 : document.manifests !== undefined) {
     throw ambiguous(digest, 'is both an image and an index');
   }
+  if (document.schemaVersion === 1) {
+    throw new RegistryError('UNSUPPORTED', `manifest ${digest} is of Docker schema 1`, {
+      hint: 'Schema 1 names no config and no diffIDs; have the registry convert the image, or push it again.',
+    });
+  }
   if (document.schemaVersion !== 2) throw malformed(digest, 'schemaVersion', 'must be 2');
   readAnnotations(document.annotations, digest, 'annotations');
   if (document.artifactType !== undefined && typeof document.artifactType !== 'string') {

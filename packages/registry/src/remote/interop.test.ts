@@ -10,8 +10,11 @@ import {
   type RunningService,
   startDockerRegistry,
 } from '../../../../test/services.ts';
+import { openDockerArchive } from '../archive/docker-archive.ts';
+import { copyImage } from '../content/copy.ts';
 import { resolveImage } from '../content/image.ts';
 import { digestOf } from '../digest.ts';
+import { openOciLayout } from '../layout/oci-layout.ts';
 import { parseReference } from '../reference.ts';
 import { collect } from '../testing/collect.ts';
 import { pushTestImage, pushTestIndex } from '../testing/image.ts';
@@ -89,6 +92,57 @@ describe.skipIf(!available('docker-registry'))('RegistryClient against docker-re
   });
 });
 
+describe.skipIf(!available('skopeo'))('layouts and archives under skopeo', () => {
+  let directory: string;
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), 'imagevet-skopeo-'));
+  });
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  test('it reads the layout we write, and we read the one it writes', async () => {
+    const layout = await openOciLayout(join(directory, 'ours'), { create: true });
+    const image = await pushTestImage(layout, parseReference('app:1'), { layers: LAYERS });
+    await run('skopeo', ['copy', `oci:${directory}/ours:1`, `oci:${directory}/theirs:2`]);
+    const theirs = await openOciLayout(join(directory, 'theirs'));
+    const read = await resolveImage(parseReference('app:2'), { source: theirs });
+    expect(read.manifest).toEqual(image.manifest);
+    expect(read.diffIds).toEqual(image.diffIds);
+  });
+
+  test('we read the docker-archive it writes, and push it', async () => {
+    const layout = await openOciLayout(join(directory, 'source'), { create: true });
+    const image = await pushTestImage(layout, parseReference('app:1'), { layers: LAYERS });
+    const file = join(directory, 'archive.tar');
+    await run('skopeo', ['copy', `oci:${directory}/source:1`, `docker-archive:${file}:corp/app:1`]);
+    const archive = await openDockerArchive(file);
+    const name = parseReference('corp/app:1');
+    expect((await resolveImage(name, { source: archive })).diffIds).toEqual(image.diffIds);
+    await using registry = await startRegistry();
+    await using client = new RegistryClient();
+    const target = parseReference(`${registry.host}/app:1`);
+    await copyImage(name, target, { source: archive, destination: client });
+    expect((await resolveImage(target, { source: client })).diffIds).toEqual(image.diffIds);
+    await expect(archive.fetchManifest(parseReference('other'))).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  test('zstd layers go through us unchanged', async () => {
+    await using registry = await startRegistry();
+    await using client = new RegistryClient();
+    const layout = await openOciLayout(join(directory, 'zstd'), { create: true });
+    await pushTestImage(layout, parseReference('app:1'), { layers: LAYERS });
+    const name = `${registry.host}/zstd:1`;
+    await run('skopeo', [
+      ...['copy', '--dest-compress-format=zstd', '--dest-compress', '--dest-tls-verify=false', '-f', 'oci'],
+      ...[`oci:${directory}/zstd:1`, `docker://${name}`],
+    ]);
+    const image = await resolveImage(parseReference(name), { source: client });
+    const copy = await openOciLayout(join(directory, 'zstd-copy'), { create: true });
+    await copyImage(parseReference(name), parseReference('app:1'), { source: client, destination: copy });
+    await run('skopeo', ['copy', `oci:${directory}/zstd-copy:1`, `dir:${directory}/zstd-dir`]);
+    expect((await resolveImage(parseReference('app:1'), { source: copy })).manifest).toEqual(image.manifest);
+  });
+});
+
 describe.skipIf(!available('skopeo'))('startRegistry() under skopeo', () => {
   test('takes a copy of an index and gives it back', async () => {
     await using registry = await startRegistry();
@@ -115,6 +169,7 @@ describe.skipIf(!available('skopeo'))('startRegistry() under skopeo', () => {
 });
 
 describe.skipIf(!available('docker-engine', 'docker'))('startRegistry() under the Docker Engine', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'imagevet-docker-'));
   let registry: TestRegistry;
   const client = new RegistryClient();
   beforeAll(async () => {
@@ -123,9 +178,10 @@ describe.skipIf(!available('docker-engine', 'docker'))('startRegistry() under th
   afterAll(async () => {
     await client.close();
     await registry?.close();
+    rmSync(directory, { recursive: true, force: true });
   });
 
-  test('is pushed to and pulled from', async () => {
+  test('is pushed to, pulled from and saved', async () => {
     const docker = (...args: readonly string[]) =>
       run('docker', args, { env: { ...process.env, DOCKER_HOST: dockerHost } });
     const pushed = await pushTestImage(client, parseReference(`${registry.host}/pulled:1`), {
@@ -137,6 +193,11 @@ describe.skipIf(!available('docker-engine', 'docker'))('startRegistry() under th
       await docker('pull', '-q', name);
       const { stdout } = await docker('image', 'inspect', '-f', '{{.Id}}', name);
       expect(stdout.trim()).toBe(pushed.config.digest);
+      const file = join(directory, 'saved.tar');
+      await docker('save', '-o', file, name);
+      const archive = await openDockerArchive(file);
+      const saved = await resolveImage(parseReference(name), { source: archive });
+      expect(saved).toMatchObject({ diffIds: pushed.diffIds, config: { digest: pushed.config.digest } });
       await docker('tag', name, again);
       await docker('push', '-q', again);
       const image = await resolveImage(parseReference(again), { source: client });

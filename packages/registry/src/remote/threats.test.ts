@@ -429,6 +429,58 @@ describe('Attack rows', () => {
   });
 });
 
+test('25: more referrers than anybody can want are refused', async () => {
+  const junk = (page: number) =>
+    Array.from({ length: 1000 }, (_, index) => ({
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      digest: digestOf(`${page} ${index}`),
+      size: 1,
+    }));
+  let page = 0;
+  await using registry = await startRegistry({
+    intercept: (_request, response) => {
+      page += 1;
+      const link = `</v2/app/referrers/x?page=${page}>; rel="next"`;
+      response.writeHead(200, { 'content-type': 'application/vnd.oci.image.index.v1+json', link });
+      response.end(JSON.stringify({ schemaVersion: 2, manifests: junk(page) }));
+      return true;
+    },
+  });
+  await using client = clientOf(registry, {});
+  const reading = collect(client.referrers(parseReference(`${registry.host}/app`), digestOf('subject')));
+  await expect(reading).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
+  expect(page).toBe(11);
+});
+
+test('A blob cut again and again is fetched once: each byte, plus one buffer a cut', async () => {
+  const size = 24 * 1024 * 1024;
+  const cutAfter = 2 * 1024 * 1024;
+  const content = Buffer.alloc(size, 'content that is long ');
+  const descriptor = { ...BLOB, digest: digestOf(content), size };
+  let served = 0;
+  let cuts = 0;
+  await using registry = await startRegistry({
+    intercept: (request, response) => {
+      const start = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
+      const headers = {
+        'content-length': size - start,
+        'content-range': `bytes ${start}-${size - 1}/${size}`,
+      };
+      response.writeHead(start === 0 ? 200 : 206, headers);
+      const part = content.subarray(start, start + cutAfter);
+      served += part.byteLength;
+      cuts += 1;
+      response.write(part, () => response.destroy());
+      return true;
+    },
+  });
+  await using client = clientOf(registry, {});
+  expect(
+    digestOf(await readBlob(client, parseReference(`${registry.host}/app`), descriptor, { maxBytes: size })),
+  ).toBe(descriptor.digest);
+  expect(served).toBeLessThanOrEqual(size + cuts * 256 * 1024);
+});
+
 describe('Uploads', () => {
   test.each([[[]], [['cut-chunk-once']], [['forget-upload-once']]] as const)(
     'survive %j in chunks',

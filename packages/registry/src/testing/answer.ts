@@ -35,7 +35,10 @@ export function errorAnswer(status: number, code: string): Answer {
 /** Writes an answer; to HEAD, without its body. */
 export function deliver(response: ServerResponse, given: Answer): void {
   if (response.destroyed) return;
-  if (given.deliver !== undefined) return given.deliver(response, given);
+  if (given.deliver !== undefined) {
+    given.deliver(response, given);
+    return;
+  }
   for (const [name, value] of Object.entries(given.headers)) response.setHeader(name, value);
   if (!response.hasHeader('content-length') && given.status !== 204) {
     response.setHeader('content-length', given.body.byteLength);

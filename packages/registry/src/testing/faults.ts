@@ -3,7 +3,49 @@ import { type Answer, answer, errorAnswer, jsonAnswer } from './answer.ts';
 import type { StoreRequest } from './registry-store.ts';
 
 /** A way to misbehave, by name. */
-export type Fault = keyof typeof FAULTS;
+export type Fault =
+  | 'realm-elsewhere'
+  | 'realm-file'
+  | 'realm-with-credentials'
+  | 'redirect-content'
+  | 'redirect-loop'
+  | 'redirect-file'
+  | 'redirect-there-and-back'
+  | 'send-back'
+  | 'redirect-token'
+  | 'link-elsewhere'
+  | 'link-circle'
+  | 'other-bytes'
+  | 'lying-digest'
+  | 'no-digest'
+  | 'wrong-size'
+  | 'cut-blobs'
+  | 'cut-blobs-always'
+  | 'cut-manifest-once'
+  | 'close-delimited'
+  | 'gzip-encoding'
+  | 'gzip-bomb'
+  | 'unknown-encoding'
+  | 'endless-manifest'
+  | 'endless-error'
+  | 'endless-token'
+  | 'huge-headers'
+  | 'stall-headers'
+  | 'stall-body'
+  | 'rate-limit-once'
+  | 'rate-limit-date'
+  | 'rate-limit'
+  | 'unavailable-twice'
+  | 'unavailable'
+  | 'unauthorized-loop'
+  | 'range-ignored'
+  | 'range-wrong'
+  | 'cut-chunk-once'
+  | 'forget-upload-once'
+  | 'upload-elsewhere'
+  | 'filter-claimed'
+  | 'endless-referrers'
+  | 'warn';
 
 /** Places a fault can lead to. */
 export interface FaultPlaces {
@@ -52,7 +94,7 @@ const changed = (
   after: (request, honest, _places, count) => (when(request) && ok(honest) ? change(honest, count) : honest),
 });
 
-const FAULTS = {
+const FAULTS: Readonly<Record<Fault, FaultRule>> = {
   /** S1: the token realm is on another origin. */
   'realm-elsewhere': bearerFrom(({ elsewhere }) => `${elsewhere}/token`),
   'realm-file': bearerFrom(() => 'file:///etc/passwd'),
@@ -202,7 +244,7 @@ const FAULTS = {
     after: (_request, honest) =>
       withHeaders(honest, { warning: '299 - "this registry\u009b31m is going away"' }),
   },
-} satisfies Readonly<Record<string, FaultRule>>;
+};
 
 /** Plays the faults of one registry. */
 export class Mischief {

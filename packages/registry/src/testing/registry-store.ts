@@ -26,7 +26,7 @@ const ROUTE = /^\/v2\/(.+)\/(manifests|blobs|tags|referrers)\/(.*)$/;
 
 /** What a registry holds, in memory, and how it answers. @see OCI distribution-spec */
 export class RegistryStore {
-  readonly blobs = new Map<string, Uint8Array>();
+  readonly blobs: Map<string, Uint8Array> = new Map();
   readonly #repositories = new Map<string, RepositoryStore>();
   readonly #uploads = new Map<string, Upload>();
   readonly #servesReferrers: boolean;

@@ -1,52 +1,74 @@
 import type { OperationOptions } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
-import { tufKeyId } from '../keys/public-key.ts';
-import type { MetadataFile } from '../metadata/types.ts';
-import type { NotaryClient } from '../notary/client.ts';
+import type { MetadataFile, RootMetadata } from '../metadata/types.ts';
+import type { MetadataSource } from '../notary/metadata-source.ts';
 import { createMemoryTrustState } from '../verify/state.ts';
 import { updateCollection } from '../verify/update.ts';
-import { fetchByMeta, matchesMeta, type VerifiedCollection } from '../verify/verified-collection.ts';
+import { fetchByMeta, type VerifiedCollection } from '../verify/verified-collection.ts';
+
+/** A collection read back. */
+export interface WalkedCollection {
+  readonly verified: VerifiedCollection;
+  /** Roles that are readable and that nobody believes, because their signatures no longer count or they expired. */
+  readonly invalidRoles: readonly string[];
+}
+
+/** What a role that is readable may lack. */
+const INVALID: readonly string[] = [
+  'WRONG_KEY',
+  'INVALID_SIGNATURE',
+  'THRESHOLD',
+  'ALGORITHM_MISMATCH',
+  'UNSUPPORTED_KEY',
+];
+/** What says that the server cannot serve what it stored. */
+const BROKEN: readonly string[] = ['MISSING_METADATA', 'MIX_AND_MATCH', 'MALFORMED'];
 
 /**
  * Reads a collection back as a client does that never saw it: timestamp, snapshot, root, and every role by its hash.
  *
- * @returns the verified collection, all roles loaded
  * @throws {@link TrustError} `BROKEN_COLLECTION` when a file is not there or is not what its parent names
  */
 export async function walkCollection(
   collection: string,
-  root: MetadataFile<Extract<MetadataFile['signed'], { _type: 'Root' }>>,
-  options: OperationOptions & { readonly client: NotaryClient; readonly now?: (() => Date) | undefined },
-): Promise<VerifiedCollection> {
-  const keyIds = (root.signed.roles.root.keyids ?? []).flatMap((id) => {
-    const key = root.signed.keys[id];
-    return key === undefined ? [] : [tufKeyId(key)];
-  });
+  root: MetadataFile<RootMetadata>,
+  options: OperationOptions & { readonly source: MetadataSource; readonly now?: (() => Date) | undefined },
+): Promise<WalkedCollection> {
   try {
     const verified = await updateCollection(collection, {
       ...options,
-      root: { keyIds },
+      root: { keyIds: root.signed.roles.root.keyids ?? [] },
       state: createMemoryTrustState(),
       allowExpired: true,
     });
+    const invalidRoles: string[] = [];
     for (const [role, meta] of Object.entries(verified.snapshot.signed.meta)) {
       if (role === 'root') continue;
-      const loaded = await verified.role(role, options);
-      // A role nobody delegates to any more must still be readable: the server re-serialises it too.
-      if (loaded === undefined)
-        await fetchByMeta(options.client, collection, role, meta, verified.rules, options.signal);
+      const state = await stateOf(verified, role, options);
+      if (state === 'invalid') invalidRoles.push(role);
+      // A role nobody believes, or delegates to any more, must be readable too: a server that re-serialises it breaks.
+      if (state !== 'valid')
+        await fetchByMeta(options.source, collection, role, meta, verified.rules, options.signal);
     }
-    const rootMeta = verified.snapshot.signed.meta.root;
-    if (rootMeta === undefined || !matchesMeta(verified.root.bytes, rootMeta)) {
-      throw new TrustError('MIX_AND_MATCH', `read ${collection}: the snapshot names another root`);
-    }
-    return verified;
+    return { verified, invalidRoles };
   } catch (cause) {
-    if (!TrustError.is(cause) || !['MISSING_METADATA', 'MIX_AND_MATCH', 'MALFORMED'].includes(cause.code))
-      throw cause;
-    throw new TrustError('BROKEN_COLLECTION', `read ${collection} back after publishing: ${cause.message}`, {
+    if (!TrustError.is(cause) || !BROKEN.includes(cause.code)) throw cause;
+    throw new TrustError('BROKEN_COLLECTION', `read ${collection} back: ${cause.message}`, {
       cause,
-      hint: 'The server cannot serve what it stored. heal() publishes it again in clean form.',
+      hint: 'The server cannot serve what it stored. healCollection() publishes it again in clean form.',
     });
+  }
+}
+
+async function stateOf(
+  verified: VerifiedCollection,
+  role: string,
+  options: OperationOptions,
+): Promise<'valid' | 'invalid' | 'unused'> {
+  try {
+    return (await verified.role(role, options)) === undefined ? 'unused' : 'valid';
+  } catch (error) {
+    if (TrustError.is(error) && INVALID.includes(error.code)) return 'invalid';
+    throw error;
   }
 }

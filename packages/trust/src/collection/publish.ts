@@ -29,6 +29,8 @@ export interface PublishResult {
   readonly versions: Readonly<Record<string, number>>;
   /** Earliest moment a part that a publisher must renew expires, root certificates included; RFC 3339. */
   readonly expires: string;
+  /** Roles readers refuse now, because the keys that signed them were removed: sign them again, or `witness` them. */
+  readonly invalidRoles: readonly string[];
   /** Whether this publish set the collection up. */
   readonly created: boolean;
 }
@@ -42,7 +44,7 @@ export interface PublishContext extends OperationOptions {
   /** The root that will be current after the publish. */
   readonly root: RootMetadata;
   /** What is published now; absent for a new collection. */
-  readonly base: VerifiedCollection | undefined;
+  readonly base: Pick<VerifiedCollection, 'root' | 'snapshot'> | undefined;
 }
 
 const SNAPSHOT_LIFETIME_MS = 1095 * 86_400_000;
@@ -80,13 +82,16 @@ export async function publishParts(
   const rootFile = root === undefined ? base?.root : parseMetadata('root', root.bytes);
   if (rootFile === undefined)
     throw new TrustError('INVALID_OPTIONS', `publish ${collection}: a new collection needs a root`);
-  const verified = await walkCollection(collection, rootFile, {
-    client,
+  const { verified, invalidRoles } = await walkCollection(collection, rootFile, {
+    source: client,
     now: context.now,
     ...signalOf(context),
   });
   await checkPublished(files, verified);
-  return { result: await describe(collection, files, verified, base === undefined), verified };
+  return {
+    result: await describe(collection, files, verified, { created: base === undefined, invalidRoles }),
+    verified,
+  };
 }
 
 // Only a publisher who holds the snapshot key sends a snapshot; for the others the server signs it.
@@ -137,7 +142,7 @@ async function describe(
   collection: string,
   files: readonly MetadataFile[],
   verified: VerifiedCollection,
-  created: boolean,
+  outcome: Pick<PublishResult, 'created' | 'invalidRoles'>,
 ): Promise<PublishResult> {
   const { root, snapshot } = verified;
   const current = await verified.loaded();
@@ -157,7 +162,7 @@ async function describe(
       [root, verified.timestamp, snapshot, ...targets].map(({ role, signed }) => [role, signed.version]),
     ),
     expires: new Date(Math.min(...expiries, ...certificates)).toISOString(),
-    created,
+    ...outcome,
   };
 }
 

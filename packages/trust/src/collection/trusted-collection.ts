@@ -3,19 +3,27 @@ import type { OperationOptions } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { KeyAlgorithm } from '../keys/keypair.ts';
-import { checkCollectionName, checkRoleName, isDelegationName } from '../metadata/names.ts';
-import type { RootMetadata } from '../metadata/types.ts';
+import { checkCollectionName, checkRoleName, checkSignerName, isDelegationName } from '../metadata/names.ts';
+import type { PublicKey, RootMetadata } from '../metadata/types.ts';
 import type { NotaryClient, NotaryServer } from '../notary/client.ts';
+import type { PublishPart } from '../notary/multipart.ts';
 import { withNotaryClient } from '../notary/server.ts';
 import type { RootTrust } from '../verify/root-trust.ts';
 import { createMemoryTrustState, type TrustStateStore } from '../verify/state.ts';
 import { saveUpdate, updateCollection } from '../verify/update.ts';
 import type { VerifiedCollection } from '../verify/verified-collection.ts';
+import {
+  collectSignatures,
+  createSigningRequest,
+  type DetachedSignatures,
+  readSigningRequest,
+  type SigningRequest,
+} from './ceremony.ts';
 import { type Change, type Delegation, type SignableTarget, targetChange } from './changes.ts';
 import { Draft, type UnsignedRole } from './draft.ts';
 import { createInitialRoot, type SnapshotKeyHolder } from './initial-root.ts';
 import { type PublishContext, type PublishResult, publishParts, signParts } from './publish.ts';
-import { availableKeys } from './signing.ts';
+import { assemblePart, availableKeys, ownRootKeys } from './signing.ts';
 
 /** What a {@link TrustedCollection} works with. */
 export interface TrustedCollectionOptions {
@@ -111,9 +119,35 @@ export class TrustedCollection {
     return this.stage({ type: 'delegation-remove', name });
   }
 
+  /**
+   * Stages a signer as docker knows them: keys that may sign every tag, in `targets/<name>` and in `targets/releases`.
+   *
+   * @throws {@link TrustError} `INVALID_NAME`, `INVALID_OPTIONS`
+   */
+  addSigner(name: string, keys: readonly PublicKey[]): this {
+    if (keys.length === 0) throw new TrustError('INVALID_OPTIONS', `add signer ${name}: no key was given`);
+    return this.stage({ type: 'signer-add', name: checkSignerName(name), keys });
+  }
+
+  /**
+   * Stages the removal of a signer and of their keys from the releases, which are signed again as they are when a
+   * remaining key is in the store; else they count as invalid until somebody signs them, see
+   * {@link PublishResult.invalidRoles}.
+   *
+   * @param options - With `resign: false` nothing is signed again: for a signer who is not trusted any more.
+   */
+  removeSigner(name: string, options: { readonly resign?: boolean } = {}): this {
+    return this.stage({ type: 'signer-remove', name: checkSignerName(name), resign: options.resign ?? true });
+  }
+
   /** Stages signing a role again as it is: renews its expiry, or replaces signatures of a removed key. */
   witness(role: string): this {
     return this.stage({ type: 'witness', role: checkRoleName(role) });
+  }
+
+  /** Stages emptying a role: every tag it holds is no longer signed by it. */
+  reset(role: string): this {
+    return this.stage({ type: 'reset', role: checkRoleName(role) });
   }
 
   /** Stages a change. */
@@ -141,17 +175,14 @@ export class TrustedCollection {
   async publish(options: OperationOptions = {}): Promise<PublishResult> {
     return withNotaryClient(this.#options.server, async (client) => {
       for (let attempt = 1; ; attempt += 1) {
-        const { unsigned, context } = await this.#prepare(client, options);
-        if (unsigned.length === 0) {
-          throw new TrustError('INVALID_OPTIONS', `publish ${this.collection}: nothing is staged`);
-        }
+        const { draft, context } = await this.#draft(client, options);
+        await draft.apply(this.#changes, await availableKeys(context.keys, options));
+        const unsigned = await this.#unsigned(draft);
         try {
-          const { result, verified } = await publishParts(
-            unsigned,
-            await signParts(unsigned, context),
-            context,
-          );
-          await saveUpdate(verified, this.#state, context.now());
+          const result = await this.#send(unsigned, await signParts(unsigned, context), {
+            ...context,
+            root: draft.root,
+          });
           this.#changes = [];
           return result;
         } catch (error) {
@@ -162,18 +193,70 @@ export class TrustedCollection {
     });
   }
 
-  async #prepare(
+  /**
+   * Writes down what the staged changes need signed, for signers who are elsewhere: each signs with {@link signDetached},
+   * and {@link publishPrepared} publishes what they send back. The changes stay staged.
+   *
+   * @returns plain data, to be kept as a file
+   */
+  async prepare(options: OperationOptions = {}): Promise<SigningRequest> {
+    return withNotaryClient(this.#options.server, async (client) => {
+      const { draft, context } = await this.#draft(client, options);
+      await draft.apply(this.#changes, await availableKeys(context.keys, options));
+      return createSigningRequest(this.collection, await this.#unsigned(draft));
+    });
+  }
+
+  /**
+   * Publishes prepared roles with the signatures collected for them.
+   *
+   * @throws {@link TrustError} `THRESHOLD` or `KEY_NOT_FOUND` when signatures are missing, `INVALID_SIGNATURE` when one is
+   *   wrong, `VERSION_CONFLICT` when the collection changed since, and what {@link publish} throws
+   */
+  async publishPrepared(
+    request: SigningRequest,
+    signatures: readonly DetachedSignatures[],
+    options: OperationOptions = {},
+  ): Promise<PublishResult> {
+    return withNotaryClient(this.#options.server, async (client) => {
+      const { draft, context } = await this.#draft(client, options);
+      await draft.adopt(readSigningRequest(request, this.collection));
+      const unsigned = await this.#unsigned(draft);
+      const parts = unsigned.map((role) =>
+        assemblePart(role, collectSignatures(request, role.role, signatures)),
+      );
+      const result = await this.#send(unsigned, parts, { ...context, root: draft.root });
+      this.#changes = [];
+      return result;
+    });
+  }
+
+  async #draft(
     client: NotaryClient,
     options: OperationOptions,
-  ): Promise<{ unsigned: UnsignedRole[]; context: PublishContext }> {
+  ): Promise<{ draft: Draft; context: PublishContext }> {
     const { keys } = this.#options;
     const now = this.#options.now ?? (() => new Date());
     const base = await this.#read(client, options);
     const root = base?.root.signed ?? (await this.#initialRoot(client, now(), options));
     const draft = new Draft(root, base, { ...options, now: now() });
-    await draft.apply(this.#changes, await availableKeys(keys, options));
-    const context = { ...options, collection: this.collection, client, keys, now, root: draft.root, base };
-    return { unsigned: await draft.unsigned(), context };
+    return { draft, context: { ...options, collection: this.collection, client, keys, now, root, base } };
+  }
+
+  async #unsigned(draft: Draft): Promise<UnsignedRole[]> {
+    const unsigned = await draft.unsigned();
+    if (unsigned.length > 0) return unsigned;
+    throw new TrustError('INVALID_OPTIONS', `publish ${this.collection}: nothing is staged`);
+  }
+
+  async #send(
+    unsigned: readonly UnsignedRole[],
+    parts: readonly PublishPart[],
+    context: PublishContext,
+  ): Promise<PublishResult> {
+    const { result, verified } = await publishParts(unsigned, parts, context);
+    await saveUpdate(verified, this.#state, context.now());
+    return result;
   }
 
   async #initialRoot(client: NotaryClient, now: Date, options: OperationOptions): Promise<RootMetadata> {
@@ -186,7 +269,7 @@ export class TrustedCollection {
     try {
       return await updateCollection(this.collection, {
         ...options,
-        client,
+        source: client,
         root: this.#options.root ?? (await this.#defaultRoot(options)),
         state: this.#state,
         now: this.#options.now,
@@ -201,11 +284,8 @@ export class TrustedCollection {
   }
 
   async #defaultRoot(options: OperationOptions): Promise<RootTrust | undefined> {
-    if ((await this.#state.load(this.collection))?.files.root !== undefined) return undefined;
-    const keyIds: string[] = [];
-    for await (const { keyId, role } of this.#options.keys.list(options))
-      if (role === 'root') keyIds.push(keyId);
-    return { keyIds };
+    const remembered = (await this.#state.load(this.collection))?.files.root;
+    return remembered === undefined ? ownRootKeys(this.#options.keys, options) : undefined;
   }
 
   async #lostRace(
@@ -218,8 +298,6 @@ export class TrustedCollection {
     if (error.code !== 'SERVER_REFUSED') return false;
     // The server words a lost race in several ways; what counts is whether something newer is there.
     const current = await this.#read(client, options);
-    const version = (verified: VerifiedCollection | undefined): number =>
-      verified?.timestamp.signed.version ?? 0;
-    return version(current) > version(base);
+    return current !== undefined && current.snapshot.signed.version > (base?.snapshot.signed.version ?? 0);
   }
 }

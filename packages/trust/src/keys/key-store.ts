@@ -1,7 +1,8 @@
-import { chmod, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { OperationOptions } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
+import { readIfPresent, writeDurably } from '../storage/durable-file.ts';
 import { generateKeypair, type KeyAlgorithm, type Keypair, SoftwareKeypair } from './keypair.ts';
 import { type PassphraseSource, withPassphrase } from './passphrase.ts';
 import { readPrivateKey, readPrivateKeyHeaders, writePrivateKey } from './private-key-file.ts';
@@ -107,7 +108,7 @@ class DirectoryKeyStore implements KeyStore {
       options.signal?.throwIfAborted();
       const keyId = /^([0-9a-f]{64})\.key$/.exec(name)?.[1];
       if (keyId === undefined) continue;
-      const pem = await this.#read(keyId);
+      const pem = await readIfPresent(this.#path(keyId));
       // Removed between listing and reading: no longer a key of this store.
       if (pem === undefined) continue;
       const { role, gun } = readPrivateKeyHeaders(pem);
@@ -119,7 +120,7 @@ class DirectoryKeyStore implements KeyStore {
     options.signal?.throwIfAborted();
     const known = this.#open.get(keyId);
     if (known !== undefined) return known;
-    const pem = /^[0-9a-f]{64}$/.test(keyId) ? await this.#read(keyId) : undefined;
+    const pem = /^[0-9a-f]{64}$/.test(keyId) ? await readIfPresent(this.#path(keyId)) : undefined;
     if (pem === undefined) throw notFound(keyId);
     const { role, gun, encrypted } = readPrivateKeyHeaders(pem);
     const read = async (passphrase?: string): Promise<SoftwareKeypair> =>
@@ -175,7 +176,8 @@ class DirectoryKeyStore implements KeyStore {
       { purpose: 'create', keyId, role, ...(gun === undefined ? {} : { gun }) },
       async (passphrase) => {
         const file = { privateKey: keypair.exportPrivateKey(), role, ...(gun === undefined ? {} : { gun }) };
-        await this.#write(keyId, await writePrivateKey(file, passphrase));
+        await writeDurably(this.#path(keyId), await writePrivateKey(file, passphrase));
+        await chmod(this.#directory, 0o700);
       },
     );
     this.#open.set(keyId, keypair);
@@ -195,33 +197,6 @@ class DirectoryKeyStore implements KeyStore {
 
   #path(keyId: string): string {
     return join(this.#directory, `${keyId}.key`);
-  }
-
-  async #read(keyId: string): Promise<string | undefined> {
-    try {
-      return await readFile(this.#path(keyId), 'utf8');
-    } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw error;
-    }
-  }
-
-  // Written aside, flushed, then renamed: a crash leaves the whole key or none of it.
-  async #write(keyId: string, pem: string): Promise<void> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    await chmod(this.#directory, 0o700);
-    const path = this.#path(keyId);
-    const temporary = `${path}.${process.pid}.new`;
-    const file = await open(temporary, 'w', 0o600);
-    try {
-      await file.writeFile(pem);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    const directory = await open(this.#directory, 'r');
-    await directory.sync().finally(() => directory.close());
   }
 }
 

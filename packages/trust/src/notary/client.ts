@@ -6,6 +6,7 @@ import type { PublicKey } from '../metadata/types.ts';
 import { BearerTokens } from './bearer-tokens.ts';
 import type { NotaryCredentials, NotaryCredentialsProvider } from './credentials.ts';
 import { Exchange, type NotaryAnswer } from './exchange.ts';
+import type { MetadataSelector, MetadataSource } from './metadata-source.ts';
 import { encodeMultipart, type PublishPart } from './multipart.ts';
 import { refusal } from './refusal.ts';
 
@@ -26,15 +27,6 @@ export interface NotaryServer {
   readonly dispatcher?: Dispatcher;
 }
 
-/** Which version of a metadata file to fetch; the current one by default. */
-export interface MetadataSelector extends OperationOptions {
-  readonly version?: number;
-  /** Lower-case hexadecimal sha256 of the file. */
-  readonly sha256?: string;
-  /** The body may not be longer. @defaultValue 16 MiB */
-  readonly maxBytes?: number;
-}
-
 /** An entry of a server's list of changes. */
 export interface NotaryChange {
   readonly id: string;
@@ -53,7 +45,7 @@ const MAX_KEY_BYTES = 256 * 1024;
  *
  * @see notary docs/reference/server-api.md
  */
-export class NotaryClient {
+export class NotaryClient implements MetadataSource {
   readonly url: string;
   readonly #exchange: Exchange;
   readonly #tokens: BearerTokens;

@@ -19,6 +19,10 @@ export interface NotaryProxy {
   readonly requests: readonly string[];
   /** Changes replies on their way; set to `undefined` to be honest again. */
   intercept: NotaryIntercept | undefined;
+  /** Answers in the server's place, so that a request never reaches it; `undefined` lets it pass. */
+  block:
+    | ((request: { readonly method: string; readonly path: string }) => NotaryReply | undefined)
+    | undefined;
   close(): Promise<void>;
 }
 
@@ -31,12 +35,13 @@ export async function startNotaryProxy(options: {
   const certificate = options.tls === true ? await createServerCertificate() : undefined;
   const { url: upstream, ca: upstreamCa } = options.server;
   const agent = new Agent({ connect: upstreamCa === undefined ? {} : { ca: upstreamCa } });
-  const state: { intercept: NotaryIntercept | undefined } = { intercept: undefined };
+  const state: Pick<NotaryProxy, 'intercept' | 'block'> = { intercept: undefined, block: undefined };
   const requests: string[] = [];
   const listener: RequestListener = (request, response) => {
     const { method = 'GET', url: path = '/' } = request;
     requests.push(`${method} ${path}`);
-    void forward(request, `${upstream}${path}`, agent)
+    const blocked = state.block?.({ method, path });
+    void (blocked === undefined ? forward(request, `${upstream}${path}`, agent) : Promise.resolve(blocked))
       .then((reply) => state.intercept?.({ method, path }, reply) ?? reply)
       .catch((): NotaryReply => ({ status: 502, body: Buffer.from('no answer from the notary') }))
       .then((reply) => answer(response, reply));

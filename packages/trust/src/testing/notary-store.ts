@@ -58,6 +58,16 @@ export class NotaryStore {
     return files?.pop();
   }
 
+  /** Puts other bytes in the place of the newest version of a role; `undefined` takes all its versions away. */
+  replace(collection: string, role: string, bytes: Uint8Array | undefined): void {
+    const roles = this.#files.get(collection);
+    const newest = roles?.get(role)?.at(-1);
+    if (bytes === undefined) roles?.delete(role);
+    if (bytes === undefined || newest === undefined) return;
+    this.pop(collection, role);
+    this.put(collection, role, bytes, newest.version, newest.storedAt);
+  }
+
   delete(collection: string): void {
     this.#files.delete(collection);
     for (const role of ['snapshot', 'timestamp']) this.#keys.delete(`${role} ${collection}`);
@@ -71,6 +81,11 @@ export class NotaryStore {
   ): SoftwareKeypair | undefined {
     const ids = root.roles[role].keyids ?? [];
     return this.#keysOf(collection, role).find((key) => ids.includes(tufKeyId(key.publicKey)));
+  }
+
+  /** The key of a TUF id, when it is here. */
+  keyById(collection: string, role: 'snapshot' | 'timestamp', tufId: string): SoftwareKeypair | undefined {
+    return this.#keysOf(collection, role).find((key) => tufKeyId(key.publicKey) === tufId);
   }
 
   /** The key to hand out for a role: the one the root names, else the newest, else a new one. */

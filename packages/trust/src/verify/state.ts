@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TrustError } from '../errors.ts';
+import { readIfPresent, writeDurably } from '../storage/durable-file.ts';
 
 /** What was verified last for a collection: it protects against older data and saves downloads. */
 export interface TrustState {
@@ -39,29 +39,14 @@ export function createTrustState(directory: string): TrustStateStore {
   return {
     load: async (collection) => readState(pathOf(collection), collection),
     save: async (collection, state) => {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
-      const path = pathOf(collection);
-      const temporary = `${path}.${process.pid}.new`;
-      const file = await open(temporary, 'w', 0o600);
-      try {
-        await file.writeFile(JSON.stringify({ collection, ...state }));
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(temporary, path);
+      await writeDurably(pathOf(collection), JSON.stringify({ collection, ...state }));
     },
   };
 }
 
 async function readState(path: string, collection: string): Promise<TrustState | undefined> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+  const text = await readIfPresent(path);
+  if (text === undefined) return undefined;
   // A damaged state is no absent state: starting over would accept old data again.
   try {
     const value = JSON.parse(text) as Partial<TrustState> & { collection?: unknown };

@@ -3,7 +3,7 @@ import { TrustError } from '../errors.ts';
 import { checkCollectionName } from '../metadata/names.ts';
 import { parseMetadata } from '../metadata/parse.ts';
 import type { MetadataFile, RootMetadata, SnapshotMetadata, TimestampMetadata } from '../metadata/types.ts';
-import type { NotaryClient } from '../notary/client.ts';
+import type { MetadataSource } from '../notary/metadata-source.ts';
 import { isTrustedRoot, type RootTrust, verifyRootItself, verifyRootSuccession } from './root-trust.ts';
 import { authorityOf, verifySignatures } from './signatures.ts';
 import type { TrustState, TrustStateStore } from './state.ts';
@@ -18,7 +18,7 @@ import {
 
 /** What an update needs. */
 export interface UpdateOptions extends OperationOptions {
-  readonly client: NotaryClient;
+  readonly source: MetadataSource;
   /** Why the root is trusted; may be left out when the state already holds a root. */
   readonly root?: RootTrust | undefined;
   readonly state: TrustStateStore;
@@ -191,7 +191,7 @@ class CollectionUpdate {
   }
 
   async #verify(root: MetadataFile<RootMetadata>): Promise<VerifiedCollection> {
-    const { client, signal } = this.#options;
+    const { source, signal } = this.#options;
     const collection = this.#collection;
     const rules = this.#rules;
     // TUF 5.3.10: the newest root must not be expired, nor its certificates.
@@ -212,7 +212,7 @@ class CollectionUpdate {
     const snapshot =
       seen !== undefined && matchesMeta(seen.bytes, snapshotMeta)
         ? seen
-        : await fetchByMeta(client, collection, 'snapshot', snapshotMeta, rules, signal);
+        : await fetchByMeta(source, collection, 'snapshot', snapshotMeta, rules, signal);
     verifySignatures(snapshot, authorityOf(root.signed.roles.snapshot, root.signed.keys));
     checkVersion(snapshot, seen, rules);
     checkExpiry(snapshot, rules, 'EXPIRED');
@@ -225,7 +225,7 @@ class CollectionUpdate {
     }
     const verified = new VerifiedCollection({
       collection,
-      client,
+      source,
       rules,
       root,
       rootKeys,
@@ -241,8 +241,8 @@ class CollectionUpdate {
   }
 
   async #fetchTimestamp(): Promise<MetadataFile<TimestampMetadata>> {
-    const { client, signal } = this.#options;
-    const bytes = await client.fetchMetadata(this.#collection, 'timestamp', {
+    const { source, signal } = this.#options;
+    const bytes = await source.fetchMetadata(this.#collection, 'timestamp', {
       maxBytes: MAX_TIMESTAMP_BYTES,
       ...(signal === undefined ? {} : { signal }),
     });
@@ -256,8 +256,8 @@ class CollectionUpdate {
   }
 
   async #fetchRoot(version?: number): Promise<MetadataFile<RootMetadata> | undefined> {
-    const { client, signal } = this.#options;
-    const bytes = await client.fetchMetadata(this.#collection, 'root', {
+    const { source, signal } = this.#options;
+    const bytes = await source.fetchMetadata(this.#collection, 'root', {
       maxBytes: MAX_ROOT_BYTES,
       ...(version === undefined ? {} : { version }),
       ...(signal === undefined ? {} : { signal }),

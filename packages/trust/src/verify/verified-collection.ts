@@ -15,7 +15,7 @@ import type {
   TargetsMetadata,
   TimestampMetadata,
 } from '../metadata/types.ts';
-import type { NotaryClient } from '../notary/client.ts';
+import type { MetadataSource } from '../notary/metadata-source.ts';
 import { authorityOf, type VerifiedKey, verifySignatures } from './signatures.ts';
 
 /** How strictly an update looks at what it reads. */
@@ -45,7 +45,7 @@ export interface FoundTarget extends VerifiedTargets {
 /** Everything a {@link VerifiedCollection} is made of. */
 export interface VerifiedParts {
   readonly collection: string;
-  readonly client: NotaryClient;
+  readonly source: MetadataSource;
   readonly rules: UpdateRules;
   readonly root: MetadataFile<RootMetadata>;
   readonly rootKeys: readonly VerifiedKey[];
@@ -123,7 +123,7 @@ export class VerifiedCollection {
   /**
    * Looks a target up in one role, then breadth-first in the roles below it that may sign the name.
    *
-   * @param skip - Roles whose subtrees are left out.
+   * `skip` names roles whose subtrees are left out.
    * @see TUF specification 5.6.7
    */
   async find(
@@ -197,11 +197,11 @@ export class VerifiedCollection {
     meta: FileMeta,
     signal: AbortSignal | undefined,
   ): Promise<MetadataFile<MetadataOf<string>>> {
-    const { known, collection, client, rules } = this.#parts;
+    const { known, collection, source, rules } = this.#parts;
     const cached = known.get(role);
     if (cached !== undefined && matchesMeta(cached.bytes, meta))
       return cached as MetadataFile<TargetsMetadata>;
-    return fetchByMeta(client, collection, role, meta, rules, signal);
+    return fetchByMeta(source, collection, role, meta, rules, signal);
   }
 }
 
@@ -211,7 +211,7 @@ export class VerifiedCollection {
  * @throws {@link TrustError} `MISSING_METADATA`, `MIX_AND_MATCH`, `LIMIT_EXCEEDED`, `MALFORMED`
  */
 export async function fetchByMeta<R extends string>(
-  client: NotaryClient,
+  source: MetadataSource,
   collection: string,
   role: R,
   meta: FileMeta,
@@ -228,7 +228,7 @@ export async function fetchByMeta<R extends string>(
     );
   }
   const sha256 = Buffer.from(encoded, 'base64').toString('hex');
-  const bytes = await client.fetchMetadata(collection, role, {
+  const bytes = await source.fetchMetadata(collection, role, {
     sha256,
     maxBytes: meta.length,
     ...(signal === undefined ? {} : { signal }),

@@ -22,16 +22,22 @@ export function engineFailure(error: unknown, engine: string, signal: AbortSigna
       hint: 'Start a Docker Engine, or name its address (DOCKER_HOST).',
     });
   }
-  if (LOST.has(code) || message === 'aborted') {
-    return new CoreError('ENGINE_LOST', `${engine} went away during the work`, {
-      cause: error,
-      hint: 'This says nothing about the image. Run the rebuild again.',
-    });
-  }
-  const status = statusCode === undefined ? '' : ` (${statusCode})`;
-  const words = (message ?? String(error)).replaceAll(/\p{C}/gu, ' ').slice(0, 500);
-  const refusal = statusCode === 400 && /dockerfile parse error|unknown instruction/i.test(words);
-  return new CoreError(refusal ? 'BUILD_FAILED' : 'ENGINE_REFUSED', `${engine} refused${status}: ${words}`, {
+  if (LOST.has(code) || message === 'aborted') return engineLost(engine, error);
+  if (statusCode === undefined) return error;
+  const words = (message ?? String(error)).replaceAll(/\p{C}/gu, ' ').slice(0, 500).trim();
+  // The classic builder refuses what it cannot read before it starts.
+  const refusal =
+    statusCode === 400 && /dockerfile parse error|unknown instruction|failed to process/i.test(words);
+  return new CoreError(refusal ? 'BUILD_FAILED' : 'ENGINE_REFUSED', `${engine} refused: ${words}`, {
     cause: error,
+    details: { status: statusCode },
+  });
+}
+
+/** The engine stopped in the middle of work. */
+export function engineLost(engine: string, cause?: unknown): CoreError {
+  return new CoreError('ENGINE_LOST', `${engine} went away during the work`, {
+    cause,
+    hint: 'This says nothing about the image. Run the rebuild again.',
   });
 }

@@ -1,0 +1,30 @@
+// `npm run bench -- [suite ...]`: one line per claim of speed or economy, each beside a peer in the same run.
+// Exit status: 0 no claim is short, 1 a claim is short, 2 usage. An absent peer is neither.
+import { availableParallelism } from 'node:os';
+import type { ClaimOutcome } from './claim.ts';
+import { benchLineage } from './lineage.ts';
+import { benchRegistryCopy } from './registry-copy.ts';
+import { benchRegistryLayers } from './registry-layers.ts';
+
+type Bench = (print: (line: string) => void) => Promise<readonly ClaimOutcome[]>;
+
+const suites: Readonly<Record<string, readonly Bench[]>> = {
+  registry: [benchRegistryLayers, benchRegistryCopy],
+  lineage: [benchLineage],
+};
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: readonly string[]): Promise<number> {
+  const unknown = args.find((name) => !Object.hasOwn(suites, name));
+  if (unknown !== undefined) {
+    console.error(`no suite ${unknown}\nusage: npm run bench -- [${Object.keys(suites).join('|')}]`);
+    return 2;
+  }
+  console.log(`${availableParallelism()} processors, loopback`);
+  const outcomes: ClaimOutcome[] = [];
+  for (const name of args.length > 0 ? args : Object.keys(suites)) {
+    for (const bench of suites[name]!) outcomes.push(...(await bench((line) => console.log(line))));
+  }
+  return outcomes.includes('short') ? 1 : 0;
+}

@@ -1,0 +1,210 @@
+import { randomBytes } from 'node:crypto';
+import {
+  type Fetcher,
+  formatPlatform,
+  formatReference,
+  ImagevetError,
+  type OperationOptions,
+  type ResolvedImage,
+  resolveImage,
+} from '@imagevet/registry';
+import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
+import { CoreError } from '../../errors.ts';
+import { packContext } from '../pack-context.ts';
+import type { BuildEvent, BuildRequest, BuiltImage } from '../types.ts';
+import type { DockerEngineBuilderOptions } from './docker-engine-builder.ts';
+import type { Engine, EngineDescription } from './engine.ts';
+import { engineFailure, engineLost } from './failures.ts';
+import { fetchParents, nameOf } from './parents.ts';
+import { chooseBackend, withoutFloatingFrontend } from './preflight.ts';
+import { readBuild, readTransfer } from './read-build.ts';
+import { registryAuth } from './registry-auth.ts';
+
+type BuildOptions = OperationOptions & { readonly onProgress?: (event: BuildEvent) => void };
+
+/** Largest log of one build: 64 MiB. */
+const MAX_LOG_BYTES = 64 * 1024 * 1024;
+/** Longest build: an hour. */
+const TIMEOUT_MS = 60 * 60 * 1000;
+/** What a build that was killed exits with: by a limit of memory, or by an engine that is shutting down. */
+const KILLED = 137;
+
+/** One build on one engine, from the parents to the pushed manifest. */
+export class Build {
+  readonly #engine: Engine;
+  readonly #description: EngineDescription;
+  readonly #options: DockerEngineBuilderOptions;
+  readonly #request: BuildRequest;
+  /** Names in the engine's store that nobody needs after the run. */
+  readonly #leftovers: Set<string>;
+  /** Name in the engine's store while it is built; two builds of one target do not meet. */
+  readonly #local = `imagevet-build/${randomBytes(10).toString('hex')}`;
+
+  constructor(
+    engine: Engine,
+    description: EngineDescription,
+    options: DockerEngineBuilderOptions,
+    request: BuildRequest,
+    leftovers: Set<string>,
+  ) {
+    this.#engine = engine;
+    this.#description = description;
+    this.#options = options;
+    this.#request = request;
+    this.#leftovers = leftovers;
+  }
+
+  async run({ signal: asked, onProgress }: BuildOptions): Promise<BuiltImage> {
+    const limit = this.#options.timeoutMs ?? TIMEOUT_MS;
+    const timeout = AbortSignal.timeout(limit);
+    const signal = asked === undefined ? timeout : AbortSignal.any([asked, timeout]);
+    try {
+      const id = await this.#build(signal, onProgress);
+      return await this.#push(id, signal, onProgress);
+    } catch (error) {
+      if (asked?.aborted === true) throw asked.reason;
+      if (timeout.aborted) {
+        const target = formatReference(this.#request.target);
+        throw new CoreError('BUILD_LIMIT_EXCEEDED', `building ${target} took longer than ${limit} ms`);
+      }
+      throw await this.#explain(engineFailure(error, this.#where, undefined));
+    } finally {
+      await this.#engine.remove(this.#local);
+    }
+  }
+
+  get #where(): string {
+    return `the engine at ${this.#engine.address}`;
+  }
+
+  /** An engine that is shut down kills its builds first, which then look as if they had failed. */
+  async #explain(error: unknown): Promise<unknown> {
+    const killed =
+      error instanceof CoreError && error.code === 'BUILD_FAILED' && error.details?.exitCode === KILLED;
+    return killed && !(await this.#engine.answers()) ? engineLost(this.#where, error) : error;
+  }
+
+  async #build(signal: AbortSignal, onProgress: BuildOptions['onProgress']): Promise<string> {
+    const { platform, context, dockerfilePath } = this.#request;
+    const { network, memoryBytes, cache, keychain, proxy, maxLogBytes = MAX_LOG_BYTES } = this.#options;
+    const parsed = parseDockerfile(this.#request.dockerfile, {
+      platform,
+      buildPlatform: this.#description.platform,
+    });
+    const backend = chooseBackend(parsed, this.#description);
+    const reading = { maxBytes: maxLogBytes, onProgress, engine: this.#where };
+    for (const name of await fetchParents(this.#engine, parsed, { ...reading, keychain, platform, signal })) {
+      this.#leftovers.add(name);
+    }
+    const dockerfile = backend === 'buildkit' ? withoutFloatingFrontend(parsed.text) : parsed.text;
+    const { tar, name } = packContext(context, { text: dockerfile, path: dockerfilePath, backend });
+    const query = {
+      t: this.#local,
+      dockerfile: name,
+      platform: formatPlatform(platform),
+      rm: true,
+      forcerm: true,
+      nocache: cache !== true,
+      ...(backend === 'buildkit' ? { version: '2' } : {}),
+      ...(network === undefined ? {} : { networkmode: network }),
+      ...(memoryBytes === undefined ? {} : { memory: memoryBytes, memswap: memoryBytes }),
+      ...(proxy === undefined ? {} : { buildargs: JSON.stringify(proxyArgs(proxy)) }),
+    };
+    const stream = await this.#engine.build(tar, query, signal);
+    const id = await readBuild(stream, { ...reading, dockerfile });
+    await this.#checkResult(id, signal);
+    return id;
+  }
+
+  /** What the build said it made, and what its name says now, are one image of the platform that was asked for. */
+  async #checkResult(id: string, signal: AbortSignal): Promise<void> {
+    const { platform } = this.#request;
+    const image = await this.#engine.inspect(this.#local, signal);
+    if (image === undefined || withAlgorithm(image.Id) !== id) {
+      throw new CoreError('BUILD_FAILED', 'the engine does not hold the image it said it had built', {
+        details: { built: id, found: image?.Id },
+      });
+    }
+    if (image.Architecture === platform.architecture && image.Os === platform.os) return;
+    const found = formatPlatform({ os: image.Os, architecture: image.Architecture });
+    throw new CoreError('BUILD_FAILED', `the engine built ${found}, asked for ${formatPlatform(platform)}`);
+  }
+
+  async #push(id: string, signal: AbortSignal, onProgress: BuildOptions['onProgress']): Promise<BuiltImage> {
+    const { target, platform } = this.#request;
+    const { keychain, registry, maxLogBytes = MAX_LOG_BYTES } = this.#options;
+    const { tag = 'latest' } = target;
+    const repository = formatReference({ registry: target.registry, repository: target.repository });
+    const auth = await registryAuth(keychain, target, { signal });
+    await this.#engine.tag(this.#local, repository, tag, signal);
+    try {
+      const stream = await this.#engine.push(repository, tag, auth, signal);
+      await readTransfer(stream, {
+        maxBytes: maxLogBytes,
+        engine: this.#where,
+        onProgress,
+        code: 'PUSH_FAILED',
+        doing: `pushing ${repository}:${tag}`,
+      });
+      const pushed = await resolveImage(
+        { ...target, digest: undefined },
+        { source: registry, platform, signal },
+      );
+      // With the containerd image store an image's id is its manifest's digest.
+      if (id !== pushed.config.digest && id !== pushed.manifest.digest) {
+        throw new CoreError(
+          'PUSH_FAILED',
+          `${repository}:${tag}: the registry does not show the image that was built`,
+          {
+            hint: 'Somebody else pushed to this name meanwhile, or the registry changed the image.',
+            details: { built: id, found: pushed.config.digest },
+          },
+        );
+      }
+      const image = toBuiltImage(target, pushed);
+      // Children find it without pulling, as long as both names are there.
+      this.#leftovers.add(nameOf(image.reference)).add(`${repository}:${tag}`);
+      return image;
+    } catch (error) {
+      await this.#engine.remove(`${repository}:${tag}`);
+      throw error;
+    }
+  }
+}
+
+/** The image a target names in the registry, or undefined when it names none. */
+export async function existingImage(
+  { target, platform }: Pick<BuildRequest, 'target' | 'platform'>,
+  registry: Fetcher,
+  { signal }: OperationOptions,
+): Promise<BuiltImage | undefined> {
+  try {
+    return toBuiltImage(target, await resolveImage(target, { source: registry, platform, signal }));
+  } catch (error) {
+    if (ImagevetError.is(error) && (error.code === 'NOT_FOUND' || error.code === 'PLATFORM_NOT_FOUND'))
+      return undefined;
+    throw error;
+  }
+}
+
+function toBuiltImage(target: BuildRequest['target'], image: ResolvedImage): BuiltImage {
+  return {
+    reference: { ...target, digest: image.manifest.digest },
+    descriptor: image.manifest,
+    diffIds: image.diffIds,
+    imageId: image.config.digest,
+  };
+}
+
+function withAlgorithm(id: string): string {
+  return id.startsWith('sha256:') ? id : `sha256:${id}`;
+}
+
+function proxyArgs({
+  http,
+  https,
+  no,
+}: NonNullable<DockerEngineBuilderOptions['proxy']>): Record<string, string> {
+  const pairs = Object.entries({ http_proxy: http, https_proxy: https, no_proxy: no });
+  return Object.fromEntries(pairs.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+}

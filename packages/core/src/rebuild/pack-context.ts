@@ -1,0 +1,105 @@
+import { hash } from 'node:crypto';
+import { posix } from 'node:path';
+import { Readable } from 'node:stream';
+import { pack } from 'tar-stream';
+import { CoreError } from '../errors.ts';
+import type { SourceEntry } from '../lineage/types.ts';
+
+/** The Dockerfile to build, which is not the one of the repository. */
+interface PackedDockerfile {
+  readonly text: string;
+  /** Where the repository's own lies inside the context. */
+  readonly path?: string;
+  readonly backend: 'classic' | 'buildkit' | 'podman';
+}
+
+/**
+ * Packs a context and a Dockerfile as a deterministic tar: sorted, owned by root, without times, directories 0755.
+ *
+ * `COPY . .` should copy what the repository holds, so the Dockerfile goes under another name, which a `.dockerignore` has the
+ * engine take away again; both are what `docker build -f -` does. BuildKit takes nothing away from a tar: there the Dockerfile
+ * replaces the repository's.
+ *
+ * @returns the tar, and the name of the Dockerfile in it
+ * @throws {@link CoreError} `BUILD_UNSUPPORTED` for a symbolic link that leaves the context, which Podman does not accept
+ */
+export function packContext(
+  context: readonly SourceEntry[],
+  dockerfile: PackedDockerfile,
+): { readonly tar: Readable; readonly name: string } {
+  const { name, added } = placeDockerfile(context, dockerfile);
+  if (dockerfile.backend === 'podman') refuseLeavingLinks(context);
+  const replaced = new Set(added.map(({ path }) => path));
+  const files = [...context.filter(({ path }) => !replaced.has(path)), ...added];
+  return { tar: packEntries(files), name };
+}
+
+function placeDockerfile(
+  context: readonly SourceEntry[],
+  { text, path, backend }: PackedDockerfile,
+): { readonly name: string; readonly added: readonly SourceEntry[] } {
+  const file = (name: string, content: string): SourceEntry => ({
+    path: name,
+    type: 'file',
+    content: Buffer.from(content),
+  });
+  const hidden = `.imagevet-${hash('sha256', text).slice(0, 20)}.Dockerfile`;
+  if (backend === 'buildkit') {
+    const own = context.find((entry) => entry.path === path && entry.type === 'file')?.path;
+    const name = own ?? hidden;
+    return { name, added: [file(name, text)] };
+  }
+  const rules = context.find((entry) => entry.path === '.dockerignore');
+  // Without rules of its own, the file that hides the Dockerfile hides itself too.
+  const kept = rules === undefined ? '.dockerignore' : Buffer.from(rules.content).toString('utf8');
+  return { name: hidden, added: [file(hidden, text), file('.dockerignore', `${kept}\n${hidden}\n`)] };
+}
+
+function packEntries(files: readonly SourceEntry[]): Readable {
+  const archive = pack();
+  const common = { uid: 0, gid: 0, mtime: new Date(0) };
+  for (const name of directoriesOf(files)) archive.entry({ ...common, name, type: 'directory', mode: 0o755 });
+  for (const { path: name, type, content } of files.toSorted(byPath)) {
+    if (type === 'symlink') {
+      const linkname = Buffer.from(content).toString('utf8');
+      archive.entry({ ...common, name, type: 'symlink', linkname, mode: 0o777 });
+    } else {
+      const mode = type === 'executable' ? 0o755 : 0o644;
+      archive.entry(
+        { ...common, name, type: 'file', mode },
+        Buffer.from(content.buffer, content.byteOffset, content.byteLength),
+      );
+    }
+  }
+  archive.finalize();
+  return Readable.from(archive);
+}
+
+/** Every directory above a file, parents first. Engines make those a tar does not name, and open them to everybody. */
+function directoriesOf(files: readonly SourceEntry[]): readonly string[] {
+  const directories = new Set<string>();
+  for (const { path } of files) {
+    for (let at = path.indexOf('/'); at >= 0; at = path.indexOf('/', at + 1))
+      directories.add(path.slice(0, at));
+  }
+  return [...directories].sort();
+}
+
+function byPath(left: SourceEntry, right: SourceEntry): number {
+  return left.path < right.path ? -1 : 1;
+}
+
+function refuseLeavingLinks(context: readonly SourceEntry[]): void {
+  for (const { path, type, content } of context) {
+    if (type !== 'symlink') continue;
+    const target = posix.join(posix.dirname(path), Buffer.from(content).toString('utf8'));
+    if (!target.startsWith('../') && target !== '..') continue;
+    throw new CoreError(
+      'BUILD_UNSUPPORTED',
+      `Podman does not accept ${path}, a symbolic link that leaves the context`,
+      {
+        hint: 'Build it on a Docker Engine.',
+      },
+    );
+  }
+}

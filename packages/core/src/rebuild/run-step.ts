@@ -1,0 +1,149 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { ImagevetError } from '@imagevet/registry';
+import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
+import { externalImages } from '../dockerfile/queries.ts';
+import { CoreError } from '../errors.ts';
+import { dockerfileIn, readContext } from './context.ts';
+import { pinnedInput } from './pin-inputs.ts';
+import type { RebuildOptions } from './rebuild.ts';
+import { substituteBases } from './substitute-bases.ts';
+import type { BuildRequest, BuiltImage, RebuildOutcome, RebuildStep } from './types.ts';
+
+/** Log lines kept of a failed step. */
+const LOG_LINES = 40;
+/** Before the second try; doubled for each after it. */
+const RETRY_DELAY_MS = 500;
+/** What went away and may come back. */
+const PASSING: ReadonlySet<string> = new Set([
+  ...['ENGINE_LOST', 'ENGINE_UNREACHABLE', 'SOURCE_UNREACHABLE', 'SOURCE_RATE_LIMITED'],
+  ...['UNREACHABLE', 'TIMEOUT', 'RATE_LIMITED'],
+]);
+
+/** Runs one step: finds or builds its image. Failures are outcomes; an abort, and what is no error of ours, are thrown. */
+export async function runStep(
+  step: RebuildStep,
+  parents: ReadonlyMap<string, BuiltImage>,
+  options: RebuildOptions,
+): Promise<RebuildOutcome> {
+  const log: string[] = [];
+  const startedAt = performance.now();
+  const keep = (text: string) => {
+    log.push(text);
+    if (log.length > LOG_LINES) log.shift();
+    options.onProgress?.({ type: 'step-log', step: step.id, text });
+  };
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const found = await findOrBuild(step, parents, options, keep);
+      return {
+        step: step.id,
+        status: 'built',
+        ...found,
+        durationMs: Math.round(performance.now() - startedAt),
+      };
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (!ImagevetError.is(error)) throw error;
+      if (attempt < (options.attempts ?? 3) && isPassing(error)) {
+        keep(`${error.message}; trying again`);
+        await delay(RETRY_DELAY_MS * 2 ** (attempt - 1), undefined, { signal: options.signal }).catch(
+          () => {},
+        );
+        options.signal?.throwIfAborted();
+        continue;
+      }
+      const line = error.details?.line;
+      return {
+        step: step.id,
+        status: 'failed',
+        code: error.code,
+        message: error.message,
+        ...(typeof line === 'number' ? { line } : {}),
+        log,
+        durationMs: Math.round(performance.now() - startedAt),
+      };
+    }
+  }
+}
+
+/** Another run that pushed the same step meanwhile leaves an image to reuse. */
+function isPassing({ code, details }: ImagevetError): boolean {
+  return PASSING.has(code) || (code === 'PUSH_FAILED' && details?.found !== undefined);
+}
+
+async function findOrBuild(
+  step: RebuildStep,
+  parents: ReadonlyMap<string, BuiltImage>,
+  options: RebuildOptions,
+  log: (text: string) => void,
+): Promise<{ readonly image: BuiltImage; readonly reused?: true }> {
+  const { builder, signal } = options;
+  const request = { target: { ...step.target, tag: buildTag(step) }, platform: step.platform };
+  const found = options.reuse === false ? undefined : await builder.find?.(request, { signal });
+  if (found !== undefined && standsOn(step, parents, found)) return { image: found, reused: true };
+  const image = await builder.build(await buildRequest(step, parents, request, options), {
+    signal,
+    onProgress: (event) => event.type === 'build-log' && log(event.text),
+  });
+  if (standsOn(step, parents, image)) return { image };
+  throw new CoreError('BUILD_FAILED', `${step.id} was not built on its rebuilt base`, {
+    hint: 'The engine used another base than the digest it was given.',
+  });
+}
+
+/** Tag a step's image is pushed under until it is admitted. */
+function buildTag({ key }: RebuildStep): string {
+  return `build-${key.slice(0, 40)}`;
+}
+
+async function buildRequest(
+  step: RebuildStep,
+  parents: ReadonlyMap<string, BuiltImage>,
+  request: Pick<BuildRequest, 'target' | 'platform'>,
+  { host, signal }: RebuildOptions,
+): Promise<BuildRequest> {
+  const { platform, location } = step;
+  const dockerfile = substituteBases(step.dockerfile, substitutionsOf(step, parents), { platform });
+  for (const { kind, name, line } of externalImages(parseDockerfile(dockerfile, { platform }))) {
+    if (name.kind === 'scratch' || (name.kind === 'image' && name.reference.digest !== undefined)) continue;
+    throw new CoreError(
+      'BUILD_UNSUPPORTED',
+      `line ${line} names ${name.text}, which could not be pinned (${kind})`,
+      {
+        hint: 'The way it is written is not understood, or the plan does not have it.',
+        details: { line },
+      },
+    );
+  }
+  const dockerfilePath = dockerfileIn(location);
+  return {
+    ...request,
+    dockerfile,
+    context: await readContext(host, location, { signal }),
+    ...(dockerfilePath === undefined ? {} : { dockerfilePath }),
+  };
+}
+
+/** Each input by digest: the rebuilt image, or the public one the plan pins. */
+function substitutionsOf(
+  step: RebuildStep,
+  parents: ReadonlyMap<string, BuiltImage>,
+): ReadonlyMap<string, string> {
+  return new Map(
+    step.inputs.map((input) => {
+      const pin = pinnedInput(input, (parent) => parents.get(parent)?.reference);
+      if (pin !== undefined) return [input.reference, pin];
+      throw new CoreError(
+        'PLAN_INVALID',
+        `${step.id} needs ${input.reference}, which the plan neither builds nor pins`,
+      );
+    }),
+  );
+}
+
+/** Whether an image begins with the layers of its rebuilt base. */
+function standsOn(step: RebuildStep, parents: ReadonlyMap<string, BuiltImage>, image: BuiltImage): boolean {
+  const base = step.inputs.find(({ kind }) => kind === 'base');
+  const parent = base?.step === undefined ? undefined : parents.get(base.step);
+  return parent === undefined || parent.diffIds.every((diffId, index) => image.diffIds[index] === diffId);
+}

@@ -1,0 +1,211 @@
+import pLimit from 'p-limit';
+import type { Digest } from '../digest.ts';
+import { RegistryError } from '../errors.ts';
+import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
+import type { OperationOptions } from '../options.ts';
+import { formatReference, type ImageReference, type Repository, withDefaultTag } from '../reference.ts';
+import type { BlobSource, Fetcher, Pusher, ReferrerLister, Resolver } from './interfaces.ts';
+
+/** Something {@link copyImage} did. */
+export type CopyEvent =
+  | {
+      readonly type: 'blob-done';
+      readonly descriptor: Descriptor;
+      readonly how: 'exists' | 'mounted' | 'uploaded';
+    }
+  | { readonly type: 'manifest-done'; readonly descriptor: Descriptor };
+
+/** Options of {@link copyImage}. */
+export interface CopyImageOptions extends OperationOptions {
+  readonly source: Fetcher & Partial<ReferrerLister>;
+  readonly destination: Pusher & Partial<Resolver>;
+  /** Copies what refers to the image and to it in turn: signatures, attestations, SBOMs. @defaultValue true */
+  readonly referrers?: boolean;
+  /** Copies cosign's tags of the image (`sha256-<hex>.sig`, `.att`, `.sbom`). @defaultValue true */
+  readonly digestTags?: boolean;
+  /** Blobs in transfer at a time. @defaultValue 4 */
+  readonly concurrency?: number;
+  readonly onProgress?: (event: CopyEvent) => void;
+}
+
+/** What {@link copyImage} did; the copy has the digest of the original. */
+export interface CopyReport {
+  readonly manifest: Descriptor;
+  /** Every manifest and index stored, the image's own last before what refers to it. */
+  readonly manifests: readonly Descriptor[];
+  readonly blobs: { readonly exists: number; readonly mounted: number; readonly uploaded: number };
+  /** Bytes of the blobs that were uploaded. */
+  readonly uploadedBytes: number;
+  readonly referrers: readonly Descriptor[];
+  /** Cosign's tags that came along. */
+  readonly digestTags: readonly string[];
+}
+
+const DIGEST_TAG_SUFFIXES = ['sig', 'att', 'sbom'] as const;
+const MAX_MANIFESTS = 4096;
+const MAX_DEPTH = 8;
+const MAX_CONCURRENCY = 64;
+
+/**
+ * Copies an image, or an index with all its images, byte for byte: manifests before what points to them, and by default
+ * with everything that refers to it. What the destination has is not sent again.
+ *
+ * @throws {@link RegistryError} `NOT_FOUND`, `LIMIT_EXCEEDED`, and whatever reading and writing can end with.
+ */
+export async function copyImage(
+  from: ImageReference,
+  to: ImageReference,
+  options: CopyImageOptions,
+): Promise<CopyReport> {
+  const copy = new Copy(from, to, options);
+  const root = await copy.manifest(from, 0);
+  const target = withDefaultTag(to);
+  if (target.digest !== undefined && target.digest !== root.descriptor.digest) {
+    throw new RegistryError(
+      'DIGEST_MISMATCH',
+      `copying to ${formatReference(to)}: the image is ${root.descriptor.digest}`,
+    );
+  }
+  if (target.tag !== undefined) await copy.tag(root, target.tag);
+  if (options.digestTags !== false) await copy.digestTags();
+  if (options.referrers !== false) await copy.referrers();
+  return copy.report(root.descriptor);
+}
+
+class Copy {
+  readonly #from: Repository;
+  readonly #to: Repository;
+  readonly #options: CopyImageOptions;
+  readonly #limit: ReturnType<typeof pLimit>;
+  readonly #blobs = new Map<Digest, Promise<void>>();
+  readonly #manifests = new Map<Digest, Descriptor>();
+  readonly #counts = { exists: 0, mounted: 0, uploaded: 0 };
+  readonly #referrers: Descriptor[] = [];
+  readonly #digestTags: string[] = [];
+  #uploadedBytes = 0;
+
+  constructor(from: Repository, to: Repository, options: CopyImageOptions) {
+    this.#from = { registry: from.registry, repository: from.repository };
+    this.#to = { registry: to.registry, repository: to.repository };
+    this.#options = options;
+    this.#limit = pLimit(Math.min(MAX_CONCURRENCY, Math.max(1, options.concurrency ?? 4)));
+  }
+
+  /** Copies a manifest by digest, after all it points to. */
+  async manifest(reference: ImageReference, depth: number): Promise<VerifiedManifest> {
+    const { source, destination, signal, onProgress } = this.#options;
+    if (depth > MAX_DEPTH) throw tooMuch(reference, `indexes nested deeper than ${MAX_DEPTH}`);
+    const found = await source.fetchManifest(reference, { signal });
+    const { bytes, descriptor } = found;
+    if (this.#manifests.has(descriptor.digest)) return found;
+    if (this.#manifests.size >= MAX_MANIFESTS)
+      throw tooMuch(reference, `more than ${MAX_MANIFESTS} manifests`);
+    this.#manifests.set(descriptor.digest, descriptor);
+    if (found.kind === 'index') {
+      for (const { digest } of found.index.manifests) {
+        if (!this.#manifests.has(digest)) await this.manifest({ ...this.#from, digest }, depth + 1);
+      }
+    } else if (!(await this.#isThere(descriptor.digest))) {
+      const { config, layers } = found.manifest;
+      await Promise.all([config, ...layers].filter(isDistributable).map((blob) => this.#blob(blob)));
+    }
+    const target = { ...this.#to, digest: descriptor.digest };
+    await destination.pushManifest(target, { bytes, mediaType: descriptor.mediaType }, { signal });
+    // In the order they were stored: children first.
+    this.#manifests.delete(descriptor.digest);
+    this.#manifests.set(descriptor.digest, descriptor);
+    onProgress?.({ type: 'manifest-done', descriptor });
+    return found;
+  }
+
+  async tag({ bytes, descriptor }: VerifiedManifest, tag: string): Promise<void> {
+    const { destination, signal } = this.#options;
+    await destination.pushManifest(
+      { ...this.#to, tag },
+      { bytes, mediaType: descriptor.mediaType },
+      { signal },
+    );
+  }
+
+  async digestTags(): Promise<void> {
+    for (const digest of [...this.#manifests.keys()]) {
+      for (const suffix of DIGEST_TAG_SUFFIXES) {
+        const tag = `${digest.replace(':', '-')}.${suffix}`;
+        if (tag.length > 128) continue;
+        try {
+          await this.tag(await this.manifest({ ...this.#from, tag }, 0), tag);
+          this.#digestTags.push(tag);
+        } catch (error) {
+          if (!(error instanceof RegistryError && error.code === 'NOT_FOUND')) throw error;
+        }
+      }
+    }
+  }
+
+  async referrers(): Promise<void> {
+    const { source, signal } = this.#options;
+    if (source.referrers === undefined) return;
+    // The map grows while it is walked: referrers have referrers.
+    for (const subject of this.#manifests.keys()) {
+      for await (const descriptor of source.referrers(this.#from, subject, { signal })) {
+        if (this.#manifests.has(descriptor.digest)) continue;
+        await this.manifest({ ...this.#from, digest: descriptor.digest }, 0);
+        this.#referrers.push(descriptor);
+      }
+    }
+  }
+
+  report(manifest: Descriptor): CopyReport {
+    return {
+      manifest,
+      manifests: [...this.#manifests.values()],
+      blobs: { ...this.#counts },
+      uploadedBytes: this.#uploadedBytes,
+      referrers: this.#referrers,
+      digestTags: this.#digestTags,
+    };
+  }
+
+  #blob(descriptor: Descriptor): Promise<void> {
+    let work = this.#blobs.get(descriptor.digest);
+    if (work === undefined) {
+      work = this.#limit(() => this.#send(descriptor));
+      this.#blobs.set(descriptor.digest, work);
+    }
+    return work;
+  }
+
+  async #send(descriptor: Descriptor): Promise<void> {
+    const { source, destination, signal, onProgress } = this.#options;
+    const blob: BlobSource = { descriptor, open: () => source.openBlob(this.#from, descriptor, { signal }) };
+    const mountFrom = this.#from.registry === this.#to.registry ? this.#from : undefined;
+    const how = await destination.pushBlob(this.#to, blob, {
+      signal,
+      ...(mountFrom === undefined ? {} : { mountFrom }),
+    });
+    this.#counts[how] += 1;
+    if (how === 'uploaded') this.#uploadedBytes += descriptor.size;
+    onProgress?.({ type: 'blob-done', descriptor, how });
+  }
+
+  /** A registry that has a manifest has what it points to. */
+  async #isThere(digest: Digest): Promise<boolean> {
+    const { destination, signal } = this.#options;
+    if (destination.resolve === undefined) return false;
+    try {
+      return (await destination.resolve({ ...this.#to, digest }, { signal })).digest === digest;
+    } catch (error) {
+      if (error instanceof RegistryError && error.code === 'NOT_FOUND') return false;
+      throw error;
+    }
+  }
+}
+
+/** Foreign layers stay where their `urls` say; nobody may redistribute them. */
+function isDistributable({ mediaType, urls }: Descriptor): boolean {
+  return !(urls !== undefined && urls.length > 0 && /foreign|nondistributable/.test(mediaType));
+}
+
+function tooMuch(reference: ImageReference, what: string): RegistryError {
+  return new RegistryError('LIMIT_EXCEEDED', `copying ${formatReference(reference)}: ${what}`);
+}

@@ -1,0 +1,240 @@
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { BlobSource, Fetcher, Pusher, ReferrerLister, TagLister } from '../content/interfaces.ts';
+import { digestMismatch, verified } from '../content/verify.ts';
+import { type Digest, digestAlgorithm, digestHex, digestOf } from '../digest.ts';
+import { RegistryError } from '../errors.ts';
+import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
+import { MediaType } from '../oci/media-types.ts';
+import { isObject } from '../oci/strict-json.ts';
+import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
+import type { OperationOptions } from '../options.ts';
+import { formatReference, type ImageReference, isTag, type Repository } from '../reference.ts';
+import { checkFolder, readSmall, streamFile, withFile } from './files.ts';
+
+const NAME = 'org.opencontainers.image.ref.name';
+/** Small chunks are written together: a call to the disk costs more than holding them. */
+const WRITE_BYTES = 1024 * 1024;
+const MARKER = '{"imageLayoutVersion":"1.0.0"}';
+
+/**
+ * Opens a folder in the OCI image layout: the content of one repository on disk. Names of registry and repository in
+ * references are not looked at; tags are the layout's `org.opencontainers.image.ref.name`.
+ *
+ * @throws {@link RegistryError} `NOT_FOUND`, `INVALID_MANIFEST`
+ * @see OCI image-spec, image-layout.md
+ */
+export async function openOciLayout(
+  directory: string,
+  options: {
+    /** Makes the folder a layout when it is none. @defaultValue false */
+    readonly create?: boolean;
+  } = {},
+): Promise<OciLayout> {
+  if (options.create === true) {
+    await mkdir(join(directory, 'blobs', 'sha256'), { recursive: true });
+    await writeFile(join(directory, 'oci-layout'), MARKER, { flag: 'wx' }).catch(unlessExists);
+    const index = JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [] });
+    await writeFile(join(directory, 'index.json'), index, { flag: 'wx' }).catch(unlessExists);
+  }
+  const marker: unknown = JSON.parse(
+    Buffer.from(await readSmall(join(directory, 'oci-layout'), 4096)).toString('utf8'),
+  );
+  if (!isObject(marker) || marker.imageLayoutVersion !== '1.0.0') {
+    throw new RegistryError('INVALID_MANIFEST', `${directory} is not an OCI image layout of version 1.0.0`);
+  }
+  await checkFolder(join(directory, 'blobs'));
+  return new OciLayout(directory);
+}
+
+/** An image layout on disk. Made by {@link openOciLayout}. */
+export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
+  readonly directory: string;
+  /** Changes of `index.json`, one after the other. */
+  #changes: Promise<unknown> = Promise.resolve();
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  async resolve(reference: ImageReference, options: OperationOptions = {}): Promise<Descriptor> {
+    return (await this.fetchManifest(reference, options)).descriptor;
+  }
+
+  async fetchManifest(reference: ImageReference, options: OperationOptions = {}): Promise<VerifiedManifest> {
+    options.signal?.throwIfAborted();
+    const entries = await this.#entries();
+    const names = [reference.tag ?? 'latest', formatReference(reference)];
+    const entry = entries.find(({ digest, annotations }) =>
+      reference.digest === undefined
+        ? names.includes(annotations?.[NAME] ?? '')
+        : digest === reference.digest,
+    );
+    const digest = reference.digest ?? entry?.digest;
+    if (digest === undefined) throw notFound(`${this.directory}:${reference.tag ?? 'latest'}`);
+    const bytes = await readSmall(this.#pathOf(digest), MAX_MANIFEST_BYTES);
+    const algorithm = digestAlgorithm(digest);
+    const received = digestOf(bytes, algorithm);
+    if (received !== digest) throw digestMismatch(`${this.directory}@${digest}`, digest, received);
+    return parseManifest(bytes, {
+      algorithm,
+      ...(entry === undefined ? {} : { contentType: entry.mediaType }),
+    });
+  }
+
+  openBlob(
+    _repository: Repository,
+    descriptor: Descriptor,
+    options: OperationOptions = {},
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const stream = streamFile(this.#pathOf(descriptor.digest), { signal: options.signal });
+    return verified(stream, descriptor, `${this.directory}@${descriptor.digest}`);
+  }
+
+  async pushBlob(
+    _repository: Repository,
+    blob: BlobSource,
+    options: OperationOptions = {},
+  ): Promise<'exists' | 'uploaded'> {
+    const path = this.#pathOf(blob.descriptor.digest);
+    if (await exists(path, blob.descriptor.size)) return 'exists';
+    const subject = `${this.directory}@${blob.descriptor.digest}`;
+    await this.#write(path, verified(blob.open(), blob.descriptor, subject), options.signal);
+    return 'uploaded';
+  }
+
+  async pushManifest(
+    reference: ImageReference,
+    manifest: { readonly bytes: Uint8Array; readonly mediaType: string },
+    options: OperationOptions = {},
+  ): Promise<Descriptor> {
+    const algorithm = reference.digest === undefined ? 'sha256' : digestAlgorithm(reference.digest);
+    const parsed = parseManifest(manifest.bytes, { contentType: manifest.mediaType, algorithm });
+    const { descriptor } = parsed;
+    if (reference.digest !== undefined && reference.digest !== descriptor.digest) {
+      throw digestMismatch(`${this.directory}@${reference.digest}`, reference.digest, descriptor.digest);
+    }
+    await this.#write(this.#pathOf(descriptor.digest), [manifest.bytes], options.signal);
+    const { subject } = parsed.kind === 'image' ? parsed.manifest : parsed.index;
+    const tag = reference.tag ?? (reference.digest === undefined ? 'latest' : undefined);
+    if (tag !== undefined || subject !== undefined) await this.#list(descriptor, tag);
+    return descriptor;
+  }
+
+  async *tags(
+    _repository?: Repository,
+    options: OperationOptions = {},
+  ): AsyncGenerator<string, void, undefined> {
+    options.signal?.throwIfAborted();
+    for (const { annotations } of await this.#entries()) {
+      const name = annotations?.[NAME];
+      if (name !== undefined && isTag(name)) yield name;
+    }
+  }
+
+  async *referrers(
+    repository: Repository,
+    subject: Digest,
+    options: OperationOptions & { readonly artifactType?: string } = {},
+  ): AsyncGenerator<Descriptor, void, undefined> {
+    const { registry, repository: name } = repository;
+    for (const { digest } of await this.#entries()) {
+      const found = await this.fetchManifest({ registry, repository: name, digest }, options);
+      const document = found.kind === 'image' ? found.manifest : found.index;
+      if (document.subject?.digest !== subject) continue;
+      const artifactType =
+        document.artifactType ?? (found.kind === 'image' ? found.manifest.config.mediaType : undefined);
+      if (options.artifactType !== undefined && artifactType !== options.artifactType) continue;
+      yield {
+        ...found.descriptor,
+        ...(artifactType === undefined ? {} : { artifactType }),
+        ...(document.annotations === undefined ? {} : { annotations: document.annotations }),
+      };
+    }
+  }
+
+  async #entries(): Promise<readonly Descriptor[]> {
+    const bytes = await readSmall(join(this.directory, 'index.json'), MAX_MANIFEST_BYTES);
+    const parsed = parseManifest(bytes, { contentType: MediaType.ociIndex });
+    return parsed.kind === 'index' ? parsed.index.manifests : [];
+  }
+
+  /** Puts a manifest into `index.json`; a tag moves to it. */
+  #list(descriptor: Descriptor, tag: string | undefined): Promise<void> {
+    const change = async () => {
+      const entries = (await this.#entries()).filter(({ digest, annotations }) =>
+        tag === undefined
+          ? digest !== descriptor.digest || annotations?.[NAME] !== undefined
+          : annotations?.[NAME] !== tag,
+      );
+      const entry = tag === undefined ? descriptor : { ...descriptor, annotations: { [NAME]: tag } };
+      const document = { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [...entries, entry] };
+      await this.#write(join(this.directory, 'index.json'), [Buffer.from(JSON.stringify(document))]);
+    };
+    const done = this.#changes.then(change);
+    this.#changes = done.catch(() => {});
+    return done;
+  }
+
+  /** Writes beside the place and moves there at the end, so that what is there is always whole. */
+  async #write(
+    path: string,
+    content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await mkdir(join(path, '..'), { recursive: true });
+    const partial = join(this.directory, `.partial-${randomUUID()}`);
+    const file = await open(partial, 'wx', 0o644);
+    try {
+      let held: Uint8Array[] = [];
+      let size = 0;
+      for await (const chunk of content) {
+        signal?.throwIfAborted();
+        held.push(chunk);
+        size += chunk.byteLength;
+        if (size < WRITE_BYTES) continue;
+        await writeAll(file, held);
+        held = [];
+        size = 0;
+      }
+      await writeAll(file, held);
+      await file.close();
+      await rename(partial, path);
+    } catch (error) {
+      await file.close();
+      await rm(partial, { force: true });
+      throw error;
+    }
+  }
+
+  /** The digest was parsed, so neither part of it can leave the folder. */
+  #pathOf(digest: Digest): string {
+    return join(this.directory, 'blobs', digestAlgorithm(digest), digestHex(digest));
+  }
+}
+
+async function exists(path: string, size: number): Promise<boolean> {
+  try {
+    return await withFile(path, async (file) => (await file.stat()).size === size);
+  } catch (error) {
+    if (error instanceof RegistryError && error.code === 'NOT_FOUND') return false;
+    throw error;
+  }
+}
+
+async function writeAll(file: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
+  const size = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
+  if (size === 0) return;
+  const { bytesWritten } = await file.writev(chunks);
+  // The disk may take less than it was given.
+  if (bytesWritten < size) await file.writeFile(Buffer.concat(chunks).subarray(bytesWritten));
+}
+
+function unlessExists(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+}
+
+function notFound(what: string): RegistryError {
+  return new RegistryError('NOT_FOUND', `${what} is not in the layout`);
+}
