@@ -45,12 +45,12 @@ const UNPACKERS =
 /** The files a command executes, unpacks or installs. */
 export function filesUsed(step: ShellStep): NamedFiles {
   const operands = step.args.filter(({ text }) => !text.startsWith('-') || text.includes('='));
-  const words = step.name === 'curl' || step.name === 'wget' ? [] : [step.name];
+  let words = step.name === 'curl' || step.name === 'wget' ? [] : [step.name];
   if (UNPACKERS.test(step.name) || INTERPRETERS.test(step.name)) {
     const first = INTERPRETERS.test(step.name) && step.name !== 'java';
     const used = first ? operands.slice(0, 1) : operands;
     if (step.inputFile !== undefined) used.push(step.inputFile);
-    words.push(...used.flatMap(({ text, alternatives }) => [text, ...alternatives]));
+    words = words.concat(used.flatMap(({ text, alternatives }) => [text, ...alternatives]));
   }
   // `of=FILE`, `--file=FILE`
   return new NamedFiles(words.map((word) => word.slice(word.lastIndexOf('=') + 1)));

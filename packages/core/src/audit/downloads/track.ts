@@ -129,8 +129,9 @@ class Tracker {
     for (const output of step.outputs) {
       const known = this.written.get(fileName(output.text)) ?? [];
       const texts = step.inputText === undefined ? step.args : [...step.args, step.inputText];
-      if (known.length < MAX_WRITTEN) known.push(...words(texts).slice(0, MAX_WRITTEN));
-      this.written.set(fileName(output.text), known);
+      if (known.length < MAX_WRITTEN) {
+        this.written.set(fileName(output.text), [...known, ...words(texts).slice(0, MAX_WRITTEN)]);
+      }
     }
   }
 
