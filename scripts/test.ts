@@ -9,6 +9,7 @@ const steps: readonly (readonly [string, readonly string[]])[] = [
   ['lint and format', ['exec', 'biome', 'check']],
   ['types', ['exec', 'tsc']],
   ['build', ['--recursive', 'run', 'build']],
+  ['API reference', ['exec', 'typedoc']],
 ];
 
 let passed = 0;

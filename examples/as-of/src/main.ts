@@ -56,6 +56,10 @@ export async function main(args: readonly string[], print: (line: string) => voi
     print('\nby the descriptions:');
     printLineage(described, print);
 
+    if ([library, described].every(({ nodes }) => nodes[0]?.dockerfile.location === undefined)) {
+      print('\nNeither names a Dockerfile: is the name right, and are the repositories there?');
+      return 1;
+    }
     const same = steps(library).join('\n') === steps(described).join('\n');
     print(`\n${same ? 'Both agree.' : 'They differ.'} ${github.requests.length} requests.`);
     return same ? 0 : 1;

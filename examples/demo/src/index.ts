@@ -1,1 +1,1 @@
-export { startWorld, type World } from './world.ts';
+export { startWorld, type World, type WorldOptions } from './world.ts';

@@ -11,6 +11,7 @@ import {
   startGitHost,
   startHub,
   startRegistry,
+  type TestRegistry,
 } from '@imagevet/registry/testing';
 import { startNotary } from '@imagevet/trust/testing';
 import { type FamilyFile, family, type Member, rootFiles, tampering } from './family.ts';
@@ -26,13 +27,24 @@ export interface World extends AsyncDisposable {
   readonly serviceOptions: PublicServicesOptions;
   readonly target: RebuildTarget;
   readonly notary: { readonly url: string; readonly ca?: string };
+  /** The registry that stands for Docker Hub's. */
+  readonly published: TestRegistry;
+  /** Bare repositories of the git host, by `owner/name`; a repository deleted here is gone for everybody. */
+  readonly repositories: Record<string, string>;
   close(): Promise<void>;
+}
+
+/** Real services to use in place of embedded ones. */
+export interface WorldOptions {
+  /** `host:port` of the internal registry. */
+  readonly internalRegistry?: string;
+  readonly notary?: { readonly url: string; readonly ca?: string };
 }
 
 const PUBLISHED = '2018-01-03T20:28:52Z';
 
 /** Starts the world. It needs git on PATH; everything listens on loopback and lives in memory and one temporary folder. */
-export async function startWorld(): Promise<World> {
+export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const directory = await mkdtemp(join(tmpdir(), 'imagevet-world-'));
   const closers: (() => Promise<void>)[] = [() => rm(directory, { recursive: true, force: true })];
   const opened = <T extends { close(): Promise<void> }>(service: T): T => {
@@ -43,11 +55,11 @@ export async function startWorld(): Promise<World> {
   const members = family(gzipSync(await makeTar(rootFiles()), { level: 9 }));
 
   const published = opened(await startRegistry());
-  const internal = opened(await startRegistry());
+  const internal = options.internalRegistry ?? opened(await startRegistry()).host;
   const sources = await createSources(directory, members);
   const git = opened(await startGitHost({ repositories: sources.repositories }));
   const hub = opened(await startHub({ repositories: sources.descriptions }));
-  const notary = opened(await startNotary());
+  const notary = options.notary ?? opened(await startNotary());
   const serviceOptions = { hosts: { 'docker.io': { url: published.url } }, hubUrl: hub.url, gitUrl: git.url };
   const client = opened(new RegistryClient());
   await publish(members, opened(new RegistryClient(serviceOptions)), platform);
@@ -60,8 +72,10 @@ export async function startWorld(): Promise<World> {
     tamperedImage: 'press:4.9-tampered',
     platform,
     serviceOptions,
-    target: { registry: internal.host, repositoryPrefix: 'vetted', client },
-    notary: { url: notary.url },
+    target: { registry: internal, repositoryPrefix: 'vetted', client },
+    notary: { url: notary.url, ...(notary.ca === undefined ? {} : { ca: notary.ca }) },
+    published,
+    repositories: sources.repositories,
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -1,30 +1,22 @@
+export { ImagevetError, RegistryError } from '@imagevet/registry';
+export { TrustError } from '@imagevet/trust';
+export type { InstructionAssignment } from './audit/assignments.ts';
 export {
   type AuditDockerfileOptions,
   type AuditOptions,
   auditDockerfile,
   auditLineage,
 } from './audit/audit.ts';
-export type {
-  AuditRule,
-  DockerfileRule,
-  FindingDraft,
-  LineageRule,
-} from './audit/rule.ts';
+export type { Sink } from './audit/downloads/sink.ts';
+export type { DownloadRecord, DownloadRole, VerificationGrade } from './audit/downloads/track.ts';
+export type { AuditRule, DockerfileRule, FindingDraft, LineageRule } from './audit/rule.ts';
 export { auditRules } from './audit/rules/index.ts';
+export type { RunOutcome } from './audit/run.ts';
 export { type RenderSarifOptions, renderSarif } from './audit/sarif.ts';
+export type { ShellArgument, ShellStep } from './audit/shell/steps.ts';
 export type * from './audit/types.ts';
-export type {
-  CommandUnit,
-  DockerfileUnit,
-  InstructionUnit,
-  LineageUnit,
-  StageUnit,
-} from './audit/unit.ts';
-export {
-  type CompareImagesOptions,
-  type CompareProgress,
-  compareImages,
-} from './compare/compare-images.ts';
+export type { CommandUnit, DockerfileUnit, InstructionUnit, LineageUnit, StageUnit } from './audit/unit.ts';
+export { type CompareImagesOptions, type CompareProgress, compareImages } from './compare/compare-images.ts';
 export type * from './compare/types.ts';
 export { type Expansion, expand, type Variables } from './dockerfile/expand.ts';
 export { type ParseDockerfileOptions, parseDockerfile } from './dockerfile/parse-dockerfile.ts';
@@ -32,7 +24,12 @@ export { baseOf, type ExternalImage, externalImages, finalStage } from './docker
 export type * from './dockerfile/types.ts';
 export { type Endorsable, type EndorseOptions, endorse } from './endorse.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
-export { type AlignedInstruction, alignHistory, type HistoryAlignment } from './lineage/align-history.ts';
+export {
+  type AlignedInstruction,
+  type AlignHistoryOptions,
+  alignHistory,
+  type HistoryAlignment,
+} from './lineage/align-history.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
 export { type ResolveLineageOptions, resolveLineage } from './lineage/resolve-lineage.ts';
@@ -43,11 +40,7 @@ export { evaluate } from './policy/evaluate.ts';
 export { parseException, parsePolicy, policyDigest } from './policy/parse.ts';
 export { describeRule } from './policy/rules/rule-set.ts';
 export type * from './policy/types.ts';
-export {
-  findBase,
-  type ImageMaterial,
-  imageMaterials,
-} from './provenance/attestation/base-material.ts';
+export { findBase, type ImageMaterial, imageMaterials } from './provenance/attestation/base-material.ts';
 export {
   type BuildkitAttestationOptions,
   buildkitAttestationSource,
@@ -93,10 +86,14 @@ export {
   publicServices,
 } from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
+export { type DoubleBuilderOptions, doubleBuilder } from './rebuild/double-build.ts';
 export {
   type DockerEngineBuilderOptions,
   dockerEngineBuilder,
 } from './rebuild/engine/docker-engine-builder.ts';
+export type { EngineTls } from './rebuild/engine/engine.ts';
+export { type BakeFile, type BakeTarget, toBakeFile } from './rebuild/export/bake-file.ts';
+export { type SourcePolicy, type SourcePolicyRule, toSourcePolicy } from './rebuild/export/source-policy.ts';
 export { type PlanRebuildOptions, planRebuild } from './rebuild/plan-rebuild.ts';
 export { type RebuildOptions, rebuild } from './rebuild/rebuild.ts';
 export { substituteBases } from './rebuild/substitute-bases.ts';

@@ -1,10 +1,18 @@
 export {
+  type ArchivedFile,
+  type ArchiveOptions,
+  archiveCollection,
+  openArchive,
+  type TrustArchive,
+} from './archive.ts';
+export {
   type DetachedSignatures,
   type RequestedRole,
   type SigningRequest,
   signDetached,
 } from './collection/ceremony.ts';
 export type { Change, Delegation, SignableTarget } from './collection/changes.ts';
+export { type HealOptions, healCollection } from './collection/heal.ts';
 export type { SnapshotKeyHolder } from './collection/initial-root.ts';
 export type { PublishResult } from './collection/publish.ts';
 export {
@@ -17,7 +25,15 @@ export {
   rotateKey,
 } from './collection/rotation.ts';
 export { TrustedCollection, type TrustedCollectionOptions } from './collection/trusted-collection.ts';
+export {
+  type DiagnoseOptions,
+  type DockerInstallation,
+  diagnoseCollection,
+  diagnoseDocker,
+  type TrustDiagnosis,
+} from './doctor.ts';
 export { TrustError, type TrustErrorCode } from './errors.ts';
+export { loadKeypair, parsePublicKey } from './keys/key-import.ts';
 export {
   type CreateKeyStoreOptions,
   createKeyStore,
@@ -35,10 +51,13 @@ export type {
 export { canonicalKeyId, tufKeyId } from './keys/public-key.ts';
 export { issueRootCertificate } from './keys/root-certificate.ts';
 export type {
+  BaseRole,
   DelegationRole,
   FileMeta,
+  Metadata,
   MetadataFile,
   PublicKey,
+  RoleKeys,
   RootMetadata,
   Signature,
   SignatureMethod,
@@ -47,23 +66,26 @@ export type {
   TargetsMetadata,
   TimestampMetadata,
 } from './metadata/types.ts';
-export {
-  type NotaryChange,
-  NotaryClient,
-  type NotaryServer,
-} from './notary/client.ts';
+export { type NotaryChange, NotaryClient, type NotaryServer } from './notary/client.ts';
 export type { NotaryCredentials, NotaryCredentialsProvider } from './notary/credentials.ts';
 export type { MetadataSelector, MetadataSource } from './notary/metadata-source.ts';
+export type { PublishPart } from './notary/multipart.ts';
 export { defaultNotaryUrl } from './notary/server.ts';
 export { type SignTagsOptions, signTag, signTags } from './sign.ts';
 export type { RootTrust } from './verify/root-trust.ts';
+export type { VerifiedKey } from './verify/signatures.ts';
 export {
   createMemoryTrustState,
   createTrustState,
   type TrustState,
   type TrustStateStore,
 } from './verify/state.ts';
-export type { VerifiedCollection } from './verify/verified-collection.ts';
+export type {
+  FoundTarget,
+  UpdateRules,
+  VerifiedCollection,
+  VerifiedTargets,
+} from './verify/verified-collection.ts';
 export {
   type CollectionTag,
   listTrusted,

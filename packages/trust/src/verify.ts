@@ -4,8 +4,9 @@ import { parseGoTime } from './json/go-time.ts';
 import { certificateExpiry } from './keys/root-certificate.ts';
 import { checkTargetName, RELEASES_ROLE } from './metadata/names.ts';
 import type { MetadataFile, TargetMeta } from './metadata/types.ts';
-import type { NotaryClient, NotaryServer } from './notary/client.ts';
-import { defaultNotaryUrl, withNotaryClient } from './notary/server.ts';
+import type { NotaryServer } from './notary/client.ts';
+import type { MetadataSource } from './notary/metadata-source.ts';
+import { defaultNotaryUrl, withMetadataSource } from './notary/server.ts';
 import type { RootTrust } from './verify/root-trust.ts';
 import { createMemoryTrustState, type TrustStateStore } from './verify/state.ts';
 import { saveUpdate, updateCollection } from './verify/update.ts';
@@ -20,8 +21,11 @@ export interface CollectionTag {
 
 /** How to verify. */
 export interface VerifyOptions extends OperationOptions {
-  /** @defaultValue the server docker would use for the image's registry */
-  readonly server?: NotaryServer | NotaryClient;
+  /**
+   * A notary server, or another source of its files, such as an archive.
+   * @defaultValue the server docker would use for the image's registry
+   */
+  readonly server?: NotaryServer | MetadataSource;
   /** Why the root is trusted; may be left out when `state` already holds a verified root. */
   readonly root?: RootTrust;
   /**
@@ -128,10 +132,10 @@ async function withVerified<T>(
   const server = options.server ?? (registry === undefined ? undefined : { url: defaultNotaryUrl(registry) });
   if (server === undefined)
     throw new TrustError('INVALID_OPTIONS', `verify ${collection}: no notary server was given`);
-  return withNotaryClient(server, async (client) => {
+  return withMetadataSource(server, async (source) => {
     const { root, now, maxVersionStep, maxMetadataBytes, signal } = options;
     const verified = await updateCollection(collection, {
-      source: client,
+      source,
       root,
       state,
       now,
@@ -139,9 +143,16 @@ async function withVerified<T>(
       maxMetadataBytes,
       ...(signal === undefined ? {} : { signal }),
     });
-    const result = await use(verified);
-    await saveUpdate(verified, state, now?.());
-    return result;
+    try {
+      const result = await use(verified);
+      await saveUpdate(verified, state, now?.());
+      return result;
+    } catch (error) {
+      // "Not signed" is an answer too: whoever saw a tag revoked must not take it back from older metadata.
+      const answered = TrustError.is(error) && ['TAG_NOT_SIGNED', 'DIGEST_NOT_SIGNED'].includes(error.code);
+      if (answered) await saveUpdate(verified, state, now?.());
+      throw error;
+    }
   });
 }
 

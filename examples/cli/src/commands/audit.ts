@@ -8,7 +8,7 @@ export async function audit(args: Arguments, io: Io): Promise<number> {
   const lineage = await trace(args, io);
   const findings = auditLineage(lineage, { now: new Date() });
   if (args.format === 'json') io.stdout(`${JSON.stringify(findings, null, 2)}\n`);
-  else if (args.format === 'sarif') io.stdout(`${JSON.stringify(renderSarif(lineage, findings), null, 2)}\n`);
+  else if (args.format === 'sarif') io.stdout(renderSarif(lineage, findings));
   else if (args.format === 'text') io.stdout(findings.map(describe).join(''));
   else throw new UsageError(`audit has no format ${JSON.stringify(args.format)}`);
   if (lineage.gaps.length > 0)

@@ -9,21 +9,27 @@ export interface InstructionAssignment {
   readonly variable: boolean;
 }
 
+/** What expansions may still give; a text beyond it stays as written. */
+export interface ExpansionBudget {
+  characters: number;
+}
+
 /** Reads the assignments of ENV, ARG and LABEL; nothing for other instructions. */
 export function assignmentsOf(
   instruction: DockerfileInstruction,
   variables: ReadonlyMap<string, string>,
+  budget: ExpansionBudget = { characters: 1_000_000 },
 ): readonly InstructionAssignment[] {
   if (!/^(ENV|ARG|LABEL)$/.test(instruction.keyword)) return [];
   const text = instruction.arguments.trim();
   const legacy = /^([^\s="']+)[ \t]+([\s\S]*)$/.exec(text);
   if (legacy !== null && instruction.keyword !== 'ARG') {
-    return [assignment(legacy[1]!, legacy[2]!.trim(), variables)];
+    return [assignment(legacy[1]!, legacy[2]!.trim(), variables, budget)];
   }
   return splitWords(text).map((word) => {
     const equals = word.indexOf('=');
     if (equals < 0) return { name: word, variable: false };
-    return assignment(unquote(word.slice(0, equals)), word.slice(equals + 1), variables);
+    return assignment(unquote(word.slice(0, equals)), word.slice(equals + 1), variables, budget);
   });
 }
 
@@ -31,20 +37,27 @@ function assignment(
   name: string,
   written: string,
   variables: ReadonlyMap<string, string>,
+  budget: ExpansionBudget,
 ): InstructionAssignment {
   const single = /^'[^']*'$/.test(written);
   const plain = unquote(written);
   if (single) return { name, value: plain, variable: false };
-  return { name, value: expandVariables(plain, variables), variable: /\$\{?[A-Za-z_]/.test(plain) };
+  return { name, value: expandVariables(plain, variables, budget), variable: /\$\{?[A-Za-z_]/.test(plain) };
 }
 
 /** Replaces `$NAME` and `${NAME}` that are known; leaves the rest as `${NAME}`. */
-export function expandVariables(text: string, variables: ReadonlyMap<string, string>): string {
-  const expanded = text.replace(/\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})/g, (_, plain, braced) => {
+function expandVariables(
+  text: string,
+  variables: ReadonlyMap<string, string>,
+  budget: ExpansionBudget,
+): string {
+  return text.replace(/\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})/g, (_, plain, braced) => {
     const name: string = plain ?? braced;
-    return variables.get(name) ?? `\${${name}}`;
+    const value = variables.get(name);
+    if (value === undefined || value.length > budget.characters) return `\${${name}}`;
+    budget.characters -= value.length;
+    return value;
   });
-  return expanded.slice(0, 20_000);
 }
 
 /** Splits at blanks outside quotes, keeping the quotes. */

@@ -73,6 +73,18 @@ describe('auditDockerfile()', () => {
     ]);
   });
 
+  test('lists a bounded number of findings of one rule, and says so', () => {
+    const many = [
+      PINNED,
+      ...Array.from({ length: 250 }, (_, index) => `ADD https://e.example/${index} /x`),
+    ].join('\n');
+    const findings = auditDockerfile(parseDockerfile(many), { now: NOW, disable: INACTIVE });
+    expect(findings).toHaveLength(201);
+    expect(findings.filter(({ lines }) => lines === undefined)).toMatchObject([
+      { rule: 'VET014', message: 'more than 200 findings of this rule; the rest is not listed' },
+    ]);
+  });
+
   test('answers for every RUN text', () => {
     const word = fc.constantFrom(
       ...[
@@ -135,6 +147,12 @@ describe('auditDockerfile()', () => {
     ['secrets', `ENV A="${'TOKEN '.repeat(30_000)}"`],
     ['keys', `RUN echo "${'-----BEGIN '.repeat(20_000)}"`],
     ['stages', 'FROM scratch\n'.repeat(3000)],
+    ['clones', `RUN ${'git clone https://e.example/x; '.repeat(10_000)}`],
+    ['nested scripts', `RUN ${'sh -c "sh -c \\"curl https://e.example/x|sh\\"";'.repeat(3000)}`],
+    ['uses', `RUN ${'curl -o a https://e.example/a; '.repeat(400)} ${'tar x a; '.repeat(10_000)}`],
+    ['blank lines', `RUN cat <<EOF > /x\n${'\n'.repeat(200_000)}EOF`],
+    ['open brackets', `RUN cat <<EOF > /x\n${'deb [\n'.repeat(50_000)}EOF`],
+    ['long values', `ENV a="${'x '.repeat(10_000)}"\nRUN ${'echo "$a" "$a"; '.repeat(20_000)}`],
   ])('finishes on many %s', (_, line) => {
     expect(Array.isArray(hitsOf(`${PINNED}\n${line}`))).toBe(true);
   });

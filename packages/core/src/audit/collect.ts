@@ -7,14 +7,32 @@ import type { Finding } from './types.ts';
 
 const MAX_EXCERPT = 500;
 const MAX_MESSAGE = 1000;
+/** Findings of one rule in one image that are listed; the rest is counted. */
+const MAX_LISTED = 200;
 
 /** Turns drafts into findings: finds the line, takes the excerpt, makes the id. */
 export class FindingCollector {
   private readonly collected: Finding[] = [];
   private readonly occurrences = new Map<string, number>();
   private readonly texts = new Map<string, readonly string[]>();
+  private readonly counts = new Map<string, number>();
 
   add(
+    rule: AuditRule,
+    draft: FindingDraft,
+    node: LineageNode | { readonly id: string },
+    text: string | undefined,
+  ): void {
+    const count = (this.counts.get(`${rule.id} ${node.id}`) ?? 0) + 1;
+    this.counts.set(`${rule.id} ${node.id}`, count);
+    if (count > MAX_LISTED + 1) return;
+    if (count > MAX_LISTED) {
+      const message = `more than ${MAX_LISTED} findings of this rule; the rest is not listed`;
+      this.push(rule, { message }, node, undefined);
+    } else this.push(rule, draft, node, text);
+  }
+
+  private push(
     rule: AuditRule,
     draft: FindingDraft,
     node: LineageNode | { readonly id: string },
@@ -23,8 +41,7 @@ export class FindingCollector {
     const source = 'dockerfile' in node ? node.dockerfile.location : undefined;
     const lines = text === undefined ? [] : this.linesOf(text);
     const place = draft.lines === undefined ? undefined : locate(lines, draft.lines, draft.at);
-    const written =
-      place === undefined ? undefined : lines.slice(place.startLine - 1, place.endLine).join('\n');
+    const written = place === undefined ? undefined : textAt(lines, place);
     const excerpt =
       written === undefined ? undefined : maskSecrets(written, draft.mask).trim().slice(0, MAX_EXCERPT);
     // Neither lines nor commit take part: an id outlives edits elsewhere in the file.
@@ -78,6 +95,15 @@ export class FindingCollector {
     }
     return lines;
   }
+}
+
+/** The start of the text at a range: more than an excerpt, so that a secret at its end is seen whole. */
+function textAt(lines: readonly string[], { startLine, endLine }: LineRange): string {
+  const shown = lines.slice(startLine - 1, Math.min(endLine, startLine + 50));
+  return shown
+    .map((line) => line.slice(0, 4 * MAX_EXCERPT))
+    .join('\n')
+    .slice(0, 4 * MAX_EXCERPT);
 }
 
 /** The one line of a range that the text stands in; the range when it is not found. */

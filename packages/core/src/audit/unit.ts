@@ -1,6 +1,6 @@
 import type { Dockerfile, DockerfileInstruction, DockerfileStage } from '../dockerfile/types.ts';
 import type { Lineage, LineageNode } from '../lineage/types.ts';
-import { assignmentsOf, type InstructionAssignment } from './assignments.ts';
+import { assignmentsOf, type ExpansionBudget, type InstructionAssignment } from './assignments.ts';
 import { type DownloadRecord, trackDownloads } from './downloads/track.ts';
 import { jsonArray, type RunOutcome, readRun } from './run.ts';
 import type { ShellStep } from './shell/steps.ts';
@@ -61,19 +61,15 @@ export function prepareDockerfile(
     }
   }
   const scopes: Scope[] = [];
+  const budget = { characters: MAX_EXPANDED };
   const stages = dockerfile.stages.map((stage) => {
     const parent = stage.base.kind === 'stage' ? scopes[stage.base.stage] : undefined;
-    const windows = options.node?.platform.os === 'windows' || isWindows(dockerfile, stage);
-    const scope: Scope = {
-      // Only ENV passes to a later stage.
-      environment: new Map(parent?.environment),
-      args: new Map(),
-      shell: parent?.shell ?? options.node?.image?.execution.Shell ?? (windows ? ['cmd'] : ['/bin/sh', '-c']),
-    };
+    const shell = parent?.shell ?? initialShell(dockerfile, stage, options.node);
+    // Only ENV passes to a later stage.
+    const environment = new Map(parent?.environment);
+    const scope: Scope = { environment, visible: new Map(environment), shell, globals, budget };
     scopes[stage.index] = scope;
-    const instructions = stage.instructions.map((instruction) =>
-      readInstruction(instruction, scope, globals),
-    );
+    const instructions = stage.instructions.map((instruction) => readInstruction(instruction, scope));
     return { stage, instructions, downloads: trackDownloads(commandsOf(instructions)) };
   });
   return { dockerfile, stages, ...options };
@@ -99,42 +95,55 @@ export function* instructionsIn(unit: DockerfileUnit): Generator<InstructionUnit
   for (const { instructions } of unit.stages) yield* instructions;
 }
 
+/** Characters that expanding ENV, ARG and LABEL may give in one Dockerfile. */
+const MAX_EXPANDED = 5_000_000;
+/** Variables followed in one stage. */
+const MAX_VARIABLES = 1000;
+
 interface Scope {
   readonly environment: Map<string, string>;
-  readonly args: Map<string, string>;
+  /** ENV over ARG. */
+  readonly visible: Map<string, string>;
+  readonly globals: ReadonlyMap<string, string>;
+  readonly budget: ExpansionBudget;
   shell: readonly string[];
 }
 
-function readInstruction(
-  written: DockerfileInstruction,
-  scope: Scope,
-  globals: ReadonlyMap<string, string>,
-): InstructionUnit {
+function readInstruction(written: DockerfileInstruction, scope: Scope): InstructionUnit {
   const onBuild = written.keyword === 'ONBUILD';
   const instruction = onBuild ? trigger(written) : written;
-  const variables = new Map([...scope.args, ...scope.environment]);
-  const assignments = assignmentsOf(instruction, variables);
-  if (onBuild) {
-    const run = instruction.keyword === 'RUN' ? readRun(instruction, scope.shell, variables) : undefined;
-    return { instruction, onBuild, assignments, run };
+  const { environment, visible, globals, budget } = scope;
+  const assignments = assignmentsOf(instruction, visible, budget);
+  const run = instruction.keyword === 'RUN' ? readRun(instruction, scope.shell, visible) : undefined;
+  // What ONBUILD sets is set in another build.
+  if (!onBuild && instruction.keyword === 'SHELL')
+    scope.shell = jsonArray(instruction.arguments) ?? scope.shell;
+  for (const { name, value } of onBuild ? [] : assignments) {
+    if (visible.size >= MAX_VARIABLES && !visible.has(name)) break;
+    const known = value ?? globals.get(name);
+    if (instruction.keyword === 'ENV') {
+      environment.set(name, value ?? '');
+      visible.set(name, value ?? '');
+    } else if (instruction.keyword === 'ARG' && known !== undefined && !environment.has(name)) {
+      visible.set(name, known);
+    }
   }
-  switch (instruction.keyword) {
-    case 'ENV':
-      for (const { name, value } of assignments) scope.environment.set(name, value ?? '');
-      break;
-    case 'ARG':
-      for (const { name, value } of assignments) {
-        const known = value ?? globals.get(name);
-        if (known !== undefined) scope.args.set(name, known);
-      }
-      break;
-    case 'SHELL':
-      scope.shell = jsonArray(instruction.arguments) ?? scope.shell;
-      break;
-    case 'RUN':
-      return { instruction, onBuild, assignments, run: readRun(instruction, scope.shell, variables) };
-  }
-  return { instruction, onBuild, assignments };
+  return { instruction, onBuild, assignments, run };
+}
+
+/** The shell that RUN has before any SHELL instruction. */
+function initialShell(
+  dockerfile: Dockerfile,
+  stage: DockerfileStage,
+  node: LineageNode | undefined,
+): readonly string[] {
+  const sets = dockerfile.stages.some(({ instructions }) =>
+    instructions.some(({ keyword }) => keyword === 'SHELL'),
+  );
+  // A shell in the config that no instruction here set was inherited.
+  const inherited = sets || stage !== dockerfile.stages.at(-1) ? undefined : node?.image?.execution.Shell;
+  if (inherited !== undefined && inherited !== null) return inherited;
+  return node?.platform.os === 'windows' || isWindows(dockerfile, stage) ? ['cmd'] : ['/bin/sh', '-c'];
 }
 
 function trigger(instruction: DockerfileInstruction): DockerfileInstruction {

@@ -53,7 +53,7 @@ const NOTHING_READ = {
  * those both images share are read only when a difference above needs them, and then once. An explanation is
  * given only for what was parsed: set-user-id bits, owners, extended attributes and new executables have none.
  *
- * @throws {@link RegistryError} whatever {@link scanLayer} throws; `details.side` says for which image.
+ * @throws {@link RegistryError} whatever `scanLayer` throws; `details.side` says for which image.
  */
 export async function compareImages(
   original: ResolvedImage,

@@ -20,6 +20,16 @@ export interface HistoryAlignment {
   readonly inconsistency?: { readonly line?: number; readonly history?: number; readonly message: string };
 }
 
+/** Options of {@link alignHistory}. */
+export interface AlignHistoryOptions {
+  /** How many entries belong to the base. @defaultValue all but as many as the Dockerfile has instructions */
+  readonly parentEntries?: number;
+  /** The base's ONBUILD triggers, which run first. */
+  readonly onBuild?: readonly string[];
+  /** The stage that was built. @defaultValue the last */
+  readonly target?: string;
+}
+
 /** A history entry as an instruction. */
 interface Recorded {
   readonly keyword: string;
@@ -30,9 +40,6 @@ interface Recorded {
 /**
  * Aligns the instructions of the final stage with the history an image carries, one to one. Understands what the classic
  * builder and BuildKit record. What a history does not record (FROM, heredoc bodies, expanded values) is not compared.
- *
- * @param parentEntries - how many entries belong to the base; by default the tail as long as the Dockerfile is taken
- * @param onBuild - the base's ONBUILD triggers, which run first
  */
 export function alignHistory(
   dockerfile: Dockerfile,

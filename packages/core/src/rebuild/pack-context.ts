@@ -75,7 +75,7 @@ function packEntries(files: readonly SourceEntry[]): Readable {
   return Readable.from(archive);
 }
 
-/** Every directory above a file, parents first. Engines make those a tar does not name, and open them to everybody. */
+/** Every directory above a file, parents first. The mode of one a tar does not name would be the engine's to choose. */
 function directoriesOf(files: readonly SourceEntry[]): readonly string[] {
   const directories = new Set<string>();
   for (const { path } of files) {

@@ -10,7 +10,7 @@ import { readContext } from './context.ts';
 import { packContext } from './pack-context.ts';
 import { planRebuild } from './plan-rebuild.ts';
 import { rebuild } from './rebuild.ts';
-import type { Builder, BuildRequest, RebuildEvent } from './types.ts';
+import type { Builder, BuildRequest, BuiltImage, RebuildEvent } from './types.ts';
 
 const REPOSITORY = 'https://git.example/family';
 const target = { registry: 'registry.internal', repositoryPrefix: 'vetted' };
@@ -128,6 +128,66 @@ describe('planRebuild()', () => {
     ]);
   });
 
+  test('keeps the tag of the public image, or the one it is told', async () => {
+    const plan = planRebuild([await world(DIAMOND).lineage('app:1')], { target, tag: () => 'vetted' });
+    expect(plan.steps.every((step) => step.target.tag === 'vetted')).toBe(true);
+  });
+
+  test('leaves a frontend out that no digest names, and pins one that a digest names', async () => {
+    const digest = `sha256:${'5'.repeat(64)}`;
+    for (const [name, expected] of [
+      ['docker/dockerfile:1', []],
+      [`docker/dockerfile:1@${digest}`, [digest]],
+    ] as const) {
+      const table = { 'app-1': `# syntax=${name}\nFROM scratch\nCOPY x /` };
+      const plan = planRebuild([await world(table).lineage('app:1')], { target });
+      expect(plan.steps[0]?.inputs.map(({ kind, pinned }) => kind === 'frontend' && pinned)).toEqual(
+        expected,
+      );
+    }
+  });
+
+  test.each([
+    ['an ARG without a value', 'ARG V\nFROM scratch\nCOPY --from=$V a b'],
+    ['a file that is no Dockerfile', 'FROM scratch\nNONSENSE x'],
+  ])('says that it does not know an input: %s', async (_name, text) => {
+    const { lineage } = world({ 'app-1': 'FROM scratch' });
+    const known = await lineage('app:1');
+    const nodes = known.nodes.map((node) => ({ ...node, dockerfile: { ...node.dockerfile, text } }));
+    const { steps, gaps } = planRebuild([{ ...known, nodes }], { target });
+    expect([steps, gaps.map((gap) => gap.code)]).toEqual([[], ['INPUT_UNKNOWN']]);
+  });
+
+  test('does not plan an image that uses one the lineage does not know', async () => {
+    const known = await world(DIAMOND).lineage('app:1');
+    const edges = known.edges.filter(({ kind }) => kind === 'base');
+    const { gaps } = planRebuild([{ ...known, edges }], { target });
+    expect(gaps.map((gap) => gap.message)).toEqual([
+      'docker.io/library/app:1 linux/amd64 cannot be rebuilt: nothing is known of docker.io/library/right:1, which line 2 uses',
+    ]);
+  });
+
+  test('refuses lineages that disagree on an image', async () => {
+    const lineages = await Promise.all(
+      [DIAMOND, { ...DIAMOND, 'base-1': 'FROM scratch\nADD other.tar /' }].map((table) =>
+        world(table).lineage('app:1'),
+      ),
+    );
+    expect(() => planRebuild(lineages, { target })).toThrow(
+      expect.objectContaining({ code: 'PLAN_INVALID' }),
+    );
+  });
+
+  test('plans many images over shared bases in time that grows with their number', async () => {
+    const table = Object.fromEntries([
+      ['base-1', 'FROM scratch'],
+      ...Array.from({ length: 400 }, (_, index) => [`app${index}-1`, 'FROM base:1\nRUN x']),
+    ]) as Record<string, string>;
+    const { lineage } = world(table);
+    const lineages = await Promise.all(Array.from({ length: 400 }, (_, index) => lineage(`app${index}:1`)));
+    expect(planRebuild(lineages, { target }).steps).toHaveLength(401);
+  });
+
   test('refuses no lineage', () => {
     expect(() => planRebuild([], { target })).toThrow(expect.objectContaining({ code: 'PLAN_INVALID' }));
   });
@@ -138,20 +198,28 @@ describe('rebuild()', () => {
     options: {
       failing?: readonly string[];
       concurrency?: number;
+      keepGoing?: boolean;
       signal?: AbortSignal;
       files?: readonly SourceEntry[];
+      table?: Record<string, string>;
+      builder?: (builder: ReturnType<typeof recordingBuilder>) => Builder;
+      onProgress?: (event: RebuildEvent) => void;
     } = {},
   ) => {
-    const { lineage, host } = world(DIAMOND, options.files);
+    const { lineage, host } = world(options.table ?? DIAMOND, options.files);
     const plan = planRebuild([await lineage('app:1')], { target });
     const builder = recordingBuilder(options.failing);
     const events: RebuildEvent[] = [];
     const result = await rebuild(plan, {
-      builder,
+      builder: options.builder?.(builder) ?? builder,
       host,
       concurrency: options.concurrency,
+      keepGoing: options.keepGoing,
       signal: options.signal,
-      onProgress: (event) => events.push(event),
+      onProgress: (event) => {
+        events.push(event);
+        options.onProgress?.(event);
+      },
     });
     return { result, builder, events };
   };
@@ -176,6 +244,119 @@ describe('rebuild()', () => {
     expect(result.outcomes[1]).toMatchObject({ code: 'BUILD_FAILED', line: 2 });
     expect(result.outcomes[3]).toMatchObject({ blockedBy: ['docker.io/library/left:1 linux/amd64'] });
     expect(events.filter(({ type }) => type === 'step-finished')).toHaveLength(4);
+  });
+
+  test('starts nothing more after a failure when told so', async () => {
+    const { result } = await run({ failing: ['/left'], keepGoing: false, concurrency: 1 });
+    expect(result.outcomes.map(({ status }) => status)).toEqual(['built', 'failed', 'skipped', 'skipped']);
+  });
+
+  test('tries again when the engine went away, and not when the build failed', async () => {
+    let lost = 1;
+    const { result, builder } = await run({
+      builder: (inner) => ({
+        ...inner,
+        build: async (request) => {
+          if (request.target.repository.endsWith('base') && lost-- > 0)
+            throw new CoreError('ENGINE_LOST', 'gone');
+          return inner.build(request);
+        },
+      }),
+      failing: ['/left'],
+    });
+    expect(result.outcomes.map(({ status }) => status)).toEqual(['built', 'failed', 'built', 'skipped']);
+    expect(builder.requests.map(({ target: { repository } }) => repository.split('/').at(-1)).sort()).toEqual(
+      ['base', 'left', 'right'],
+    );
+  });
+
+  test('reuses what an earlier run left, but not on another base', async () => {
+    const digest = digestOf('kept');
+    const kept: BuiltImage = {
+      reference: { registry: 'r', repository: 'kept', digest },
+      descriptor: { mediaType: 'm', digest, size: 1 },
+      diffIds: [digestOf('layer')],
+      imageId: digest,
+    };
+    const { result, builder } = await run({
+      builder: (inner) => ({
+        ...inner,
+        find: async ({ target: { repository } }) => {
+          if (repository.endsWith('base')) return kept;
+          // Built on some other base.
+          return repository.endsWith('left') ? { ...kept, diffIds: [digestOf('other')] } : undefined;
+        },
+        build: async (request) => ({ ...(await inner.build(request)), diffIds: kept.diffIds }),
+      }),
+    });
+    expect(result.outcomes.map((outcome) => outcome.status === 'built' && outcome.reused === true)).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ]);
+    expect(builder.requests).toHaveLength(3);
+  });
+
+  test('refuses to build what it could not pin', async () => {
+    // The quotes hide the name from the substitution.
+    const table = { ...DIAMOND, 'app-1': 'FROM left:1\nCOPY --from=ri"ght:1" a b' };
+    const { result, builder } = await run({ table });
+    expect(result.outcomes.at(-1)).toMatchObject({ status: 'failed', code: 'BUILD_UNSUPPORTED', line: 2 });
+    expect(builder.requests).toHaveLength(3);
+  });
+
+  test('stops everything, and rejects with the error, when something breaks that is no failure', async () => {
+    const bug = new TypeError('bug');
+    const signals: (AbortSignal | undefined)[] = [];
+    const running = run({
+      concurrency: 2,
+      builder: (inner) => ({
+        ...inner,
+        build: async (request, options) => {
+          if (request.target.repository.endsWith('left')) throw bug;
+          signals.push(options?.signal);
+          return inner.build(request);
+        },
+      }),
+    });
+    await expect(running).rejects.toBe(bug);
+    expect(signals.every((signal) => signal?.aborted === true)).toBe(true);
+  });
+
+  test('lets the builder tidy up, also after an abort', async () => {
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    let released = 0;
+    const running = run({
+      signal: controller.signal,
+      onProgress: ({ type }) => type === 'step-started' && controller.abort(reason),
+      builder: (inner) => ({
+        ...inner,
+        release: async () => {
+          released += 1;
+        },
+      }),
+    });
+    await expect(running).rejects.toBe(reason);
+    expect(released).toBe(1);
+  });
+
+  test('refuses a plan that is out of order, and options that make no sense', async () => {
+    const { lineage, host } = world(DIAMOND);
+    const plan = planRebuild([await lineage('app:1')], { target });
+    const builder = recordingBuilder();
+    for (const [changed, options, code] of [
+      [{ ...plan, steps: plan.steps.toReversed() }, {}, 'PLAN_INVALID'],
+      [{ ...plan, steps: [...plan.steps, ...plan.steps] }, {}, 'PLAN_INVALID'],
+      [plan, { concurrency: 0 }, 'INVALID_OPTIONS'],
+      [plan, { attempts: 1.5 }, 'INVALID_OPTIONS'],
+    ] as const) {
+      await expect(rebuild(changed, { builder, host, ...options })).rejects.toThrow(
+        expect.objectContaining({ code }),
+      );
+    }
+    expect(builder.requests).toEqual([]);
   });
 
   test('rejects with the reason when aborted', async () => {
@@ -249,7 +430,7 @@ describe('readContext() and packContext()', () => {
     expect((await packed(entries.toReversed())).digest).toBe((await packed(entries)).digest);
   });
 
-  test('names every directory, so that no engine makes one that anybody may write to', async () => {
+  test('names every directory, so that no engine chooses its mode', async () => {
     const { listed } = await packed([file('a/b/c'), file('a/d')]);
     expect(listed.filter(({ type }) => type === 'directory').map(({ name, mode }) => [name, mode])).toEqual([
       ['a', 0o755],

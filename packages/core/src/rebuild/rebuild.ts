@@ -113,22 +113,21 @@ class Run {
       inputs.flatMap((input) => (input.status === 'built' ? [[input.step, input.image]] : [])),
     );
     const outcome =
-      blockedBy.size > 0
-        ? skipped(step, [...blockedBy])
-        : await inSlot(async () => {
-            this.#signal.throwIfAborted();
-            return this.#failed === undefined ? this.#run(step, parents) : skipped(step, [this.#failed]);
-          });
-    if (outcome.status === 'failed' && this.#options.keepGoing === false) this.#failed ??= step.id;
+      blockedBy.size > 0 ? skipped(step, [...blockedBy]) : await inSlot(() => this.#start(step, parents));
     this.#options.onProgress?.({ type: 'step-finished', step: step.id, status: outcome.status });
     return outcome;
   }
 
-  #run(step: RebuildStep, parents: ReadonlyMap<string, BuiltImage>): Promise<RebuildOutcome> {
+  /** Holds a slot. */
+  async #start(step: RebuildStep, parents: ReadonlyMap<string, BuiltImage>): Promise<RebuildOutcome> {
+    this.#signal.throwIfAborted();
+    if (this.#failed !== undefined) return skipped(step, [this.#failed]);
     const total = this.#plan.steps.length;
     this.#options.onProgress?.({ type: 'step-started', step: step.id, index: this.#started, total });
     this.#started += 1;
-    return runStep(step, parents, { ...this.#options, signal: this.#signal });
+    const outcome = await runStep(step, parents, { ...this.#options, signal: this.#signal });
+    if (outcome.status === 'failed' && this.#options.keepGoing === false) this.#failed ??= step.id;
+    return outcome;
   }
 }
 

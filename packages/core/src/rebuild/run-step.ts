@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { formatReference, ImagevetError, parseReference } from '@imagevet/registry';
+import { ImagevetError } from '@imagevet/registry';
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { externalImages } from '../dockerfile/queries.ts';
 import { CoreError } from '../errors.ts';
 import { dockerfileIn, readContext } from './context.ts';
+import { pinnedInput } from './pin-inputs.ts';
 import type { RebuildOptions } from './rebuild.ts';
 import { substituteBases } from './substitute-bases.ts';
 import type { BuildRequest, BuiltImage, RebuildOutcome, RebuildStep } from './types.ts';
@@ -129,13 +130,12 @@ function substitutionsOf(
   parents: ReadonlyMap<string, BuiltImage>,
 ): ReadonlyMap<string, string> {
   return new Map(
-    step.inputs.map(({ reference, step: parent, pinned }) => {
-      const built = parent === undefined ? undefined : parents.get(parent);
-      const image = built?.reference ?? (pinned && { ...parseReference(reference), digest: pinned });
-      if (image !== undefined) return [reference, formatReference({ ...image, tag: undefined })];
+    step.inputs.map((input) => {
+      const pin = pinnedInput(input, (parent) => parents.get(parent)?.reference);
+      if (pin !== undefined) return [input.reference, pin];
       throw new CoreError(
         'PLAN_INVALID',
-        `${step.id} needs ${reference}, which the plan neither builds nor pins`,
+        `${step.id} needs ${input.reference}, which the plan neither builds nor pins`,
       );
     }),
   );

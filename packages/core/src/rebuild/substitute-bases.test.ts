@@ -40,6 +40,15 @@ describe('substituteBases()', () => {
       `FROM x\nCOPY <<EOF /f\nFROM php:7\nEOF\nFROM ${TO}`,
     ],
     ['# escape=`\nFROM `\n php:7', `# escape=\`\nFROM \`\n ${TO}`],
+    ['# syntax=php:7\nFROM x', `# syntax=${TO}\nFROM x`],
+    ['# syntax = php:7 \r\nFROM php:7', `# syntax = ${TO} \r\nFROM ${TO}`],
+    ['# syntax=a b\nFROM php:7', `# syntax=a b\nFROM ${TO}`],
+    ['FROM x\nRUN --mount=from=composer:2,target=/c y', 'FROM x\nRUN --mount=from=C,target=/c y'],
+    ['FROM x\nRUN --mount="from=composer:2,target=/c" y', 'FROM x\nRUN --mount="from=C,target=/c" y'],
+    [
+      'FROM x\nRUN --mount=type=bind,source=a,from=composer:2 y',
+      'FROM x\nRUN --mount=type=bind,source=a,from=C y',
+    ],
   ])('%j', (text, expected) => {
     expect(substituteBases(text, substitutions)).toBe(expected);
   });

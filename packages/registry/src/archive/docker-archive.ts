@@ -47,6 +47,7 @@ export class DockerArchive implements Fetcher, TagLister {
   readonly #images: readonly ArchivedImage[];
   readonly #blobs: ReadonlyMap<Digest, TarPlace>;
 
+  /** @internal */
   constructor(path: string, images: readonly ArchivedImage[], blobs: ReadonlyMap<Digest, TarPlace>) {
     this.path = path;
     this.#images = images;

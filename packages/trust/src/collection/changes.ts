@@ -26,7 +26,10 @@ export type Change =
   | { readonly type: 'target-remove'; readonly name: string; readonly roles?: readonly string[] }
   | { readonly type: 'delegation-set'; readonly delegation: Delegation }
   | { readonly type: 'delegation-remove'; readonly name: string }
+  | { readonly type: 'signer-add'; readonly name: string; readonly keys: readonly PublicKey[] }
+  | { readonly type: 'signer-remove'; readonly name: string; readonly resign: boolean }
   | { readonly type: 'witness'; readonly role: string }
+  | { readonly type: 'reset'; readonly role: string }
   | {
       readonly type: 'role-keys';
       readonly role: BaseRole;

@@ -1,19 +1,13 @@
 import type { OperationOptions } from '@imagevet/registry';
-import { TrustError } from '../errors.ts';
+import { TrustError, type TrustErrorCode } from '../errors.ts';
 import { formatGoTime } from '../json/go-time.ts';
 import { canonicalKeyId, tufKeyId } from '../keys/public-key.ts';
-import { parentRole } from '../metadata/names.ts';
-import type {
-  BaseRole,
-  DelegationRole,
-  MetadataFile,
-  PublicKey,
-  RootMetadata,
-  TargetsMetadata,
-} from '../metadata/types.ts';
+import { parentRole, RELEASES_ROLE } from '../metadata/names.ts';
+import type { BaseRole, MetadataFile, PublicKey, RootMetadata, TargetsMetadata } from '../metadata/types.ts';
 import { authorityOf, type RoleAuthority } from '../verify/signatures.ts';
 import type { VerifiedCollection } from '../verify/verified-collection.ts';
 import type { Change } from './changes.ts';
+import { addSigner, removeDelegation, removeSigner, setDelegation } from './delegations.ts';
 
 const DAY_MS = 86_400_000;
 /** How long new metadata is valid, in days: what docker and notary write. */
@@ -140,11 +134,19 @@ export class Draft {
           change.roles ?? (await this.#rolesOf(change.name, availableKeys)),
         );
       case 'delegation-set':
-        return this.#update(parentRole(change.delegation.name), (signed) => setDelegation(signed, change));
+        return this.#update(parentRole(change.delegation.name), (signed) =>
+          setDelegation(signed, change.delegation),
+        );
       case 'delegation-remove':
         return this.#update(parentRole(change.name), (signed) => removeDelegation(signed, change.name));
+      case 'signer-add':
+        return this.#update('targets', (signed) => addSigner(signed, change.name, change.keys));
+      case 'signer-remove':
+        return this.#removeSigner(change.name, change.resign, availableKeys);
       case 'witness':
         return this.#update(change.role, (signed) => signed, true);
+      case 'reset':
+        return this.#reset(change.role);
       case 'role-keys':
         this.#setRoleKeys(change.role, change.keys, change.threshold);
         return;
@@ -225,14 +227,32 @@ export class Draft {
     this.#dirty.add(role);
   }
 
+  async #reset(role: string): Promise<void> {
+    const former = await this.#base?.unverifiedRole(role, this.#options);
+    this.#roles.set(role, { ...emptyTargets(), version: former?.signed.version ?? 0 });
+    this.#dirty.add(role);
+  }
+
+  async #published(role: string): Promise<TargetsMetadata | undefined> {
+    try {
+      return (await this.#base?.role(role, this.#options))?.file.signed;
+    } catch (cause) {
+      if (!TrustError.is(cause)) throw cause;
+      throw new TrustError(cause.code as TrustErrorCode, cause.message, {
+        cause,
+        hint: `What ${role} says is not signed by its keys any more: witness() it to vouch for all of it, or reset() it.`,
+      });
+    }
+  }
+
   async #role(role: string): Promise<TargetsMetadata> {
-    const drafted = this.#roles.get(role) ?? (await this.#base?.role(role, this.#options))?.file.signed;
+    const drafted = this.#roles.get(role) ?? (await this.#published(role));
     if (drafted !== undefined) return drafted;
     throw new TrustError('INVALID_OPTIONS', `${role} is not a published role of the collection`);
   }
 
   async #roleOrEmpty(role: string): Promise<TargetsMetadata> {
-    const drafted = this.#roles.get(role) ?? (await this.#base?.role(role, this.#options))?.file.signed;
+    const drafted = this.#roles.get(role) ?? (await this.#published(role));
     if (drafted !== undefined) return drafted;
     // A role that was removed and comes back counts on from the versions the server keeps.
     const former = await this.#base?.unverifiedRole(role, this.#options);
@@ -244,6 +264,18 @@ export class Draft {
     const signed = this.#roles.get(role) ?? (await this.#base?.unverifiedRole(role, this.#options))?.signed;
     if (signed !== undefined) return signed;
     throw new TrustError('INVALID_OPTIONS', `witness ${role}: it was never published`);
+  }
+
+  // The signer's keys leave the releases too; what was released is signed again by whoever stays, or is no longer believed.
+  async #removeSigner(name: string, resign: boolean, availableKeys: ReadonlySet<string>): Promise<void> {
+    await this.#update('targets', (signed) => removeSigner(signed, name));
+    const { delegations } = await this.#role('targets');
+    const releases = delegations.roles?.find((role) => role.name === RELEASES_ROLE);
+    const published = this.#base?.snapshot.signed.meta[RELEASES_ROLE] !== undefined;
+    const ours = [...authorityOf(releases, delegations.keys).keys.values()].some((key) =>
+      availableKeys.has(canonicalKeyId(key)),
+    );
+    if (resign && published && ours) await this.#update(RELEASES_ROLE, (signed) => signed, true);
   }
 
   #setRoleKeys(role: BaseRole, keys: readonly PublicKey[], threshold: number): void {
@@ -262,42 +294,9 @@ export class Draft {
   }
 }
 
+/** A targets file of a role that was never published. */
 function emptyTargets(): TargetsMetadata {
   return { _type: 'Targets', delegations: { keys: {}, roles: [] }, expires: '', targets: {}, version: 0 };
-}
-
-function setDelegation(
-  signed: TargetsMetadata,
-  change: Extract<Change, { type: 'delegation-set' }>,
-): TargetsMetadata {
-  const { keys: publicKeys, name, paths, threshold } = change.delegation;
-  const ids = publicKeys.map(tufKeyId);
-  const delegation: DelegationRole = {
-    keyids: ids,
-    name,
-    threshold,
-    ...(paths.length === 0 ? {} : { paths }),
-  };
-  const others = (signed.delegations.roles ?? []).filter((role) => role.name !== name);
-  const roles = [...others, delegation].sort((left, right) => (left.name < right.name ? -1 : 1));
-  const added = Object.fromEntries(publicKeys.map((key, index) => [ids[index] ?? '', key]));
-  return withDelegations(signed, roles, { ...signed.delegations.keys, ...added });
-}
-
-function removeDelegation(signed: TargetsMetadata, name: string): TargetsMetadata {
-  const roles = (signed.delegations.roles ?? []).filter((role) => role.name !== name);
-  return withDelegations(signed, roles, signed.delegations.keys ?? {});
-}
-
-// Keys no role names are dropped.
-function withDelegations(
-  signed: TargetsMetadata,
-  roles: readonly DelegationRole[],
-  keys: Readonly<Record<string, PublicKey>>,
-): TargetsMetadata {
-  const named = new Set(roles.flatMap(({ keyids }) => keyids ?? []));
-  const kept = Object.fromEntries(Object.entries(keys).filter(([id]) => named.has(id)));
-  return { ...signed, delegations: { keys: kept, roles } };
 }
 
 function without<T>(record: Readonly<Record<string, T>>, name: string): Record<string, T> {

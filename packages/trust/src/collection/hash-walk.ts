@@ -55,7 +55,7 @@ export async function walkCollection(
     if (!TrustError.is(cause) || !BROKEN.includes(cause.code)) throw cause;
     throw new TrustError('BROKEN_COLLECTION', `read ${collection} back: ${cause.message}`, {
       cause,
-      hint: 'The server cannot serve what it stored. heal() publishes it again in clean form.',
+      hint: 'The server cannot serve what it stored. healCollection() publishes it again in clean form.',
     });
   }
 }

@@ -11,7 +11,7 @@ import { checkCustom } from './changes.ts';
  * Refuses to publish what would break a collection. notary-server hashes what it would write itself, and stores what it
  * was sent: any difference between the two makes the collection unreadable, with the answer 200.
  *
- * @throws {@link TrustError} what {@link parseMetadata} and {@link verifySignatures} throw, and `INVALID_OPTIONS`
+ * @throws {@link TrustError} what {@link parseMetadata} and `verifySignatures` throw, and `INVALID_OPTIONS`
  */
 export function preflight(part: PublishPart, authorities: readonly RoleAuthority[]): MetadataFile<Metadata> {
   const file: MetadataFile<Metadata> = parseMetadata(part.role, part.bytes);

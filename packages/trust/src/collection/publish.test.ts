@@ -123,6 +123,66 @@ describe.each(notaryServers)('against $name', ({ start }) => {
     expect((await listTrusted({ collection }, { server, root: { firstUse: true } })).length).toBe(2);
   });
 
+  test('removeSigner() really removes: what they sign alone no longer counts', async () => {
+    const collection = 'signers.example.com/app';
+    const { server } = running;
+    const [alice, bob] = [createKeyStore(), createKeyStore()];
+    const aliceKey = await alice.generate({ role: 'alice' });
+    const bobKey = await bob.generate({ role: 'bob' });
+    const { rootKeyIds } = await signTag(target('0'), { collection, server, keys });
+    const root = { keyIds: rootKeyIds };
+    const draft = () => new TrustedCollection(collection, { server, keys });
+    await draft().addSigner('alice', [aliceKey.publicKey]).addSigner('bob', [bobKey.publicKey]).publish();
+    await signTag(target('1'), { collection, server, keys: alice, root });
+    await signTag(target('2'), { collection, server, keys: bob, root });
+    const resolve = (tag: string) => resolveTrusted({ collection, tag }, { server, root });
+    expect((await resolve('1')).role).toBe('targets/releases');
+    // Nobody who stays signed again: readers refuse the releases until bob does.
+    const removed = await draft().removeSigner('alice').publish();
+    expect(removed.invalidRoles).toEqual([]);
+    expect((await resolve('1')).keyIds).toEqual([bobKey.keyId]);
+    await signTag(target('3'), { collection, server, keys: bob, root });
+    await expect(signTag(target('4'), { collection, server, keys: alice, root })).rejects.toMatchObject({
+      code: 'KEY_NOT_FOUND',
+    });
+    await draft().removeSigner('bob').publish();
+    expect((await resolve('0')).role).toBe('targets');
+    await expect(draft().removeSigner('bob').publish()).rejects.toMatchObject({ code: 'INVALID_OPTIONS' });
+    // A signer who comes back goes on from the versions the server keeps.
+    await draft().addSigner('alice', [aliceKey.publicKey]).publish();
+    const back = () => new TrustedCollection(collection, { server, keys: alice, root });
+    await expect(back().setTarget(target('5')).publish()).rejects.toMatchObject({
+      code: 'WRONG_KEY',
+      hint: expect.stringContaining('witness()'),
+    });
+    const again = await back().reset('targets/releases').setTarget(target('5')).publish();
+    expect(again.versions['targets/alice']).toBe(2);
+    await expect(resolve('3')).rejects.toMatchObject({ code: 'TAG_NOT_SIGNED' });
+    expect((await resolve('5')).keyIds).toEqual([aliceKey.keyId]);
+  });
+
+  test('removeSigner() tells when the releases wait for another signature', async () => {
+    const collection = 'removed.example.com/app';
+    const { server } = running;
+    const ci = createKeyStore();
+    const alice = await ci.generate({ role: 'alice' });
+    const bob = createKeyStore();
+    const bobKey = await bob.generate({ role: 'bob' });
+    const { rootKeyIds } = await signTag(target('0'), { collection, server, keys });
+    const root = { keyIds: rootKeyIds };
+    const draft = () => new TrustedCollection(collection, { server, keys });
+    await draft().addSigner('alice', [alice.publicKey]).addSigner('bob', [bobKey.publicKey]).publish();
+    await signTag(target('1'), { collection, server, keys: ci, root });
+    const removed = await draft().removeSigner('alice').publish();
+    expect(removed.invalidRoles).toEqual(['targets/releases']);
+    const resolve = () => resolveTrusted({ collection, tag: '1' }, { server, root });
+    await expect(resolve()).rejects.toMatchObject({ code: 'WRONG_KEY' });
+    await new TrustedCollection(collection, { server, keys: bob, root })
+      .witness('targets/releases')
+      .publish();
+    expect((await resolve()).keyIds).toEqual([bobKey.keyId]);
+  });
+
   test('a delegation signs tags, and docker’s roles decide which count', async () => {
     const collection = 'delegation.example.com/app';
     const { server } = running;

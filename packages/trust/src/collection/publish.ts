@@ -44,7 +44,7 @@ export interface PublishContext extends OperationOptions {
   /** The root that will be current after the publish. */
   readonly root: RootMetadata;
   /** What is published now; absent for a new collection. */
-  readonly base: VerifiedCollection | undefined;
+  readonly base: Pick<VerifiedCollection, 'root' | 'snapshot'> | undefined;
 }
 
 const SNAPSHOT_LIFETIME_MS = 1095 * 86_400_000;

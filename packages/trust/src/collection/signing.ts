@@ -5,6 +5,7 @@ import { canonicalKeyId } from '../keys/public-key.ts';
 import { serializeMetadata, signedJson } from '../metadata/parse.ts';
 import type { Metadata, Signature } from '../metadata/types.ts';
 import type { PublishPart } from '../notary/multipart.ts';
+import type { RootTrust } from '../verify/root-trust.ts';
 import type { RoleAuthority } from '../verify/signatures.ts';
 import type { UnsignedRole } from './draft.ts';
 
@@ -13,6 +14,13 @@ export async function availableKeys(keys: KeyStore, options: OperationOptions = 
   const ids = new Set<string>();
   for await (const { keyId } of keys.list(options)) ids.add(keyId);
   return ids;
+}
+
+/** Trust in the root keys of a store: whoever holds them set the collection up. */
+export async function ownRootKeys(keys: KeyStore, options: OperationOptions = {}): Promise<RootTrust> {
+  const keyIds: string[] = [];
+  for await (const { keyId, role } of keys.list(options)) if (role === 'root') keyIds.push(keyId);
+  return { keyIds };
 }
 
 /**

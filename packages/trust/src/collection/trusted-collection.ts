@@ -3,8 +3,8 @@ import type { OperationOptions } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { KeyAlgorithm } from '../keys/keypair.ts';
-import { checkCollectionName, checkRoleName, isDelegationName } from '../metadata/names.ts';
-import type { RootMetadata } from '../metadata/types.ts';
+import { checkCollectionName, checkRoleName, checkSignerName, isDelegationName } from '../metadata/names.ts';
+import type { PublicKey, RootMetadata } from '../metadata/types.ts';
 import type { NotaryClient, NotaryServer } from '../notary/client.ts';
 import type { PublishPart } from '../notary/multipart.ts';
 import { withNotaryClient } from '../notary/server.ts';
@@ -23,7 +23,7 @@ import { type Change, type Delegation, type SignableTarget, targetChange } from 
 import { Draft, type UnsignedRole } from './draft.ts';
 import { createInitialRoot, type SnapshotKeyHolder } from './initial-root.ts';
 import { type PublishContext, type PublishResult, publishParts, signParts } from './publish.ts';
-import { assemblePart, availableKeys } from './signing.ts';
+import { assemblePart, availableKeys, ownRootKeys } from './signing.ts';
 
 /** What a {@link TrustedCollection} works with. */
 export interface TrustedCollectionOptions {
@@ -119,9 +119,35 @@ export class TrustedCollection {
     return this.stage({ type: 'delegation-remove', name });
   }
 
+  /**
+   * Stages a signer as docker knows them: keys that may sign every tag, in `targets/<name>` and in `targets/releases`.
+   *
+   * @throws {@link TrustError} `INVALID_NAME`, `INVALID_OPTIONS`
+   */
+  addSigner(name: string, keys: readonly PublicKey[]): this {
+    if (keys.length === 0) throw new TrustError('INVALID_OPTIONS', `add signer ${name}: no key was given`);
+    return this.stage({ type: 'signer-add', name: checkSignerName(name), keys });
+  }
+
+  /**
+   * Stages the removal of a signer and of their keys from the releases, which are signed again as they are when a
+   * remaining key is in the store; else they count as invalid until somebody signs them, see
+   * {@link PublishResult.invalidRoles}.
+   *
+   * @param options - With `resign: false` nothing is signed again: for a signer who is not trusted any more.
+   */
+  removeSigner(name: string, options: { readonly resign?: boolean } = {}): this {
+    return this.stage({ type: 'signer-remove', name: checkSignerName(name), resign: options.resign ?? true });
+  }
+
   /** Stages signing a role again as it is: renews its expiry, or replaces signatures of a removed key. */
   witness(role: string): this {
     return this.stage({ type: 'witness', role: checkRoleName(role) });
+  }
+
+  /** Stages emptying a role: every tag it holds is no longer signed by it. */
+  reset(role: string): this {
+    return this.stage({ type: 'reset', role: checkRoleName(role) });
   }
 
   /** Stages a change. */
@@ -258,11 +284,8 @@ export class TrustedCollection {
   }
 
   async #defaultRoot(options: OperationOptions): Promise<RootTrust | undefined> {
-    if ((await this.#state.load(this.collection))?.files.root !== undefined) return undefined;
-    const keyIds: string[] = [];
-    for await (const { keyId, role } of this.#options.keys.list(options))
-      if (role === 'root') keyIds.push(keyId);
-    return { keyIds };
+    const remembered = (await this.#state.load(this.collection))?.files.root;
+    return remembered === undefined ? ownRootKeys(this.#options.keys, options) : undefined;
   }
 
   async #lostRace(
@@ -275,8 +298,6 @@ export class TrustedCollection {
     if (error.code !== 'SERVER_REFUSED') return false;
     // The server words a lost race in several ways; what counts is whether something newer is there.
     const current = await this.#read(client, options);
-    const version = (verified: VerifiedCollection | undefined): number =>
-      verified?.timestamp.signed.version ?? 0;
-    return version(current) > version(base);
+    return current !== undefined && current.snapshot.signed.version > (base?.snapshot.signed.version ?? 0);
   }
 }

@@ -52,6 +52,16 @@ export function checkRoleName(role: string): string {
   });
 }
 
+/**
+ * Checks the name of a signer, as docker does.
+ *
+ * @throws {@link TrustError} `INVALID_NAME`
+ */
+export function checkSignerName(name: string): string {
+  if (/^[a-z0-9][a-z0-9_-]*$/.test(name) && name !== 'releases' && name.length < 200) return name;
+  throw new TrustError('INVALID_NAME', `signer name ${quote(name)} is not usable`);
+}
+
 /** The role whose file defines a delegation: `targets` for `targets/releases`. */
 export function parentRole(role: string): string {
   return role.slice(0, role.lastIndexOf('/'));

@@ -42,9 +42,14 @@ type JsonObject = { readonly [name: string]: JsonValue };
  * duplicate or unsigned extra members, unsorted keys or other escapes is not what was signed, and a server that
  * re-serialises it would break the collection.
  *
+ * @param options - `anyForm` accepts other spellings of the same content, in order to repair them.
  * @throws {@link TrustError} `MALFORMED`, or `LIMIT_EXCEEDED` for more than 128 signatures.
  */
-export function parseMetadata<R extends string>(role: R, bytes: Uint8Array): MetadataFile<MetadataOf<R>> {
+export function parseMetadata<R extends string>(
+  role: R,
+  bytes: Uint8Array,
+  options: { readonly anyForm?: boolean } = {},
+): MetadataFile<MetadataOf<R>> {
   const text = decode(role, bytes);
   const reader = new Reader(role);
   const envelope = reader.object(parseJson(role, text), 'file');
@@ -58,7 +63,7 @@ export function parseMetadata<R extends string>(role: R, bytes: Uint8Array): Met
   }
   const parsed = signatures.map((item, index) => readSignature(reader, item, `signatures[${index}]`));
   const canonical = canonicalJson(signed);
-  if (envelopeText(canonical, parsed) !== text) {
+  if (options.anyForm !== true && envelopeText(canonical, parsed) !== text) {
     throw new TrustError('MALFORMED', `read ${role}: not in canonical form`, {
       hint: 'The file was altered or written by a tool that is not compatible with Notary.',
     });

@@ -1,5 +1,6 @@
 import { TrustError } from '../errors.ts';
 import { NotaryClient, type NotaryServer } from './client.ts';
+import type { MetadataSource } from './metadata-source.ts';
 
 /**
  * The notary server docker would use for a registry: Docker Hub's own for `docker.io`, else the registry's host.
@@ -22,4 +23,12 @@ export async function withNotaryClient<T>(
   } finally {
     await client.close();
   }
+}
+
+/** Runs with a source of metadata: a server, or anything else that has the files. */
+export async function withMetadataSource<T>(
+  server: NotaryServer | MetadataSource,
+  use: (source: MetadataSource) => Promise<T>,
+): Promise<T> {
+  return 'fetchMetadata' in server ? use(server) : withNotaryClient(server, use);
 }

@@ -181,7 +181,14 @@ export class EvilNotary {
   }
 
   #signers(role: string): (readonly [PublicKey, Promise<Keypair> | Keypair])[] {
-    const base = role === 'root' || role === 'targets' || role === 'snapshot' || role === 'timestamp';
+    // The server's own keys sign on, whatever the root says of them by now.
+    if (role === 'snapshot' || role === 'timestamp') {
+      return this.signatures(role).flatMap(({ keyid }) => {
+        const keypair = this.#notary.store.keyById(this.#collection, role, keyid);
+        return keypair === undefined ? [] : [[keypair.publicKey, keypair] as const];
+      });
+    }
+    const base = role === 'root' || role === 'targets';
     const definer = this.read(base ? 'root' : parentRole(role)) as {
       keys?: Record<string, PublicKey>;
       roles?: Record<string, RoleKeys>;
@@ -191,16 +198,8 @@ export class EvilNotary {
     const named = base ? definer.roles?.[role] : definer.delegations?.roles.find(({ name }) => name === role);
     return (named?.keyids ?? []).flatMap((id) => {
       const key = keys[id];
-      return key === undefined ? [] : [[key, this.#open(role, key)] as const];
+      return key === undefined ? [] : [[key, this.#keys.open(canonicalKeyId(key))] as const];
     });
-  }
-
-  #open(role: string, key: PublicKey): Promise<Keypair> | Keypair {
-    const served =
-      role === 'snapshot' || role === 'timestamp'
-        ? this.#notary.store.namedKey(this.#collection, role, this.read('root') as never)
-        : undefined;
-    return served ?? this.#keys.open(canonicalKeyId(key));
   }
 }
 

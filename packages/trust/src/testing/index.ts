@@ -1,3 +1,5 @@
+export type { JsonValue } from '../json/canonical-json.ts';
+export type { MetadataOf } from '../metadata/parse.ts';
 export { EvilNotary, type RawMetadata } from './evil-notary.ts';
 export {
   type NotaryIntercept,

@@ -83,6 +83,11 @@ export class NotaryStore {
     return this.#keysOf(collection, role).find((key) => ids.includes(tufKeyId(key.publicKey)));
   }
 
+  /** The key of a TUF id, when it is here. */
+  keyById(collection: string, role: 'snapshot' | 'timestamp', tufId: string): SoftwareKeypair | undefined {
+    return this.#keysOf(collection, role).find((key) => tufKeyId(key.publicKey) === tufId);
+  }
+
   /** The key to hand out for a role: the one the root names, else the newest, else a new one. */
   offeredKey(collection: string, role: 'snapshot' | 'timestamp'): SoftwareKeypair {
     const root = this.current(collection, 'root');

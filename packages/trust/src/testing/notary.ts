@@ -141,7 +141,9 @@ class NotaryService {
     const [, version, role = '', sha256] = match ?? [];
     if (match === null || !(isBaseRole(role) || isDelegationName(role)))
       return failure(404, 'METADATA_NOT_FOUND');
-    if (role === 'timestamp' && version === undefined && sha256 === undefined) await this.#renew(collection);
+    // A timestamp that somebody spoiled cannot be renewed, and is served as it is.
+    const wantsNewest = role === 'timestamp' && version === undefined && sha256 === undefined;
+    if (wantsNewest) await this.#renew(collection).catch(() => undefined);
     const files = this.#store.versions(collection, role);
     const file =
       version !== undefined

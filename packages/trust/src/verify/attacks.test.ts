@@ -77,6 +77,15 @@ describe('resolveTrusted() under attack', () => {
     expect((await resolve()).digest).toBe(digestOf('1'));
   });
 
+  test('1: the time before a tag was revoked, once the revocation was seen', async () => {
+    await sign('2');
+    const before = new Map(['timestamp', 'snapshot', 'targets'].map((role) => [role, evil.bytes(role)]));
+    await new TrustedCollection(collection, { server: notary.server, keys }).removeTarget('1').publish();
+    await expect(resolve('1')).rejects.toMatchObject({ code: 'TAG_NOT_SIGNED' });
+    for (const [role, bytes] of before) notary.store.replace(collection, role, bytes);
+    await refused('ROLLBACK');
+  });
+
   test('1: older snapshot, targets and root under a newer timestamp', async () => {
     await sign('2');
     await resolve('2');
@@ -346,6 +355,12 @@ describe('resolveTrusted() under attack', () => {
     await resolve();
     lie();
     await refused(code);
+  });
+
+  test('12: a CA that is no certificate does not turn verification off', async () => {
+    const secure = await startNotary({ tls: true });
+    await refused('UNREACHABLE', { server: { url: secure.url, ca: 'not a certificate' } });
+    await secure.close();
   });
 
   test('12: no server, and one whose certificate nobody vouches for', async () => {

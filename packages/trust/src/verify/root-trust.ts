@@ -24,7 +24,7 @@ export type RootTrust =
  * Verifies a root by its own keys.
  *
  * @param now - Leave out to accept expired certificates, as for every root but the newest.
- * @throws {@link TrustError} `INVALID_CERTIFICATE`, `EXPIRED`, and what {@link verifySignatures} throws
+ * @throws {@link TrustError} `INVALID_CERTIFICATE`, `EXPIRED`, and what `verifySignatures` throws
  * @see TUF specification 5.3.4
  */
 export function verifyRootItself(

@@ -77,13 +77,11 @@ export async function saveUpdate(
   state: TrustStateStore,
   checkedAt: Date = new Date(),
 ): Promise<void> {
-  const stored = await state.load(verified.collection);
-  const timestamp = stored?.files.timestamp;
-  const newest =
-    timestamp === undefined ? 0 : parseMetadata('timestamp', Buffer.from(timestamp)).signed.version;
-  const sameKeys =
-    timestamp === undefined || stored?.files.root === Buffer.from(verified.root.bytes).toString('utf8');
-  if (sameKeys && newest > verified.timestamp.signed.version) return;
+  const stored = readState(await state.load(verified.collection));
+  const newer = (role: 'root' | 'timestamp'): number =>
+    (stored.get(role)?.signed.version ?? 0) - verified[role].signed.version;
+  // A newer root may have started the timestamps anew; an equal one has not.
+  if (newer('root') > 0 || (newer('root') === 0 && newer('timestamp') > 0)) return;
   await state.save(verified.collection, { files: await verified.files(), checkedAt: checkedAt.getTime() });
 }
 

@@ -123,7 +123,7 @@ export class VerifiedCollection {
   /**
    * Looks a target up in one role, then breadth-first in the roles below it that may sign the name.
    *
-   * @param skip - Roles whose subtrees are left out.
+   * `skip` names roles whose subtrees are left out.
    * @see TUF specification 5.6.7
    */
   async find(

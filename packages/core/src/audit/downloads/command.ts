@@ -76,8 +76,8 @@ function curl(step: ShellStep): readonly Download[] {
   if (options.has('-I', '--head', ...sends)) return [];
   const method = options.value('-X', '--request')?.text.toUpperCase();
   if (method !== undefined && method !== 'GET') return [];
-  const urls = [...options.options.filter(({ name }) => name === '--url').map(({ value }) => value)];
-  urls.push(...options.operands);
+  const named = options.options.filter(({ name }) => name === '--url').map(({ value }) => value);
+  const urls = [...named, ...options.operands];
   const outputs = options.options.filter(({ name }) =>
     ['-o', '--output', '-O', '--remote-name', '--remote-name-all'].includes(name),
   );

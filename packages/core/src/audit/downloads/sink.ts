@@ -38,7 +38,7 @@ export function sinkOf(download: ShellStep, consumers: ReadonlyMap<ShellStep, re
       const target = step.outputs[0] ?? teeTarget(step);
       const isFile = target !== undefined && target.text !== '/dev/null';
       if (isFile && !filtered) return { kind: 'file', target, step };
-      queue.push(...(consumers.get(step) ?? []));
+      for (const each of consumers.get(step) ?? []) queue.push(each);
     }
   }
   return { kind: 'metadata' };

@@ -1,9 +1,9 @@
 import type { ShellArgument, ShellStep } from '../shell/steps.ts';
 import type { CommandUnit } from '../unit.ts';
 import { type Download, downloadsOf, hostOf } from './command.ts';
-import { fileName, matchesFile, usesFile } from './files.ts';
+import { fileName, filesUsed, NamedFiles } from './files.ts';
 import { type Sink, sinkOf } from './sink.ts';
-import { SUM_SUFFIX, type Verification, verificationOf } from './verification.ts';
+import { SUM_SUFFIX, type Verification, verificationOf, words } from './verification.ts';
 
 /** How well a download was verified, worst first. */
 export type VerificationGrade =
@@ -49,7 +49,9 @@ interface Tracked {
 }
 
 /** Downloads followed in one stage; more than that count as not verified. */
-const MAX_TRACKED = 500;
+const MAX_TRACKED = 300;
+/** Words remembered of one written file. */
+const MAX_WRITTEN = 1000;
 
 const GRADES: readonly VerificationGrade[] = ['none', 'weak', 'same-origin', 'checksum', 'signature'];
 
@@ -58,132 +60,143 @@ const GRADES: readonly VerificationGrade[] = ['none', 'weak', 'same-origin', 'ch
  * what, and whether something uses it earlier. Writing the same file again starts anew.
  */
 export function trackDownloads(commands: readonly CommandUnit[]): readonly DownloadRecord[] {
-  const consumers = new Map<ShellStep, ShellStep[]>();
-  for (const { step } of commands) {
-    for (const input of step.inputs) {
-      const known = consumers.get(input);
-      if (known === undefined) consumers.set(input, [step]);
-      else known.push(step);
-    }
-  }
-  const tracked: Tracked[] = [];
-  /** Checksum lists that the script itself wrote: name -> text. */
-  const written = new Map<string, readonly string[]>();
-  for (const unit of commands) {
-    const { step } = unit;
-    for (const download of downloadsOf(step)) track(download, unit);
-    if (tracked.length > MAX_TRACKED) continue;
-    remember(step);
-    const verification = verificationOf(step);
-    if (verification !== undefined) verify(verification, unit);
-    rename(step);
-    for (const file of tracked) {
-      if (file.usedBy === undefined && file.grade === 'none' && usesFile(step, file.names)) {
-        if (file.download.step !== step) file.usedBy = step;
+  const tracker = new Tracker(commands);
+  for (const unit of commands) tracker.follow(unit);
+  return tracker.records();
+}
+
+class Tracker {
+  private readonly tracked: Tracked[] = [];
+  private readonly consumers = new Map<ShellStep, ShellStep[]>();
+  /** Words of the files that the script itself wrote, by name. */
+  private readonly written = new Map<string, string[]>();
+
+  constructor(commands: readonly CommandUnit[]) {
+    for (const { step } of commands) {
+      for (const input of step.inputs) {
+        const known = this.consumers.get(input);
+        if (known === undefined) this.consumers.set(input, [step]);
+        else known.push(step);
       }
     }
   }
-  return tracked
-    .filter(({ superseded }) => !superseded)
-    .map(({ unit, download, role, grade, sink, usedBy }) => ({
-      ...unit,
-      url: download.url,
-      role,
-      grade,
-      sink,
-      usedBy,
-    }));
 
-  function track(download: Download, unit: CommandUnit): void {
-    const sink =
-      download.target === undefined
-        ? sinkOf(download.step, consumers)
-        : { kind: 'file' as const, target: download.target };
-    const target = sink.target;
+  follow(unit: CommandUnit): void {
+    for (const download of downloadsOf(unit.step)) this.track(download, unit);
+    if (this.tracked.length > MAX_TRACKED) return;
+    this.remember(unit.step);
+    const verification = verificationOf(unit.step);
+    if (verification !== undefined) this.verify(verification, unit);
+    this.rename(unit.step);
+    const used = filesUsed(unit.step);
+    for (const file of this.tracked) {
+      const open = file.usedBy === undefined && file.grade === 'none' && file.download.step !== unit.step;
+      if (open && used.matches(file.names)) file.usedBy = unit.step;
+    }
+  }
+
+  records(): readonly DownloadRecord[] {
+    return this.tracked
+      .filter(({ superseded }) => !superseded)
+      .map(({ unit, download, role, grade, sink, usedBy }) => ({
+        ...unit,
+        url: download.url,
+        role,
+        grade,
+        sink,
+        usedBy,
+      }));
+  }
+
+  private track(download: Download, unit: CommandUnit): void {
+    const { step, target: file } = download;
+    const sink: Sink = file === undefined ? sinkOf(step, this.consumers) : { kind: 'file', target: file };
+    const { target } = sink;
     const names = new Set((target === undefined ? [] : [target.text, ...target.alternatives]).map(fileName));
     names.delete('');
-    for (const file of tracked) {
-      if (file.grade === 'none' && [...names].some((name) => file.names.has(name)) && sameUse(file, unit))
-        file.superseded = true;
+    // A mirror tried after another one writes the same file.
+    for (const earlier of this.tracked.length > MAX_TRACKED ? [] : this.tracked) {
+      const unused = earlier.grade === 'none' && earlier.usedBy === undefined;
+      const same = earlier.unit.instruction === unit.instruction && !names.isDisjointFrom(earlier.names);
+      if (unused && same) earlier.superseded = true;
     }
-    tracked.push({
-      unit,
-      download,
-      sink,
-      names,
-      role: roleOf(download, sink),
-      grade: 'none',
-      superseded: false,
-    });
+    const role = roleOf(download, sink);
+    this.tracked.push({ unit, download, sink, names, role, grade: 'none', superseded: false });
   }
 
-  function sameUse(file: Tracked, unit: CommandUnit): boolean {
-    return file.usedBy === undefined && file.unit.instruction === unit.instruction;
-  }
-
-  function remember(step: ShellStep): void {
+  private remember(step: ShellStep): void {
     if (!/^(?:echo|printf|cat)$/.test(step.name)) return;
     for (const output of step.outputs) {
-      const texts = [...step.args, ...(step.inputText === undefined ? [] : [step.inputText])];
-      const words = texts.flatMap(({ text }) => text.split(/\s+/)).map((word) => word.replace(/^\*/, ''));
-      written.set(fileName(output.text), [...(written.get(fileName(output.text)) ?? []), ...words]);
+      const known = this.written.get(fileName(output.text)) ?? [];
+      const texts = step.inputText === undefined ? step.args : [...step.args, step.inputText];
+      if (known.length < MAX_WRITTEN) {
+        this.written.set(fileName(output.text), [...known, ...words(texts).slice(0, MAX_WRITTEN)]);
+      }
     }
   }
 
-  function verify(verification: Verification, unit: CommandUnit): void {
+  private verify(verification: Verification, unit: CommandUnit): void {
     const lists = verification.kind === 'checksum' ? verification.lists : [];
-    const names = [...verification.names, ...lists.flatMap((list) => written.get(fileName(list)) ?? [])];
-    const proofs = tracked.filter((file) => !file.superseded && isProof(file, verification));
+    const names = [...verification.names, ...lists.flatMap((list) => this.written.get(fileName(list)) ?? [])];
+    const candidates = this.tracked.filter(({ superseded }) => !superseded);
+    const isProof = proofTest(verification);
+    const proofs = candidates.filter(isProof);
     for (const proof of proofs) proof.role = 'proof';
-    const named = tracked.filter(
-      (file) =>
-        !file.superseded && !proofs.includes(file) && names.some((name) => matchesFile(name, file.names)),
-    );
-    // A list whose names only the build knows may check anything this RUN fetched so far.
-    const open = tracked.filter(
+    const given = new NamedFiles(names);
+    const named = candidates.filter((file) => !proofs.includes(file) && given.matches(file.names));
+    // Names that only the build knows may be those of anything this RUN fetched so far.
+    const open = candidates.filter(
       (file) => file.unit.instruction === unit.instruction && file.role === 'content',
     );
-    const targets = named.length > 0 ? named : verification.kind === 'checksum' ? open : [];
-    for (const file of targets) {
+    const unknown = verification.kind === 'checksum' && (lists.length > 0 || isOpen(names));
+    for (const file of named.length > 0 ? named : unknown ? open : []) {
       const grade = gradeOf(verification, file, proofs);
       if (GRADES.indexOf(grade) > GRADES.indexOf(file.grade)) file.grade = grade;
     }
   }
 
-  function isProof(file: Tracked, verification: Verification): boolean {
-    if (verification.kind === 'signature') {
-      return (
-        verification.signature !== undefined &&
-        verification.names.length > 1 &&
-        file.names.has(fileName(verification.signature))
-      );
-    }
-    if (verification.sources.includes(file.download.step)) return true;
-    return (
-      verification.lists.some((list) => file.names.has(fileName(list))) &&
-      !/\.(?:tgz|t?[gx]z|zip|bz2)$/.test([...file.names][0] ?? '')
-    );
-  }
-
-  function gradeOf(verification: Verification, file: Tracked, proofs: readonly Tracked[]): VerificationGrade {
-    if (verification.kind === 'signature') return 'signature';
-    if (proofs.some((proof) => proof.grade === 'signature')) return 'signature';
-    if (proofs.some((proof) => proof.grade === 'checksum')) return 'checksum';
-    if (proofs.some((proof) => sameHost(proof.download, file.download))) return 'same-origin';
-    return verification.weak ? 'weak' : 'checksum';
-  }
-
-  function rename(step: ShellStep): void {
+  private rename(step: ShellStep): void {
     if (!/^(?:mv|cp|ln|install)$/.test(step.name)) return;
-    const operands = step.args.filter(({ text }) => !text.startsWith('-'));
-    const target = operands.at(-1);
-    if (operands.length < 2 || target === undefined) return;
-    for (const source of operands.slice(0, -1)) {
-      for (const file of tracked) {
-        if (matchesFile(source.text, file.names)) file.names.add(fileName(target.text));
-      }
+    const operands = step.args.filter(({ text }) => !text.startsWith('-')).map(({ text }) => text);
+    const target = operands.pop();
+    if (operands.length === 0 || target === undefined) return;
+    const sources = new NamedFiles(operands);
+    for (const file of this.tracked) {
+      if (sources.matches(file.names)) file.names.add(fileName(target));
     }
   }
+}
+
+/** Whether the names of verified files are not all in the text: none, or one that a variable gives. */
+function isOpen(names: readonly string[]): boolean {
+  const files = names.filter(
+    (name) => !/^[0-9a-f]{32,128}$|^\$\{\w*(?:SUM|SHA|MD5|HASH|DIGEST)\w*\}$/i.test(name),
+  );
+  return files.length === 0 || files.some((name) => name.includes('$'));
+}
+
+/** Which downloads a verification reads its signature or checksums from. */
+function proofTest(verification: Verification): (file: Tracked) => boolean {
+  if (verification.kind === 'signature') {
+    const { signature } = verification;
+    return ({ names }) => signature !== undefined && names.has(fileName(signature));
+  }
+  const lists = new NamedFiles(verification.lists);
+  const sources = new Set(verification.sources);
+  return ({ download, names }) => {
+    if (sources.has(download.step)) return true;
+    // `grep -c x archive.tgz | ...` reads the archive, not a list.
+    const archive = /\.(?:tgz|t?[gx]z|zip|bz2)$/.test([...names][0] ?? '');
+    return !archive && lists.matches(names);
+  };
+}
+
+function gradeOf(verification: Verification, file: Tracked, proofs: readonly Tracked[]): VerificationGrade {
+  if (verification.kind === 'signature') return 'signature';
+  if (proofs.some((proof) => proof.grade === 'signature')) return 'signature';
+  if (proofs.some((proof) => proof.grade === 'checksum')) return 'checksum';
+  if (proofs.some((proof) => sameHost(proof.download, file.download))) return 'same-origin';
+  return verification.weak ? 'weak' : 'checksum';
 }
 
 function sameHost(a: Download, b: Download): boolean {
@@ -199,13 +212,15 @@ const KEY_URL =
   /(?:^|[/._-])(?:gpg|pgp)?-?(?:keys?|keyring|pubkey|gpgkey|signing-key|archive-key)(?:$|[./?#_-])|\.(?:gpg|pgp|rsa\.pub)(?:$|[?#])|\/gpg$/i;
 const ARCHIVE_PROOF =
   /\.(?:tgz|zip|tar(?:\.\w+)?|t?[gx]z|bz2|jar|war|deb|rpm|exe|bin|txt|sums?|phar|sh|iso)\.(?:asc|sig|sign|gpg|minisig)(?:$|[?#])/i;
-const SUMS_NAME = /(?:^|\/)(?:[\w.-]*(?:sha\d+|md5|check)sums?[\w.-]*|[\w.-]*\.sha\d+)(?:$|[?#])/i;
+const SUMS_NAME = /(?:sha\d+|md5|check)sums?|\.sha\d+$/i;
 
 function roleOf(download: Download, sink: Sink): DownloadRole {
   const urls = download.url.alternatives;
   const target = sink.target?.text ?? '';
   const proof = (text: string): boolean =>
-    ARCHIVE_PROOF.test(text) || SUM_SUFFIX.test(text) || SUMS_NAME.test(text);
+    ARCHIVE_PROOF.test(text) ||
+    SUM_SUFFIX.test(text) ||
+    SUMS_NAME.test(fileName(text.replace(/[?#].*$/s, '')));
   if (sink.kind === 'key' || KEY_TARGET.test(target)) return 'key';
   if (urls.every(proof) || proof(target)) return 'proof';
   if (sink.kind === 'metadata') return 'metadata';

@@ -53,7 +53,7 @@ function isWeak(step: ShellStep): boolean {
 
 function checksumList(step: ShellStep): Verification {
   const { operands } = parseOptions(step.args, { short: 'a', long: ['algorithm'] });
-  const lists = operands.map(({ text }) => text).filter((text) => text !== '-' && text !== '/dev/stdin');
+  let lists = operands.map(({ text }) => text).filter((text) => text !== '-' && text !== '/dev/stdin');
   if (step.inputFile !== undefined) lists.push(step.inputFile.text);
   const fed = upstream(step);
   const feeding = fed.flatMap((source) => [
@@ -64,7 +64,9 @@ function checksumList(step: ShellStep): Verification {
   const sources = origins([...fed, ...texts.flatMap(({ commands }) => commands)]);
   // `grep FILE SUMS | sha256sum -c` reads its sums from SUMS.
   const readers = sources.filter(({ name }) => /^(?:grep|egrep|fgrep|sed|awk|cat|head|tail|cut)$/.test(name));
-  lists.push(...readers.flatMap(({ args, inputFile }) => words(inputFile ? [...args, inputFile] : args)));
+  lists = lists.concat(
+    readers.flatMap(({ args, inputFile }) => words(inputFile ? [...args, inputFile] : args)),
+  );
   return {
     kind: 'checksum',
     weak: isWeak(step),
@@ -122,6 +124,7 @@ function gnupg(step: ShellStep): Verification | undefined {
 }
 
 const MAX_UPSTREAM = 200;
+const MAX_WORDS = 10_000;
 
 /** Steps, and those inside the substitutions of their arguments, as deep as they go. */
 function origins(steps: readonly ShellStep[]): readonly ShellStep[] {
@@ -130,7 +133,8 @@ function origins(steps: readonly ShellStep[]): readonly ShellStep[] {
   for (let next = queue.pop(); next !== undefined && seen.size < MAX_UPSTREAM; next = queue.pop()) {
     if (seen.has(next)) continue;
     seen.add(next);
-    queue.push(...next.inputs, ...next.args.flatMap(({ commands }) => commands));
+    for (const each of next.inputs) queue.push(each);
+    for (const { commands } of next.args) for (const each of commands) queue.push(each);
   }
   return [...seen];
 }
@@ -142,7 +146,7 @@ export function upstream(step: ShellStep): readonly ShellStep[] {
   for (let next = queue.pop(); next !== undefined && seen.size < MAX_UPSTREAM; next = queue.pop()) {
     if (seen.has(next)) continue;
     seen.add(next);
-    queue.push(...next.inputs);
+    for (const each of next.inputs) queue.push(each);
   }
   return [...seen];
 }
@@ -153,5 +157,6 @@ export function words(args: readonly ShellArgument[]): readonly string[] {
   return [...texts]
     .flatMap((text) => text.split(/[\s'"\\]+/))
     .map((word) => word.replace(/^\*/, ''))
-    .filter(Boolean);
+    .filter(Boolean)
+    .slice(0, MAX_WORDS);
 }

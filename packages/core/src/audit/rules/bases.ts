@@ -1,3 +1,4 @@
+import { familiarReference } from '@imagevet/registry';
 import type { BaseName, DockerfileStage } from '../../dockerfile/types.ts';
 import type { AuditRule, FindingDraft } from '../rule.ts';
 import type { DockerfileUnit } from '../unit.ts';
@@ -16,7 +17,10 @@ export const baseRules: readonly AuditRule[] = [
     *check(unit) {
       for (const { stage, name } of unpinnedBases(unit)) {
         if (usesArgument(stage) || floatingTag(name.reference) !== undefined) continue;
-        yield { message: `FROM ${name.text} names a tag, not content`, lines: fromLines(stage) };
+        yield {
+          message: `FROM ${familiarReference(name.reference)} names a tag, not content`,
+          lines: fromLines(stage),
+        };
       }
     },
   },
@@ -32,7 +36,11 @@ export const baseRules: readonly AuditRule[] = [
         const floating = floatingTag(name.reference);
         if (floating === undefined) continue;
         const severity = floating.major ? 'medium' : undefined;
-        yield { message: `FROM ${name.text} ${floating.reason}`, severity, lines: fromLines(stage) };
+        yield {
+          message: `FROM ${familiarReference(name.reference)} ${floating.reason}`,
+          severity,
+          lines: fromLines(stage),
+        };
       }
     },
   },
@@ -50,7 +58,7 @@ export const baseRules: readonly AuditRule[] = [
           const message = `FROM ${stage.fromText} cannot be resolved: ${stage.base.reason}`;
           yield { message, severity: 'high', lines: fromLines(stage) };
         } else if (stage.base.kind === 'image' && stage.base.reference.digest === undefined) {
-          const message = `FROM ${stage.fromText} is ${stage.base.text} by default, which is not pinned by digest`;
+          const message = `FROM ${stage.fromText} is ${familiarReference(stage.base.reference)} by default, which is not pinned by digest`;
           yield { message, lines: fromLines(stage) };
         }
       }
@@ -84,7 +92,7 @@ export const baseRules: readonly AuditRule[] = [
           if (name.kind === 'unresolved') {
             yield { message: `${flag}=${name.text} cannot be resolved: ${name.reason}`, lines };
           } else if (name.kind === 'image' && name.reference.digest === undefined) {
-            yield { message: `${flag}=${name.text} names a tag, not content`, lines };
+            yield { message: `${flag}=${familiarReference(name.reference)} names a tag, not content`, lines };
           }
         }
       }

@@ -62,7 +62,7 @@ describe('VET022 to VET024 repositories and keys', () => {
     ['RUN add-apt-repository universe', []],
     ['RUN echo "deb https://e.example/apt stable main" > /etc/apt/sources.list.d/e.list', ['VET022:2']],
     ['RUN echo "deb https://e.example/apt stable main" | tee /etc/apt/sources.list.d/e.list', ['VET022:2']],
-    ['RUN echo "deb http://deb.debian.org/debian sid main" > /etc/apt/sources.list.d/s.list', []],
+    ['RUN echo "deb http://mirror.example/debian sid main" > /etc/apt/sources.list.d/s.list', []],
     ['RUN yum-config-manager --add-repo https://e.example/e.repo', ['VET022:2']],
     ['RUN apk add -X https://dl-cdn.alpinelinux.org/alpine/edge/testing x', []],
     ['RUN apk add -X https://e.example/apk x', ['VET022:2']],

@@ -94,8 +94,8 @@ function* clones(commands: readonly CommandUnit[]): Generator<FindingDraft> {
     const url = operands[1]?.text ?? '';
     if (url.startsWith('/') || url.startsWith('.')) continue;
     // A later checkout of a commit, before the next clone, settles it.
-    const next = commands.findIndex((each, at) => at > index && isClone(each.step));
-    const limit = next < 0 ? commands.length : next;
+    let limit = index + 1;
+    while (limit < commands.length && !isClone(commands[limit]!.step)) limit += 1;
     if (index < last && settled.slice(index + 1, limit).includes(true)) continue;
     const ref = value('-b', '--branch', '--revision')?.text ?? checkedOut(commands.slice(index + 1, limit));
     if (ref !== undefined && isCommit(ref)) continue;

@@ -174,10 +174,9 @@ function account(step: ShellStep): string | undefined {
         ...source.args.map(({ text }) => text),
         source.inputText?.text ?? '',
       ]);
-      const root = lines.join('\n').match(/(?:^|[\s\\n])([^:\s]+):[^:\s]*:0+:/);
-      return root !== null && root[1] !== 'root'
-        ? `an account with user id 0 is written to ${files[0]}`
-        : undefined;
+      const accounts = lines.flatMap((line) => line.split(/\s|\\n/)).map((line) => line.split(':', 4));
+      const root = accounts.some(([name, , id]) => name !== '' && name !== 'root' && /^0+$/.test(id ?? ''));
+      return root ? `an account with user id 0 is written to ${files[0]}` : undefined;
     }
     default:
       return undefined;

@@ -49,7 +49,7 @@ export const secretRules: readonly AuditRule[] = [
             seen.add(value);
             yield { message: `history entry ${index + 1} holds ${kind}`, severity: 'critical', node: id };
           }
-          for (const match of (command ?? '').matchAll(/(?<=^\|\d{1,3} .*)([A-Za-z_]\w*)=(\S+)/g)) {
+          for (const match of buildArguments(command ?? '')) {
             const draft = namedSecret('ARG', match[1]!, match[2]!, false);
             if (draft === undefined || seen.has(match[0])) continue;
             seen.add(match[0]);
@@ -60,6 +60,15 @@ export const secretRules: readonly AuditRule[] = [
     },
   },
 ];
+
+/** `|2 A=1 B=2 /bin/sh -c ...`: what the classic builder and BuildKit record before the command of a RUN. */
+function buildArguments(command: string): Iterable<RegExpMatchArray> {
+  const recorded = /^(?:RUN )?\|\d{1,3} /.exec(command)?.[0];
+  if (recorded === undefined) return [];
+  const end = command.search(/ \/bin\/[a-z]+ /);
+  const text = command.slice(recorded.length, end < 0 ? undefined : end);
+  return text.matchAll(/(?<!\S)([A-Za-z_]\w*)=(\S+)/g);
+}
 
 const SECRET_NAME =
   /(?:^|_)(?:PASS|PASSWD|PASSWORD|PASSPHRASE|SECRET|SECRETS|TOKEN|APIKEY|API_KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|AUTH_KEY|ENCRYPTION_KEY|CREDENTIALS?|PWD)(?:$|_\d+$)/i;

@@ -10,6 +10,7 @@ export function shown(text: string): string {
   const line = text
     .replace(/:\/\/[^/@\s]*@/g, '://')
     .replace(/\?[^\s"']*/g, '')
+    .replaceAll('$(:)', '$(…)')
     .replace(/\s+/g, ' ')
     .trim();
   return line.length > 120 ? `${line.slice(0, 119)}…` : line;

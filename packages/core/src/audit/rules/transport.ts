@@ -54,7 +54,7 @@ export const transportRules: readonly AuditRule[] = [
   },
 ];
 
-const TRUSTED_SOURCE = /^\s*deb(?:-src)?\s+\[[^\]]*\btrusted=yes\b|^\s*Trusted:\s*yes\b/im;
+const TRUSTED_SOURCE = /^[ \t]*deb(?:-src)?[ \t]+\[[^\]\n]*\btrusted=yes\b|^[ \t]*Trusted:[ \t]*yes\b/im;
 
 function insecureTls(step: ShellStep): string | undefined {
   const assigned = step.assignments.find(({ name, value }) => isInsecureVariable(name, value.text));
@@ -80,7 +80,7 @@ function insecureTls(step: ShellStep): string | undefined {
   if (
     step.name === 'echo' &&
     step.outputs.length > 0 &&
-    has(/^\s*(?:insecure|sslverify\s*=\s*(?:0|false)|check_certificate\s*=\s*off)\s*$/im)
+    has(/^[ \t]*(?:insecure|sslverify[ \t]*=[ \t]*(?:0|false)|check_certificate[ \t]*=[ \t]*off)[ \t]*$/im)
   ) {
     return 'the written configuration';
   }
@@ -171,6 +171,6 @@ function writesUnsigned(step: ShellStep): boolean {
   const text = [...step.args.map(({ text }) => text), step.inputText?.text ?? ''].join('\n');
   return (
     TRUSTED_SOURCE.test(text) ||
-    /^\s*(?:repo_)?gpgcheck\s*=\s*(?:0|false|no)\s*$/im.test(text.replaceAll('\\n', '\n'))
+    /^[ \t]*(?:repo_)?gpgcheck[ \t]*=[ \t]*(?:0|false|no)[ \t]*$/im.test(text.replaceAll('\\n', '\n'))
   );
 }

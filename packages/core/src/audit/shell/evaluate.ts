@@ -6,6 +6,8 @@ import { unwrap } from './wrappers.ts';
 
 /** Arguments that may be produced in all: far beyond any real Dockerfile, short enough to answer at once. */
 const MAX_ARGUMENTS = 100_000;
+/** Long arguments count as several. */
+const CHARACTERS_PER_ARGUMENT = 100;
 const MAX_CALL_DEPTH = 12;
 const MAX_NESTED_SCRIPTS = 4;
 /** Values remembered for one variable. */
@@ -38,7 +40,9 @@ export function evaluateShell(
 class Evaluator {
   readonly steps: ShellStep[] = [];
   readonly unread: string[] = [];
-  private readonly variables: Map<string, readonly VariableValue[]>;
+  private readonly given: ReadonlyMap<string, string>;
+  /** Set by the script; an empty list hides a given one. */
+  private readonly variables = new Map<string, readonly VariableValue[]>();
   private readonly functions = new Map<string, ShellNode>();
   private positional: readonly ShellArgument[] | undefined;
   private conditional = 0;
@@ -48,7 +52,7 @@ class Evaluator {
   private remaining = MAX_ARGUMENTS;
 
   constructor(variables: ReadonlyMap<string, string>) {
-    this.variables = new Map([...variables].map(([name, text]) => [name, [{ text, commands: [] }]]));
+    this.given = variables;
   }
 
   list(list: ShellList, around: Surroundings): void {
@@ -255,12 +259,19 @@ class Evaluator {
         return;
       case 'read':
       case 'unset':
-        for (const { text } of args) this.variables.delete(text);
+        for (const { text } of args) this.variables.set(text, []);
     }
   }
 
+  private valuesOf(name: string): readonly VariableValue[] {
+    const set = this.variables.get(name);
+    if (set !== undefined) return set;
+    const text = this.given.get(name);
+    return text === undefined ? [] : [{ text, commands: [] }];
+  }
+
   private assign(name: string, { alternatives, commands }: ShellArgument): void {
-    const values = this.conditional > 0 ? [...(this.variables.get(name) ?? [])] : [];
+    const values = this.conditional > 0 ? [...this.valuesOf(name)] : [];
     for (const text of alternatives) {
       const known = values.some((value) => value.text === text && commands.length === 0);
       if (!known && values.length < MAX_VALUES) values.push({ text, commands });
@@ -271,7 +282,7 @@ class Evaluator {
   private expand(word: ShellWord, single = false): readonly ShellArgument[] {
     const scope: ShellVariables = {
       values: (name) => {
-        if (!/^\d+$/.test(name)) return this.variables.get(name);
+        if (!/^\d+$/.test(name)) return this.valuesOf(name);
         const argument = this.positional?.[Number(name) - 1];
         return argument === undefined ? undefined : [argument];
       },
@@ -279,8 +290,13 @@ class Evaluator {
       run: (body) => this.substitution(body),
     };
     const fields = expandWord(word, scope, single);
-    this.remaining -= fields.length + 1;
-    if (this.remaining <= 0 && this.remaining + fields.length + 1 > 0) this.unread.push('too many commands');
+    const before = this.remaining;
+    for (const { alternatives } of fields) {
+      this.remaining -=
+        1 + alternatives.reduce((sum, { length }) => sum + length, 0) / CHARACTERS_PER_ARGUMENT;
+    }
+    this.remaining -= 1;
+    if (before > 0 && this.remaining <= 0) this.unread.push('too many commands');
     return fields;
   }
 

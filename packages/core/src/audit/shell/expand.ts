@@ -83,8 +83,8 @@ class Field {
   private process = false;
 
   add(text: string): void {
-    this.text = bounded(this.text + text);
-    this.alternatives = this.alternatives.map((each) => bounded(each + text));
+    this.text = joinBounded(this.text, text);
+    this.alternatives = this.alternatives.map((each) => joinBounded(each, text));
   }
 
   addArgument(argument: ShellArgument): void {
@@ -101,8 +101,10 @@ class Field {
     // Several variables with several values each would multiply; the second and later ones stay names.
     const spread = options.length > 1 && this.alternatives.length === 1;
     const choices = spread ? options.slice(0, MAX_ALTERNATIVES) : [text];
-    this.alternatives = this.alternatives.flatMap((each) => choices.map((choice) => bounded(each + choice)));
-    this.text = bounded(this.text + text);
+    this.alternatives = this.alternatives.flatMap((each) =>
+      choices.map((choice) => joinBounded(each, choice)),
+    );
+    this.text = joinBounded(this.text, text);
     if (commands.length > 0) this.commands = [...this.commands, ...commands].slice(0, 1000);
     this.process ||= process;
   }
@@ -117,7 +119,10 @@ class Field {
   }
 }
 
-function bounded(text: string): string {
+function joinBounded(head: string, tail: string): string {
+  // Cutting again and again would copy the whole text for every part behind the bound.
+  if (head.length >= MAX_TEXT) return head;
+  const text = head + tail;
   return text.length > MAX_TEXT ? text.slice(0, MAX_TEXT) : text;
 }
 

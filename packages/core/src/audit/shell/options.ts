@@ -25,7 +25,7 @@ export function parseOptions(args: readonly ShellArgument[], grammar: OptionGram
     const argument = args[index]!;
     const { text } = argument;
     if (text === '--') {
-      operands.push(...args.slice(index + 1));
+      for (const operand of args.slice(index + 1)) operands.push(operand);
       break;
     }
     if (text === '-' || !text.startsWith('-')) operands.push(argument);

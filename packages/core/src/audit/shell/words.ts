@@ -92,7 +92,7 @@ export abstract class ShellScanner extends ShellCursor {
       } else if (char === '"') {
         flush();
         this.position += 1;
-        parts.push(...this.doubleQuoted('"'));
+        for (const part of this.doubleQuoted('"')) parts.push(part);
         this.position += 1;
       } else if (char === '$' && next === "'") {
         flush();
@@ -253,7 +253,7 @@ export abstract class ShellScanner extends ShellCursor {
     const target: ShellWord = { parts, source: word.source };
     const body = this.extracted.shift();
     if (body !== undefined) {
-      parts.push(...this.heredocParts(body.content, body.expand));
+      for (const part of this.heredocParts(body.content, body.expand)) parts.push(part);
       return target;
     }
     const expand = !/['"\\]/.test(word.source);
@@ -275,7 +275,8 @@ export abstract class ShellScanner extends ShellCursor {
         lines.push(stripped);
       }
       if (!closed) throw new ShellSyntaxError(`unterminated heredoc ${heredoc.delimiter}`, this.position);
-      heredoc.parts.push(...this.heredocParts(lines.map((line) => `${line}\n`).join(''), heredoc.expand));
+      const body = this.heredocParts(lines.map((line) => `${line}\n`).join(''), heredoc.expand);
+      for (const part of body) heredoc.parts.push(part);
     }
   }
 

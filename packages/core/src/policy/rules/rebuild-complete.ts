@@ -73,7 +73,7 @@ function frontendOf(node: LineageNode, step: RebuildStep, view: FactsView): Fail
   if (frontend === undefined || view.node(frontend.to)?.reference.digest !== undefined) return undefined;
   const inputs = step.inputs.filter(({ kind }) => kind === 'frontend');
   if (inputs.some((input) => input.pinned !== undefined || input.step !== undefined)) return undefined;
-  const message = `its Dockerfile was read by ${frontend.name}, which no digest names`;
+  const message = `its Dockerfile asks for the frontend ${frontend.name}, which no digest names`;
   return { outcome: 'fail', code: 'rebuild.frontend-not-pinned', message, remediation: PIN };
 }
 

@@ -5,7 +5,7 @@ import { CoreError } from '../../errors.ts';
 import { GitExit, type GitOptions, runGit } from './git-command.ts';
 import { resolvePublicAddress } from './public-address.ts';
 
-/** Options of {@link MirrorStore}. */
+/** Options of `MirrorStore`. */
 export interface MirrorStoreOptions extends GitOptions {
   /** Where mirrors are kept; made when missing. */
   readonly directory: string;

@@ -162,11 +162,12 @@ export class Build {
         );
       }
       const image = toBuiltImage(target, pushed);
-      // Children find it under this name, without pulling.
-      this.#leftovers.add(nameOf(image.reference));
+      // Children find it without pulling, as long as both names are there.
+      this.#leftovers.add(nameOf(image.reference)).add(`${repository}:${tag}`);
       return image;
-    } finally {
+    } catch (error) {
       await this.#engine.remove(`${repository}:${tag}`);
+      throw error;
     }
   }
 }

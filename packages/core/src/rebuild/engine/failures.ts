@@ -11,15 +11,20 @@ const UNREACHABLE: ReadonlySet<string> = new Set([
 ]);
 const LOST: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE']);
 
+/** A certificate that is not accepted, by us or by the engine. */
+const TLS = /^(?:ERR_TLS|ERR_SSL|DEPTH_|SELF_SIGNED|UNABLE_TO|CERT_)/;
+
 /** What a failure of the engine's client means. An abort stays what it is. */
 export function engineFailure(error: unknown, engine: string, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted === true) return signal.reason;
   if (ImagevetError.is(error)) return error;
   const { code = '', statusCode, message } = error as NodeJS.ErrnoException & { statusCode?: number };
-  if (UNREACHABLE.has(code)) {
+  if (UNREACHABLE.has(code) || TLS.test(code)) {
     return new CoreError('ENGINE_UNREACHABLE', `${engine} cannot be reached: ${code}`, {
       cause: error,
-      hint: 'Start a Docker Engine, or name its address (DOCKER_HOST).',
+      hint: TLS.test(code)
+        ? 'Check the certificates given for the engine.'
+        : 'Start a Docker Engine, or name its address (DOCKER_HOST).',
     });
   }
   if (LOST.has(code) || message === 'aborted') return engineLost(engine, error);

@@ -26,9 +26,10 @@ export async function readBuild(
 ): Promise<string> {
   const position = new BuildPosition(options.dockerfile);
   const log = (text: string) => options.onProgress?.({ type: 'build-log', text });
+  const seen = new Set<string>();
   let image: string | undefined;
   for await (const message of readMessages(stream, options)) {
-    if (message.id === 'moby.buildkit.trace') readTrace(message, position, log);
+    if (message.id === 'moby.buildkit.trace') readTrace(message, position, { log, seen });
     for (const line of printableLines(message.stream ?? message.status)) {
       position.read(line);
       log(line);
@@ -42,9 +43,17 @@ export async function readBuild(
   return image;
 }
 
-function readTrace({ aux }: EngineMessage, position: BuildPosition, log: (text: string) => void): void {
+function readTrace(
+  { aux }: EngineMessage,
+  position: BuildPosition,
+  { log, seen }: { readonly log: (text: string) => void; readonly seen: Set<string> },
+): void {
   const { vertexes, logs } = decodeBuildkitTrace(aux);
-  for (const { name, error } of vertexes) if (error !== undefined) position.readVertex(name);
+  for (const { digest, name, error } of vertexes) {
+    if (error !== undefined) position.readVertex(name);
+    if (!seen.has(digest)) for (const line of printableLines(name)) log(line);
+    seen.add(digest);
+  }
   for (const { bytes } of logs)
     for (const line of printableLines(Buffer.from(bytes).toString('utf8'))) log(line);
 }

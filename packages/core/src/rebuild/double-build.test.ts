@@ -1,0 +1,73 @@
+import { ImagevetError, parseReference, RegistryClient, resolveImage } from '@imagevet/registry';
+import { pushTestImage, startRegistry } from '@imagevet/registry/testing';
+import { describe, expect, test } from 'vitest';
+import { doubleBuilder } from './double-build.ts';
+import type { Builder } from './types.ts';
+
+const platform = { os: 'linux', architecture: 'amd64' };
+
+/** Builds by pushing an image of one file, with the content the test gives for each build. */
+async function twice(contents: readonly string[], disagreement?: () => Promise<string | undefined>) {
+  const registry = await startRegistry();
+  const client = new RegistryClient();
+  const left = [...contents];
+  const pushed: string[] = [];
+  const builder: Builder = {
+    name: 'pushing',
+    probe: async () => ({ name: 'pushing', version: '1', platform }),
+    build: async ({ target }) => {
+      pushed.push(target.tag ?? '');
+      await pushTestImage(client, target, {
+        layers: [[{ path: 'x', content: left.shift() ?? '' }]],
+      });
+      const image = await resolveImage(target, { source: client });
+      return {
+        reference: { ...target, digest: image.manifest.digest },
+        descriptor: image.manifest,
+        diffIds: image.diffIds,
+        imageId: image.config.digest,
+      };
+    },
+    find: async ({ target }) => {
+      pushed.push(`find ${target.tag}`);
+      return undefined;
+    },
+  };
+  const target = parseReference(`${registry.host}/r:build-k`);
+  const request = { dockerfile: '', context: [], platform, target };
+  const double = doubleBuilder(builder, { registry: client, disagreement });
+  await double.find?.(request);
+  const image = await double.build(request).catch((error: unknown) => ({ error }));
+  const named = await client.resolve({ ...target, tag: 'build-k-twice' }).catch((error: unknown) => {
+    if (ImagevetError.is(error) && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  });
+  await client.close();
+  await registry.close();
+  return { image, pushed, named };
+}
+
+describe('doubleBuilder()', () => {
+  test('names an image only after a second build agreed', async () => {
+    const { image, pushed, named } = await twice(['same', 'same']);
+    expect(image).toMatchObject({ reference: { tag: 'build-k-twice' } });
+    expect(pushed).toEqual(['find build-k-twice', 'build-k-first', 'build-k-second']);
+    expect(image).toMatchObject({ reference: { digest: named?.digest } });
+  });
+
+  test('refuses an image whose second build is different', async () => {
+    const { image, named } = await twice(['one', 'other']);
+    expect(image).toMatchObject({ error: { code: 'BUILD_FAILED' } });
+    expect(String((image as { error: unknown }).error)).toContain('layer 1 of 1 is different');
+    expect(named).toBeUndefined();
+  });
+
+  test('asks whoever knows which differences are accepted', async () => {
+    expect((await twice(['one', 'other'], async () => undefined)).image).toMatchObject({
+      reference: { repository: 'r' },
+    });
+    expect((await twice(['one', 'other'], async () => 'a byte in /bin/sh')).image).toMatchObject({
+      error: { message: expect.stringContaining('a byte in /bin/sh') as string },
+    });
+  });
+});

@@ -1,0 +1,68 @@
+import { type Fetcher, formatReference, type OperationOptions, type Pusher } from '@imagevet/registry';
+import { CoreError } from '../errors.ts';
+import type { Builder, BuildRequest, BuiltImage } from './types.ts';
+
+/** Options of {@link doubleBuilder}. */
+export interface DoubleBuilderOptions {
+  /** Gives the image its name once both builds agree. */
+  readonly registry: Fetcher & Pusher;
+  /**
+   * Says how two builds with different digests differ beyond what is accepted, or undefined when they agree. With
+   * `compareImages` this asks for a grade. @defaultValue different layers never agree
+   */
+  readonly disagreement?: (
+    first: BuiltImage,
+    second: BuiltImage,
+    options: OperationOptions,
+  ) => Promise<string | undefined>;
+}
+
+/**
+ * Builds everything twice with another builder, and accepts an image only when both builds agree: one that depends on the
+ * time, on the network or on chance cannot be vouched for.
+ *
+ * The name asked for gets `-twice` at its end, so that an image that was built once never stands for one that was built twice;
+ * nothing has that name before both builds agreed.
+ *
+ * Its `build` rejects with {@link CoreError} `BUILD_FAILED` when they do not.
+ */
+export function doubleBuilder(builder: Builder, options: DoubleBuilderOptions): Builder {
+  const { registry, disagreement = differentLayers } = options;
+  const gated = <R extends Pick<BuildRequest, 'target'>>(request: R, suffix: string): R => ({
+    ...request,
+    target: { ...request.target, tag: `${request.target.tag ?? 'latest'}-${suffix}` },
+  });
+  const { find } = builder;
+  return {
+    name: `${builder.name}, twice`,
+    probe: (operation) => builder.probe(operation),
+    async build(request, operation = {}) {
+      const { signal } = operation;
+      const first = await builder.build(gated(request, 'first'), operation);
+      const second = await builder.build(gated(request, 'second'), operation);
+      const problem =
+        first.descriptor.digest === second.descriptor.digest
+          ? undefined
+          : await disagreement(first, second, { signal });
+      const { target } = gated(request, 'twice');
+      if (problem !== undefined) {
+        throw new CoreError('BUILD_FAILED', `two builds of ${formatReference(target)} disagree: ${problem}`, {
+          hint: 'The build depends on something outside its inputs.',
+          details: { first: first.descriptor.digest, second: second.descriptor.digest },
+        });
+      }
+      const { bytes, descriptor } = await registry.fetchManifest(first.reference, { signal });
+      await registry.pushManifest(target, { bytes, mediaType: descriptor.mediaType }, { signal });
+      return { ...first, reference: { ...target, digest: descriptor.digest } };
+    },
+    ...(find === undefined ? {} : { find: (request, operation) => find(gated(request, 'twice'), operation) }),
+    release: async () => builder.release?.(),
+  };
+}
+
+async function differentLayers(first: BuiltImage, second: BuiltImage): Promise<string | undefined> {
+  const { length } = first.diffIds;
+  if (length !== second.diffIds.length) return `they have ${length} and ${second.diffIds.length} layers`;
+  const layer = first.diffIds.findIndex((diffId, index) => diffId !== second.diffIds[index]);
+  return layer < 0 ? undefined : `layer ${layer + 1} of ${length} is different`;
+}

@@ -1,0 +1,67 @@
+import { familiarReference, formatPlatform, formatReference, parseReference } from '@imagevet/registry';
+import { pinnedInput } from '../pin-inputs.ts';
+import type { RebuildPlan, RebuildStep } from '../types.ts';
+
+/** A bake file in JSON. @see docker/buildx, bake reference */
+export interface BakeFile {
+  readonly group: { readonly default: { readonly targets: readonly string[] } };
+  readonly target: Readonly<Record<string, BakeTarget>>;
+}
+
+/** One image of a bake file. */
+export interface BakeTarget {
+  /** Repository, commit and directory: `https://host/repository.git#<commit>:<directory>`. */
+  readonly context: string;
+  readonly 'dockerfile-inline': string;
+  /** What a name in the Dockerfile stands for. */
+  readonly contexts: Readonly<Record<string, string>>;
+  readonly platforms: readonly string[];
+  readonly tags: readonly string[];
+}
+
+/**
+ * Writes a plan as a file for `docker buildx bake`: Dockerfiles unchanged, every parent named by a context of its own, sources
+ * at their commits. What bake builds was not checked by us; compare it before it is signed.
+ */
+export function toBakeFile(plan: RebuildPlan): BakeFile {
+  const names = new Map(plan.steps.map((step) => [step.id, targetName(step)]));
+  const target = Object.fromEntries(plan.steps.map((step) => [targetName(step), bakeTarget(step, names)]));
+  return { group: { default: { targets: Object.keys(target) } }, target };
+}
+
+function bakeTarget(step: RebuildStep, names: ReadonlyMap<string, string>): BakeTarget {
+  const { repository, commit, directory } = step.location;
+  const contexts = step.inputs.flatMap((input): readonly (readonly [string, string])[] => {
+    // A frontend is named in the file itself; contexts do not reach it.
+    if (input.kind === 'frontend') return [];
+    const own = input.step === undefined ? undefined : names.get(input.step);
+    const pin = pinnedInput(input, () => undefined);
+    if (own === undefined && pin === undefined) return [];
+    return [[contextName(input.reference), own === undefined ? `docker-image://${pin}` : `target:${own}`]];
+  });
+  return {
+    context: `${repository}.git#${commit}${directory === '.' ? '' : `:${directory}`}`,
+    'dockerfile-inline': literal(step.dockerfile),
+    contexts: Object.fromEntries(contexts),
+    platforms: [formatPlatform(step.platform)],
+    tags: [formatReference(step.target)],
+  };
+}
+
+/** BuildKit looks a name up in its short form, without `:latest`. */
+function contextName(reference: string): string {
+  return familiarReference(parseReference(reference)).replace(/:latest$/, '');
+}
+
+/** Strings of a bake file are templates. */
+function literal(text: string): string {
+  return text.replaceAll(/[$%]\{/g, (opening) => `${opening[0]}${opening}`);
+}
+
+/** Letters, digits, `-` and `_` are what a target's name may have; the key keeps it unique. */
+function targetName({ reference, key }: RebuildStep): string {
+  const readable = `${reference.repository}-${reference.tag ?? ''}`
+    .replaceAll(/[^A-Za-z0-9]+/g, '-')
+    .slice(0, 60);
+  return `${readable}-${key.slice(0, 8)}`;
+}

@@ -1,0 +1,168 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { digestOf } from '@imagevet/registry';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { available, type NotaryService, startNotaryServer } from '../../../test/services.ts';
+import { notaryServers, type ServerUnderTest } from '../test/servers.ts';
+import { archiveCollection, openArchive } from './archive.ts';
+import { healCollection } from './collection/heal.ts';
+import { createMemoryRotationJournal, rotateKey } from './collection/rotation.ts';
+import { signWithStore } from './collection/signing.ts';
+import { TrustedCollection } from './collection/trusted-collection.ts';
+import { diagnoseCollection, diagnoseDocker } from './doctor.ts';
+import { createKeyStore, type KeyStore } from './keys/key-store.ts';
+import { serializeMetadata } from './metadata/parse.ts';
+import { NotaryClient } from './notary/client.ts';
+import { signTag } from './sign.ts';
+import { authorityOf } from './verify/signatures.ts';
+import { resolveTrusted } from './verify.ts';
+
+const DAY_MS = 86_400_000;
+const target = (tag: string, content = tag) => ({ tag, digest: digestOf(content), size: content.length });
+
+describe.each(notaryServers)('against $name', ({ start }) => {
+  let running: ServerUnderTest;
+  let keys: KeyStore;
+  beforeAll(async () => {
+    running = await start();
+    keys = createKeyStore();
+  });
+  afterAll(() => running.close());
+
+  test('diagnoseCollection() finds nothing in a new collection, and everything later', async () => {
+    const { server } = running;
+    const collection = 'doctor.example.com/app';
+    const { rootKeyIds } = await signTag(target('1'), { collection, server, keys });
+    const options = { server, root: { keyIds: rootKeyIds }, keys };
+    expect(await diagnoseCollection(collection, options)).toEqual([]);
+    const at = (days: number) => () => new Date(Date.now() + days * DAY_MS);
+    const codes = async (days: number) =>
+      (await diagnoseCollection(collection, { ...options, now: at(days) })).map(
+        ({ code, role }) => `${code} ${role}`,
+      );
+    expect(await codes(1000)).toEqual(['expiring-role targets']);
+    expect(await codes(1100)).toEqual(['expired-role targets']);
+    expect(await codes(3000)).toEqual(['expired-role targets', 'root-certificate-expires root']);
+    expect(await codes(3651)).toContain('root-certificate-expires root');
+  });
+
+  test('diagnoseCollection() tells of removed signers, old tags docker falls back to, and orphan keys', async () => {
+    const { server } = running;
+    const collection = 'doctor-signers.example.com/app';
+    const ci = createKeyStore();
+    const alice = await ci.generate({ role: 'alice' });
+    const bob = await createKeyStore().generate({ role: 'bob' });
+    const { rootKeyIds } = await signTag(target('1', 'old'), { collection, server, keys });
+    const root = { keyIds: rootKeyIds };
+    const draft = () => new TrustedCollection(collection, { server, keys });
+    await draft().addSigner('alice', [alice.publicKey]).addSigner('bob', [bob.publicKey]).publish();
+    await signTag(target('1', 'new'), { collection, server, keys: ci, root });
+    await rotateKey(collection, 'targets', { server, keys, journal: createMemoryRotationJournal() });
+    const codes = async () =>
+      (await diagnoseCollection(collection, { server, root, keys })).map(({ code }) => code);
+    expect([...(await codes())].sort()).toEqual(['orphan-key', 'stale-fallback']);
+    await draft().removeSigner('alice').publish();
+    expect(await codes()).toContain('invalid-role');
+  });
+
+  test('archiveCollection() keeps a history that openArchive() verifies offline, as of a day', async () => {
+    const { server } = running;
+    const collection = 'archive.example.com/app';
+    const directory = mkdtempSync(join(tmpdir(), 'imagevet-archive-'));
+    const { rootKeyIds } = await signTag(target('1'), { collection, server, keys });
+    const root = { keyIds: rootKeyIds };
+    await signTag(target('2'), { collection, server, keys });
+    await rotateKey(collection, 'root', { server, keys, journal: createMemoryRotationJournal() });
+    const archive = await archiveCollection(collection, { server, root, directory });
+    const versions = (role: string) =>
+      archive.files.filter((file) => file.role === role).map(({ version }) => version);
+    expect(versions('root')).toEqual([2, 1]);
+    expect(versions('targets')).toEqual([2, 1]);
+    const source = await openArchive(directory);
+    const resolve = (now = new Date()) =>
+      resolveTrusted({ collection, tag: '1' }, { server: source, root, now: () => now });
+    // The pin is of the first root; the chain to the second is in the archive.
+    expect(await resolve()).toMatchObject({ digest: digestOf('1'), versions: { root: 2 } });
+    await expect(resolve(new Date(Date.now() + 20 * DAY_MS))).rejects.toMatchObject({ code: 'FREEZE' });
+    const path = join(directory, 'metadata/targets/2.json');
+    writeFileSync(path, readFileSync(path, 'utf8').replace('"length":1', '"length":2'));
+    await expect(resolve()).rejects.toMatchObject({ code: 'MIX_AND_MATCH' });
+    writeFileSync(join(directory, 'archive.json'), '{}');
+    await expect(openArchive(directory)).rejects.toMatchObject({ code: 'MALFORMED' });
+    rmSync(directory, { recursive: true });
+  });
+});
+
+describe.skipIf(!available('notary-server'))('a collection that notary-server broke', () => {
+  let notary: NotaryService;
+  beforeAll(async () => {
+    notary = await startNotaryServer();
+  });
+  afterAll(() => notary.close());
+
+  // Each is signed right and answered 200, and cannot be read afterwards.
+  test.each<[string, (text: string) => string, (expires: string) => string]>([
+    ['a time with zeros at the end', (text) => text, (expires) => expires.replace('Z', '.120Z')],
+    ['a time with an offset of zero', (text) => text, (expires) => expires.replace('Z', '+00:00')],
+    ['a space at the end', (text) => `${text}\n`, (expires) => expires],
+    [
+      'a method in upper case',
+      (text) => text.replace('"ecdsa","sig"', '"ECDSA","sig"'),
+      (expires) => expires,
+    ],
+  ])('by %s is told by diagnoseCollection() and mended by healCollection()', async (name, spell, expire) => {
+    const collection = `broken.example.com/${name.replace(/ /g, '-')}`;
+    const server = { url: notary.url, ca: notary.ca };
+    const keys = createKeyStore();
+    const { rootKeyIds } = await signTag(target('1'), { collection, server, keys });
+    const root = { keyIds: rootKeyIds };
+    const verified = await new TrustedCollection(collection, { server, keys }).refresh();
+    const targets = await verified?.role('targets');
+    if (verified === undefined || targets === undefined) throw new Error('nothing was published');
+    const signed = { ...targets.file.signed, expires: expire('2029-01-01T00:00:00Z'), version: 2 };
+    const authority = authorityOf(verified.root.signed.roles.targets, verified.root.signed.keys);
+    const text = Buffer.from(
+      serializeMetadata(signed, await signWithStore(signed, [authority], keys)),
+    ).toString();
+    const client = new NotaryClient(server);
+    await client.publish(collection, [{ role: 'targets', bytes: Buffer.from(spell(text)) }]);
+    await client.close();
+    const resolve = () => resolveTrusted({ collection, tag: '1' }, { server, root });
+    await expect(resolve()).rejects.toMatchObject({ name: 'TrustError' });
+    const [diagnosis] = await diagnoseCollection(collection, { server, root });
+    expect(diagnosis).toMatchObject({
+      code: 'broken-collection',
+      remedy: expect.stringContaining('healCollection'),
+    });
+    const healed = await healCollection(collection, { server, keys });
+    expect(healed?.roles).toEqual(['targets']);
+    expect((await resolve()).versions.targets).toBe(3);
+    expect(await diagnoseCollection(collection, { server, root })).toEqual([]);
+    expect(await healCollection(collection, { server, keys })).toBeUndefined();
+  });
+});
+
+describe('diagnoseDocker()', () => {
+  const now = new Date('2026-11-23T00:00:00Z');
+  test.each<[Parameters<typeof diagnoseDocker>[0], readonly string[]]>([
+    [{ version: '28.2.2', contentTrust: '1', contentTrustServer: 'https://notary.example.com' }, []],
+    [{ version: '29.0.0', contentTrust: '0' }, []],
+    [
+      { version: '29.0.0', contentTrust: '1', contentTrustServer: 'https://n' },
+      ['docker-does-not-verify error'],
+    ],
+    [
+      { version: '29.0.0', contentTrust: 'yes', contentTrustServer: 'https://n' },
+      ['docker-does-not-verify error'],
+    ],
+    [{ version: '28.2.2', contentTrust: '1' }, ['hub-notary-closes warning']],
+  ])('%j: %j', (docker, expected) => {
+    expect(diagnoseDocker(docker, now).map(({ code, severity }) => `${code} ${severity}`)).toEqual(expected);
+  });
+
+  test('tells that the Hub notary is closed, once it is', () => {
+    const [diagnosis] = diagnoseDocker({ contentTrust: '1' }, new Date('2026-12-09T00:00:00Z'));
+    expect(diagnosis).toMatchObject({ code: 'hub-notary-closes', severity: 'error' });
+  });
+});

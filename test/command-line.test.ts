@@ -1,0 +1,184 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { main } from '../examples/cli/src/main.ts';
+import { startWorld, type World } from '../examples/demo/src/index.ts';
+import { available, dockerHost } from './services.ts';
+
+let world: World;
+let flags: readonly string[];
+const directory = mkdtempSync(join(tmpdir(), 'imagevet-cli-'));
+
+beforeAll(async () => {
+  world = await startWorld();
+  const { hosts, hubUrl, gitUrl } = world.serviceOptions;
+  flags = [
+    ...[
+      '--registry-host',
+      hosts?.['docker.io']?.url ?? '',
+      '--hub',
+      hubUrl ?? '',
+      '--git-host',
+      gitUrl ?? '',
+    ],
+    ...['--platform', `${world.platform.os}/${world.platform.architecture}`],
+  ];
+});
+afterAll(async () => {
+  await world.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function imagevet(...parameters: readonly string[]) {
+  let stdout = '';
+  let stderr = '';
+  const code = await main(parameters, {
+    stdout: (text) => {
+      stdout += text;
+    },
+    stderr: (text) => {
+      stderr += text;
+    },
+    env: {
+      HOME: directory,
+      IMAGEVET_PASSPHRASE: 'a long passphrase',
+      DOCKER_HOST: 'unix:///nowhere/docker.sock',
+    },
+    signal: new AbortController().signal,
+  });
+  expect(`${stdout}${stderr}`).not.toMatch(/^\s+at .+:\d+:\d+\)?$/m);
+  return { code, stdout, stderr };
+}
+
+describe('imagevet', () => {
+  test('explains itself, and exits 2 for what it does not know', async () => {
+    expect(await imagevet('--help')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('usage: imagevet') as string,
+    });
+    for (const wrong of [
+      ['fly', 'x'],
+      ['vet'],
+      ['vet', 'x', 'y'],
+      ['vet', 'x', '--wrong'],
+      ['vet', 'x', '--as-of', 'never'],
+      ['vet', 'x', '--target', 'x'],
+      ['vet', 'x', '--concurrency', '0'],
+      ['vet', 'x', '--format', 'pdf'],
+      ['vet', 'x', '--registry-host', 'ftp://x'],
+      ['sign', 'x'],
+      ['verify', 'x'],
+      ['rebuild', 'x'],
+    ]) {
+      const { code, stderr } = await imagevet(...wrong, ...(wrong.includes('--registry-host') ? [] : flags));
+      expect([wrong, code]).toEqual([wrong, 2]);
+      expect(stderr).toContain('imagevet: ');
+    }
+  });
+
+  test('lineage prints where an image comes from, in every format', async () => {
+    const text = await imagevet('lineage', world.image, ...flags);
+    expect(text.code).toBe(0);
+    expect(text.stdout).toMatch(
+      /press:4\.9\n {2}source .*example\/press [0-9a-f]{40} script7\.2\/web\/Dockerfile \(consistent\)\n {2}base {4}script:7\.2-web, proven/,
+    );
+    expect(
+      JSON.parse((await imagevet('lineage', world.image, '--format', 'json', ...flags)).stdout),
+    ).toMatchObject({ gaps: [] });
+    expect((await imagevet('lineage', world.image, '--format', 'mermaid', ...flags)).stdout).toContain(
+      'flowchart',
+    );
+    expect((await imagevet('lineage', world.image, '--format', 'dot', ...flags)).stdout).toContain('digraph');
+  });
+
+  test('dockerfile prints the file, and its source beside it', async () => {
+    const { code, stdout, stderr } = await imagevet('dockerfile', 'script:7.2-web', ...flags);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^FROM distro:9-slim\n/);
+    expect(stderr).toContain('https://github.com/example/script');
+  });
+
+  test('audit prints findings as text, JSON and SARIF', async () => {
+    const text = await imagevet('audit', world.image, ...flags);
+    expect(text).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('VET001 script7.2/web/Dockerfile:1') as string,
+    });
+    expect(
+      JSON.parse((await imagevet('audit', world.image, '--format', 'json', ...flags)).stdout),
+    ).toMatchObject([{ rule: 'VET001' }, {}]);
+    expect(
+      JSON.parse((await imagevet('audit', world.image, '--format', 'sarif', ...flags)).stdout),
+    ).toMatchObject({ version: '2.1.0' });
+  });
+
+  test('says what an unknown image and an unreachable engine are', async () => {
+    expect(await imagevet('lineage', 'nobody/nothing:1', ...flags)).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('NOT_FOUND') as string,
+    });
+    expect(await imagevet('lineage', 'NOT VALID', ...flags)).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('INVALID_REFERENCE') as string,
+    });
+    const target = `${world.target.registry}/${world.target.repositoryPrefix}`;
+    expect(await imagevet('rebuild', world.image, '--target', target, ...flags)).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('ENGINE_UNREACHABLE') as string,
+    });
+  });
+
+  test('vet without an engine exits 3, says what was not checked, and writes the reports', async () => {
+    const output = join(directory, 'report');
+    const { code, stdout } = await imagevet('vet', world.image, '--output', output, ...flags);
+    expect(code).toBe(3);
+    expect(stdout).toContain('DENY');
+    expect(stdout).toContain('Not checked');
+    expect(readFileSync(join(output, 'report.html'), 'utf8')).toContain('<svg');
+    expect(JSON.parse(readFileSync(join(output, 'report.json'), 'utf8'))).toMatchObject({
+      kind: 'VetReport',
+    });
+    expect(readFileSync(join(output, 'report.md'), 'utf8')).toContain('press:4.9');
+  });
+
+  test('sign publishes a signature that verify accepts for the right root key only', async () => {
+    const trust = ['--trust-server', world.notary.url, '--trust-directory', join(directory, 'trust')];
+    const signed = await imagevet('sign', world.image, ...trust, ...flags);
+    expect(signed.code).toBe(0);
+    const rootKey = /root key ([0-9a-f]{64})/.exec(signed.stdout)?.[1] ?? '';
+    const verified = await imagevet('verify', world.image, ...trust, '--root-key', rootKey, ...flags);
+    expect(verified).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^docker\.io\/library\/press@sha256:[0-9a-f]{64}\n$/) as string,
+    });
+    expect(
+      (await imagevet('verify', world.image, ...trust, '--root-key', '0'.repeat(64), ...flags)).code,
+    ).toBe(3);
+    expect((await imagevet('verify', 'script:7.2-web', ...trust, '--root-key', rootKey, ...flags)).code).toBe(
+      3,
+    );
+  });
+});
+
+describe.skipIf(!available('docker-engine'))('imagevet with a Docker Engine', () => {
+  test('vets, rebuilds and signs, and exits 0; exits 1 for the tampered image', async () => {
+    const more = [
+      ...[
+        '--target',
+        `${world.target.registry}/${world.target.repositoryPrefix}`,
+        '--engine',
+        dockerHost ?? '',
+      ],
+      ...['--trust-server', world.notary.url, '--trust-directory', join(directory, 'trust')],
+    ];
+    const allowed = await imagevet('vet', world.image, ...more, ...flags);
+    expect(allowed.code).toBe(0);
+    expect(allowed.stdout).toMatch(/run {2}127\.0\.0\.1:\d+\/vetted\/library\/press@sha256:[0-9a-f]{64}/);
+    const denied = await imagevet('vet', world.tamperedImage, ...more, ...flags);
+    expect(denied.code).toBe(1);
+    expect(denied.stdout).toContain('/usr/local/bin/.maintenance');
+    const rebuilt = await imagevet('rebuild', world.image, ...more, ...flags);
+    expect(rebuilt).toMatchObject({ code: 0, stdout: expect.stringContaining('library/press:') as string });
+  }, 120_000);
+});
