@@ -47,7 +47,7 @@ export class Matrix {
     this.#rows.set(row, cells.set(column, await outcomeOf(run)));
   }
 
-  /** The table, then a line for each cell that did not pass. */
+  /** The table, then why cells did not pass. */
   render(): string {
     const table = [
       [this.title, ...this.#columns],
@@ -66,9 +66,11 @@ export class Matrix {
     const notes = [...this.#rows].flatMap(([row, cells]) =>
       [...cells]
         .filter(([, { note }]) => note !== undefined)
-        .map(([column, { outcome, note }]) => `  ${outcome}: ${row}, ${column}: ${note}`),
+        .map(([column, { outcome, note }]) =>
+          outcome === 'absent' ? `  absent: ${note}` : `  ${outcome}: ${row}, ${column}: ${note}`,
+        ),
     );
-    return [...lines, ...notes].join('\n');
+    return [...lines, ...new Set(notes)].join('\n');
   }
 }
 

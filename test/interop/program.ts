@@ -29,7 +29,12 @@ export async function docker(
   options: { readonly env?: NodeJS.ProcessEnv; readonly signal?: AbortSignal } = {},
 ): Promise<string> {
   if (dockerHost === undefined) throw new Absent('no Docker Engine');
-  return run('docker', args, { ...options, env: { DOCKER_HOST: dockerHost, ...options.env } });
+  try {
+    return await run('docker', args, { ...options, env: { DOCKER_HOST: dockerHost, ...options.env } });
+  } catch (error) {
+    if (!String(error).includes('Cannot connect to the Docker daemon')) throw error;
+    throw new Absent('the Docker Engine does not answer');
+  }
 }
 
 /** Fails with both values when they differ. */

@@ -31,6 +31,7 @@ interface Engine {
 
 const startDocker: Engine['start'] = async () => {
   if (dockerHost === undefined) throw new Absent('no Docker Engine');
+  await docker(['version']);
   return { dockerHost, close: async () => {} };
 };
 

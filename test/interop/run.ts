@@ -16,22 +16,24 @@ async function main(args: readonly string[]): Promise<number> {
     return 2;
   }
   const names = args.length > 0 ? args : Object.keys(suites);
-  let failed = 0;
-  for (const name of names) if (!(await passes(name))) failed += 1;
-  console.log(`${names.length - failed} passed, ${failed} failed`);
+  const counts = { passed: 0, failed: 0, absent: 0 };
+  for (const name of names) counts[await result(name)] += 1;
+  const { passed, failed, absent } = counts;
+  console.log(`${passed} passed, ${failed} failed${absent > 0 ? `, ${absent} absent` : ''}`);
   return failed === 0 ? 0 : 1;
 }
 
-/** Runs a suite and prints its tables. */
-async function passes(name: string): Promise<boolean> {
+/** Runs a suite and prints its tables. A suite that met nobody is absent. */
+async function result(name: string): Promise<'passed' | 'failed' | 'absent'> {
   try {
     const matrices = await suites[name]!();
     for (const matrix of matrices) console.log(`${matrix.render()}\n`);
-    const outcomes = matrices.flatMap((matrix) => matrix.outcomes);
-    const bad = process.env.IMAGEVET_REQUIRE_SERVICES === '1' ? ['FAIL', 'absent'] : ['FAIL'];
-    return outcomes.length > 0 && !outcomes.some((outcome) => bad.includes(outcome));
+    const outcomes = new Set(matrices.flatMap((matrix) => matrix.outcomes));
+    const required = process.env.IMAGEVET_REQUIRE_SERVICES === '1';
+    if (outcomes.has('FAIL') || (required && outcomes.has('absent'))) return 'failed';
+    return outcomes.has('pass') ? 'passed' : 'absent';
   } catch (error) {
     console.log(`FAIL: ${name}: ${error instanceof Error ? error.stack : String(error)}\n`);
-    return false;
+    return 'failed';
   }
 }
