@@ -67,6 +67,7 @@ function readInstruction(text: string, startLine: number): Command {
 /** What BuildKit's own parser refuses in instructions whose arguments are otherwise not read here. */
 function refuseIncomplete({ keyword, arguments: text, startLine }: Command): void {
   if (text === '') throw invalid(`${keyword} without arguments`, startLine);
+  if (keyword === 'SHELL' && !isJsonList(text)) throw invalid('SHELL takes a JSON list', startLine);
   if (keyword !== 'ENV' && keyword !== 'LABEL') return;
   const [first = '', ...others] = splitWords(text);
   if (first.includes('=')) {
