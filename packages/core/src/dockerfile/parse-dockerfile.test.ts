@@ -224,3 +224,31 @@ describe('expand()', () => {
     },
   );
 });
+
+describe('parseDockerfile() like BuildKit, found by comparing', () => {
+  const keywords = (text: string) => parseDockerfile(text).stages[0]?.instructions.map((own) => own.keyword);
+
+  test('an escaped escape character does not continue a line', () => {
+    expect(keywords('FROM x\nCOPY a C:\\\\\nENV A=1\n')).toEqual(['COPY', 'ENV']);
+  });
+
+  test('a line whose escape character stands alone is continued, and blanks may follow it', () => {
+    expect(keywords('FROM x\nRUN a \\ \n\\\n\n  # why\n  b\nENV A=1\n')).toEqual(['RUN', 'ENV']);
+  });
+
+  test.each([
+    ['FROM x\nENV A', 'ENV A has no value'],
+    ['FROM x\nENV A=1 and B=2', 'ENV "and" has no ='],
+    ['FROM x\nLABEL a', 'LABEL a has no value'],
+    ['FROM x\nSHELL /bin/sh', 'SHELL takes a JSON list'],
+    ['FROM x\nHEALTHCHECK', 'HEALTHCHECK without arguments'],
+    ['ARG V=${a:b}\nFROM x', 'ARG V: unsupported modifier :b'],
+    ['FROM x\nRUN <<END\nFROM y\n', 'heredoc "END" does not end'],
+  ])('refuses %j', (text, message) => {
+    expect(() => parseDockerfile(text)).toThrow(message);
+  });
+
+  test('takes a flag it does not know: newer frontends add them', () => {
+    expect(keywords('FROM x\nRUN --later=1 make')).toEqual(['RUN']);
+  });
+});

@@ -8,6 +8,7 @@ import {
 import { expand, type Variables } from './expand.ts';
 import { invalid } from './invalid.ts';
 import type { BaseName, DockerfileInstruction, DockerfileStage, StageInput } from './types.ts';
+import { splitWords } from './words.ts';
 
 /** What decides how names resolve. */
 export interface StageContext {
@@ -56,12 +57,16 @@ function globalVariables(globalArgs: readonly DockerfileInstruction[], context: 
     ...platformArgs('TARGET', context.platform),
     ...platformArgs('BUILD', context.buildPlatform),
   };
-  for (const { arguments: text } of globalArgs) {
+  for (const { arguments: text, startLine } of globalArgs) {
     for (const word of splitWords(text)) {
       const equals = word.indexOf('=');
       const name = equals < 0 ? word : word.slice(0, equals);
       if (Object.hasOwn(context.buildArgs, name)) variables[name] = context.buildArgs[name];
-      else if (equals >= 0) variables[name] = expand(word.slice(equals + 1), variables, context.escape).value;
+      else if (equals >= 0) {
+        const { value, problem } = expand(word.slice(equals + 1), variables, context.escape);
+        if (problem !== undefined) throw invalid(`ARG ${name}: ${problem}`, startLine);
+        variables[name] = value;
+      }
     }
   }
   return variables;
@@ -171,23 +176,4 @@ function resolveInput(text: string, earlier: readonly DockerfileStage[], byNumbe
   if (text === 'scratch') return { kind: 'scratch', text: 'scratch' };
   const stage = stageNamed(text, earlier);
   return stage === undefined ? imageNamed(text, text) : { kind: 'stage', stage, text };
-}
-
-/** Blank-separated words; quotes group and stay. */
-function splitWords(text: string): readonly string[] {
-  const words: string[] = [];
-  let word = '';
-  let quote: string | undefined;
-  for (const character of text) {
-    if (quote !== undefined) {
-      if (character === quote) quote = undefined;
-    } else if (character === '"' || character === "'") quote = character;
-    else if (/\s/.test(character)) {
-      if (word !== '') words.push(word);
-      word = '';
-      continue;
-    }
-    word += character;
-  }
-  return word === '' ? words : [...words, word];
 }

@@ -121,14 +121,25 @@ function layerIndexes(history: readonly HistoryEntry[]): readonly (number | unde
 /** Reads both builders' ways of writing an instruction. */
 function readEntry(entry: HistoryEntry, index: number): Recorded {
   const raw = (entry.created_by ?? '').replace(/\s*# buildkit$/, '').trim();
-  const nop = /^(?:\/bin\/sh -c|cmd \/S \/C|powershell -Command) #\(nop\)\s+/.exec(raw);
-  const text = nop === null ? raw : raw.slice(nop[0].length);
-  const word = /^([A-Z]+)\b/.exec(text)?.[1];
-  const recorded = nop !== null || (word !== undefined && RECORDED.has(word));
-  return recorded && word !== undefined
-    ? { keyword: word, text: collapse(text.slice(word.length)), index }
-    : { keyword: 'RUN', text: collapse(text), index };
+  const plain = instructionText(entry, raw);
+  const word = /^([A-Z]+)\b/.exec(plain ?? raw)?.[1];
+  return word !== undefined && RECORDED.has(word)
+    ? { keyword: word, text: collapse((plain ?? raw).slice(word.length)), index }
+    : { keyword: 'RUN', text: collapse(raw), index };
 }
+
+/**
+ * What follows the classic builder's `<shell> #(nop)`. The shell is whatever SHELL set; a RUN whose own text contains the
+ * mark makes a layer, which of the others only ADD, COPY and WORKDIR do.
+ */
+function instructionText(entry: HistoryEntry, raw: string): string | undefined {
+  const mark = raw.indexOf('#(nop) ');
+  if (mark < 0 || mark > MAX_SHELL) return undefined;
+  const text = raw.slice(mark + 7).trimStart();
+  return entry.empty_layer === true || /^(?:ADD|COPY|WORKDIR)\b/.test(text) ? text : undefined;
+}
+
+const MAX_SHELL = 1024;
 
 const RECORDED: ReadonlySet<string> = new Set([
   ...[

@@ -19,9 +19,19 @@ export async function findDockerfile(
 ): Promise<{ readonly record: DockerfileRecord; readonly gaps: readonly Gap[] }> {
   const gaps: Gap[] = [];
   let missing: DockerfileRecord | undefined;
-  for (const claim of claims) {
-    if (claim.dockerfile !== undefined) return { record: embedded(claim, claim.dockerfile), gaps };
+  // A Dockerfile guessed from the image stands behind every one that was written.
+  const guessed = claims.filter(
+    ({ dockerfile, heuristic }) => dockerfile !== undefined && heuristic === true,
+  );
+  for (const claim of [...claims.filter((other) => !guessed.includes(other)), ...guessed]) {
     const { location } = claim;
+    if (claim.dockerfile !== undefined) {
+      const reachability =
+        location !== undefined && host?.supports(location.repository) === true
+          ? await checkReachability(host, location, node, gaps, options)
+          : 'unchecked';
+      return { record: { ...embedded(claim, claim.dockerfile), reachability }, gaps };
+    }
     if (location === undefined || tried(gaps, location)) continue;
     const stands = {
       location,
@@ -58,7 +68,13 @@ export async function findDockerfile(
         node,
         hint: mark(location),
       });
-      missing ??= { ...stands, status: STATUS[error.code] ?? 'host-unreachable' };
+      const status = STATUS[error.code] ?? 'host-unreachable';
+      // A commit that is gone is in no branch either, if the host can tell.
+      const reachability =
+        status === 'commit-unreachable' && missing === undefined
+          ? await checkReachability(host, location, node, gaps, options)
+          : 'unchecked';
+      missing ??= { ...stands, status, reachability };
     }
   }
   if (missing !== undefined) return { record: missing, gaps };
