@@ -77,22 +77,22 @@ describe.skipIf(!ready)('resolveLineage() of what a real engine built', () => {
   }, 120_000);
 
   afterAll(async () => {
-    for (const tag of built) await docker('rmi', '--force', tag);
+    for (const id of [...built].reverse()) await docker('rmi', '--force', id);
     await registry?.close();
     rmSync(directory, { recursive: true, force: true });
   }, 60_000);
 
   // Asynchronous: a registry whose log nobody reads stops answering.
-  async function docker(...args: readonly string[]): Promise<void> {
+  async function docker(...args: readonly string[]): Promise<string> {
     const env = { ...process.env, DOCKER_BUILDKIT: '0', DOCKER_HOST: dockerHost };
-    await promisify(execFile)('docker', args, { cwd: directory, env });
+    return (await promisify(execFile)('docker', args, { cwd: directory, env })).stdout.trim();
   }
 
   async function build(name: string, dockerfile: string): Promise<void> {
     writeFileSync(join(directory, 'Dockerfile'), dockerfile);
     const tag = `${registry.host}/family/${name}:1`;
-    await docker('build', '--no-cache', '--network', 'host', '-q', '-t', tag, '.');
-    built.add(tag);
+    const id = await docker('build', '--no-cache', '--network', 'host', '-q', '-t', tag, '.');
+    built.add(id);
     await docker('push', '-q', tag);
   }
 
