@@ -177,6 +177,9 @@ function comparable(instruction: DockerfileInstruction): string | undefined {
     case 'LABEL':
     case 'ARG':
       return /^["']?([^\s="']+)/.exec(text)?.[1];
+    case 'USER':
+    case 'STOPSIGNAL':
+      return /["'\\`]/.test(text) ? undefined : text;
     default:
       return undefined;
   }
@@ -184,6 +187,7 @@ function comparable(instruction: DockerfileInstruction): string | undefined {
 
 function contains(recorded: Recorded, wanted: string, keyword: string): boolean {
   if (wanted.includes('$') && keyword !== 'RUN') return true;
+  if (keyword === 'USER' || keyword === 'STOPSIGNAL') return recorded.text === wanted;
   return keyword === 'RUN'
     ? recorded.text.endsWith(wanted)
     : recorded.text.replace(/^["']/, '').startsWith(wanted);

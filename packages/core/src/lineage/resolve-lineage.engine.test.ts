@@ -1,7 +1,8 @@
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { type Digest, RegistryClient } from '@imagevet/registry';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
@@ -72,26 +73,27 @@ describe.skipIf(!ready)('resolveLineage() of what a real engine built', () => {
     registry = await startDockerRegistry();
     writeFileSync(join(directory, 'file.txt'), 'content\n');
     execFileSync('tar', ['-cf', 'rootfs.tar', 'file.txt'], { cwd: directory });
-    for (const name of Object.keys(FAMILY)) build(name, text(name));
+    for (const name of Object.keys(FAMILY)) await build(name, text(name));
   }, 120_000);
 
   afterAll(async () => {
-    for (const tag of built) docker('rmi', '--force', tag);
+    for (const id of [...built].reverse()) await docker('rmi', '--force', id);
     await registry?.close();
     rmSync(directory, { recursive: true, force: true });
   }, 60_000);
 
-  function docker(...args: readonly string[]): string {
+  // Asynchronous: a registry whose log nobody reads stops answering.
+  async function docker(...args: readonly string[]): Promise<string> {
     const env = { ...process.env, DOCKER_BUILDKIT: '0', DOCKER_HOST: dockerHost };
-    return execFileSync('docker', args, { cwd: directory, env, encoding: 'utf8', stdio: 'pipe' });
+    return (await promisify(execFile)('docker', args, { cwd: directory, env })).stdout.trim();
   }
 
-  function build(name: string, dockerfile: string): void {
+  async function build(name: string, dockerfile: string): Promise<void> {
     writeFileSync(join(directory, 'Dockerfile'), dockerfile);
     const tag = `${registry.host}/family/${name}:1`;
-    docker('build', '--no-cache', '--network', 'host', '-q', '-t', tag, '.');
-    built.add(tag);
-    docker('push', '-q', tag);
+    const id = await docker('build', '--no-cache', '--network', 'host', '-q', '-t', tag, '.');
+    built.add(id);
+    await docker('push', '-q', tag);
   }
 
   const text = (name: string): string => (FAMILY[name] ?? '').replaceAll('HOST', registry.host);
@@ -151,7 +153,7 @@ describe.skipIf(!ready)('resolveLineage() of what a real engine built', () => {
   });
 
   test('aligns RUN under every shell', async () => {
-    build('runs', RUNS);
+    await build('runs', RUNS);
     const dockerfile = { runs: RUNS };
     const node = (await resolve('runs', dockerfile)).nodes[0];
     expect(node?.dockerfile.inconsistency).toBeUndefined();
@@ -161,7 +163,7 @@ describe.skipIf(!ready)('resolveLineage() of what a real engine built', () => {
   }, 60_000);
 
   test('contradicts a claimed digest, and no longer proves a rebuilt parent', async () => {
-    build('middle', `${text('middle')}\nCOPY file.txt /new.txt\n`);
+    await build('middle', `${text('middle')}\nCOPY file.txt /new.txt\n`);
     const moved = await resolve('app', { middle: `${text('middle')}\nCOPY file.txt /new.txt\n` });
     expect(grades(moved)[0]).toBe('claimed');
     const reference = `${registry.host}/family/middle:1`;
