@@ -1,3 +1,4 @@
+import { findOtherReading } from '../../dockerfile/second-reading.ts';
 import type { AuditRule } from '../rule.ts';
 import { instructionsIn } from '../unit.ts';
 
@@ -19,6 +20,21 @@ export const coverageRules: readonly AuditRule[] = [
           yield { message: `not audited in full: ${reason}`, lines: instruction };
         }
       }
+    },
+  },
+  {
+    id: 'VET083',
+    title: 'Other tools read another Dockerfile',
+    severity: 'medium',
+    rationale:
+      'The builder runs an instruction that a widely used syntax tree does not show there, so a reviewer or scanner may never have seen it.',
+    remediation: 'Write the line before it so that it does not end in an escape character.',
+    appliesTo: 'dockerfile',
+    *check({ dockerfile }) {
+      const hidden = findOtherReading(dockerfile);
+      if (hidden === undefined) return;
+      const message = `${hidden.keyword} in line ${hidden.startLine} is run by the builder and not shown by other tools`;
+      yield { message, lines: hidden };
     },
   },
 ];
