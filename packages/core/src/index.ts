@@ -32,9 +32,10 @@ export {
 } from './lineage/align-history.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
-export { type ResolveLineageOptions, resolveLineage } from './lineage/resolve-lineage.ts';
+export { resolveLineage } from './lineage/resolve-lineage.ts';
 export { spine } from './lineage/spine.ts';
 export type * from './lineage/types.ts';
+export type { ResolveLineageOptions } from './lineage/walk.ts';
 export { defaultPolicy } from './policy/default-policy.ts';
 export { evaluate } from './policy/evaluate.ts';
 export { parseException, parsePolicy, policyDigest } from './policy/parse.ts';

@@ -3,9 +3,10 @@ import { pushTestImage, startRegistry, type TestFile, type TestRegistry } from '
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CoreError } from '../errors.ts';
 import { lineageToDot, lineageToMermaid } from './plot.ts';
-import { type ResolveLineageOptions, resolveLineage } from './resolve-lineage.ts';
+import { resolveLineage } from './resolve-lineage.ts';
 import { spine } from './spine.ts';
 import type { Lineage, ProvenanceClaim, ProvenanceSource, SourceHost } from './types.ts';
+import type { ResolveLineageOptions } from './walk.ts';
 
 const REPOSITORY = 'https://git.example/family';
 const COMMIT = 'a'.repeat(40);

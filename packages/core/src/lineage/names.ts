@@ -1,0 +1,44 @@
+import {
+  formatPlatform,
+  formatReference,
+  type ImageReference,
+  ImagevetError,
+  type Platform,
+  parseReference,
+  withDefaultTag,
+} from '@imagevet/registry';
+import type { ExternalImage } from '../dockerfile/queries.ts';
+import type { ProvenanceClaim } from './types.ts';
+
+/** `<canonical reference> <platform>`: one image of a lineage. */
+export function idOf(reference: ImageReference, platform: Platform): string {
+  return `${formatReference(reference)} ${formatPlatform(platform)}`;
+}
+
+/** The base a claim names, when no Dockerfile says. */
+export function baseFromClaims(claims: readonly ProvenanceClaim[]): ExternalImage['name'] | undefined {
+  const claim = claims.find(({ base }) => base !== undefined);
+  const text = claim?.base?.reference;
+  if (text === undefined) return undefined;
+  if (text === 'scratch') return { kind: 'scratch', text };
+  try {
+    return { kind: 'image', reference: parseReference(text), text };
+  } catch (error) {
+    if (!ImagevetError.is(error)) throw error;
+    return { kind: 'unresolved', text, reason: error.message };
+  }
+}
+
+/** Tells whether a claim's base is this image. */
+export function names(claim: ProvenanceClaim, reference: ImageReference): boolean {
+  try {
+    const claimed = withDefaultTag(parseReference(claim.base?.reference ?? ''));
+    return (
+      claimed.registry === reference.registry &&
+      claimed.repository === reference.repository &&
+      claimed.tag === reference.tag
+    );
+  } catch {
+    return false;
+  }
+}
