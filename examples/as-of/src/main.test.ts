@@ -69,7 +69,7 @@ it('main() finds the same commits in library files and descriptions, and says wh
     `  blog:4  https://github.com/acme/blog ${blog} web/Dockerfile`,
     '      Dockerfile found, commit reachable; FROM base:slim (claimed)',
     `  base:slim  https://github.com/acme/base ${base} Dockerfile`,
-    '      Dockerfile commit-unreachable, commit unchecked; ends here: unresolved',
+    '      Dockerfile commit-unreachable, commit unreachable; ends here: unresolved',
   ];
   const text = lines.join('\n');
   expect(text.split(chain.join('\n')).length).toBe(3); // once by each
