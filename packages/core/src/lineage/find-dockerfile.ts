@@ -69,11 +69,8 @@ export async function findDockerfile(
         hint: mark(location),
       });
       const status = STATUS[error.code] ?? 'host-unreachable';
-      // A commit that is gone is in no branch either, if the host can tell.
-      const reachability =
-        status === 'commit-unreachable' && missing === undefined
-          ? await checkReachability(host, location, node, gaps, options)
-          : 'unchecked';
+      // A commit the repository does not hold is in none of its branches; that it is gone has been said.
+      const reachability = status === 'commit-unreachable' ? 'unreachable' : 'unchecked';
       missing ??= { ...stands, status, reachability };
     }
   }
