@@ -1,0 +1,400 @@
+// Vettings over services in this process: what an allowed one leaves behind, and what one that goes wrong late does not.
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseReference, RegistryClient, type ResolvedImage } from '@imagevet/registry';
+import {
+  createRepository,
+  pushTestImage,
+  startGitHost,
+  startHub,
+  startRegistry,
+  type TestImage,
+} from '@imagevet/registry/testing';
+import { createKeyStore, resolveTrusted } from '@imagevet/trust';
+import { type RunningNotary, startNotary } from '@imagevet/trust/testing';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { available, dockerHost } from '../../../test/services.ts';
+import { type PublicServices, publicServices } from './provenance/public-services.ts';
+import { dockerEngineBuilder } from './rebuild/engine/docker-engine-builder.ts';
+import type { Builder } from './rebuild/types.ts';
+import type { VetReport } from './report/types.ts';
+import { type RebuildTarget, type VetEvent, type VetOptions, vet } from './vet.ts';
+
+const PUBLISHED = '2018-01-03T20:28:52Z';
+const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const RELEASE = 'ID=ground\nVERSION_ID="1"\n';
+const APPLICATION = '#!/bin/sh\necho application\n';
+
+interface Member {
+  readonly name: string;
+  readonly files: Readonly<Record<string, string>>;
+  readonly image: TestImage;
+}
+
+/** `application:1` on `ground:1` on scratch; the Dockerfile of `application` may be another. */
+function members(application?: string): readonly Member[] {
+  const history = (createdBy: string) => ({
+    created: PUBLISHED,
+    created_by: createdBy,
+    comment: 'buildkit.dockerfile.v0',
+  });
+  return [
+    {
+      name: 'ground',
+      files: { Dockerfile: 'FROM scratch\nCOPY etc/ /etc/\n', 'etc/os-release': RELEASE },
+      image: {
+        layers: [[{ path: 'etc/' }, { path: 'etc/os-release', content: RELEASE }]],
+        history: [history('COPY etc/ /etc/ # buildkit')],
+        config: { created: PUBLISHED, config: { Env: [PATH] } },
+      },
+    },
+    {
+      name: 'application',
+      files: { Dockerfile: application ?? 'FROM ground:1\nCOPY run /bin/\n', run: APPLICATION },
+      image: {
+        layers: [[{ path: 'bin/' }, { path: 'bin/run', content: APPLICATION }]],
+        history: [history('COPY run /bin/ # buildkit')],
+        config: { created: PUBLISHED, config: { Env: [PATH] } },
+      },
+    },
+  ];
+}
+
+interface World {
+  readonly services: PublicServices;
+  readonly target: RebuildTarget;
+  readonly notary: RunningNotary;
+  /** Tags the internal registry answers 403 to when somebody writes them: `application:1`. */
+  readonly forbidden: Set<string>;
+}
+
+let world: World;
+const closers: (() => Promise<unknown>)[] = [];
+
+beforeEach(async () => {
+  world = await startWorld();
+});
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+async function startWorld(application?: string): Promise<World> {
+  const opened = <T extends { close(): Promise<unknown> }>(service: T): T => {
+    closers.push(() => service.close());
+    return service;
+  };
+  const directory = await mkdtemp(join(tmpdir(), 'imagevet-vet-'));
+  closers.push(() => rm(directory, { recursive: true, force: true }));
+  const family = members(application);
+  const sources = await createSources(directory, family);
+  const forbidden = new Set<string>();
+  const published = opened(await startRegistry());
+  const internal = opened(
+    await startRegistry({
+      intercept: ({ method, url = '' }, response) => {
+        const [, name, tag] = /^\/v2\/vetted\/library\/(.+)\/manifests\/(.+)$/.exec(url) ?? [];
+        if (method !== 'PUT' || !forbidden.has(`${name}:${tag}`)) return false;
+        response.writeHead(403, { 'content-type': 'application/json' });
+        response.end('{"errors":[{"code":"DENIED","message":"no"}]}');
+        return true;
+      },
+    }),
+  );
+  const git = opened(await startGitHost({ repositories: sources.repositories }));
+  const hub = opened(await startHub({ repositories: sources.descriptions }));
+  const notary = opened(await startNotary());
+  const services = publicServices({
+    hosts: { 'docker.io': { url: published.url } },
+    hubUrl: hub.url,
+    gitUrl: git.url,
+  });
+  opened(services.registry);
+  let base: ResolvedImage | undefined;
+  for (const { name, image } of family) {
+    base = await pushTestImage(services.registry, parseReference(`${name}:1`), {
+      ...image,
+      ...(base === undefined ? {} : { base }),
+    });
+  }
+  const client = opened(new RegistryClient());
+  return {
+    services,
+    target: { registry: internal.host, repositoryPrefix: 'vetted', client },
+    notary,
+    forbidden,
+  };
+}
+
+async function createSources(directory: string, family: readonly Member[]) {
+  const repositories: Record<string, string> = {};
+  const descriptions: Record<string, { readonly description: string }> = {};
+  const library: Record<string, string> = {};
+  const create = async (name: string, files: Readonly<Record<string, string>>) => {
+    const path = join(directory, name.replace('/', '--'));
+    await mkdir(path);
+    const { commits } = await createRepository(path, [{ files, message: 'Publish', date: PUBLISHED }]);
+    repositories[name] = path;
+    return commits[0] ?? '';
+  };
+  for (const { name, files } of family) {
+    const commit = await create(`example/${name}`, files);
+    const url = `https://github.com/example/${name}`;
+    library[`library/${name}`] = [
+      'Maintainers: The imagevet authors <maintainers@imagevet.example> (@imagevet)',
+      `GitRepo: ${url}.git\n`,
+      'Tags: 1',
+      `GitCommit: ${commit}\n`,
+    ].join('\n');
+    descriptions[`library/${name}`] = { description: `-\t[\`1\`](${url}/blob/${commit}/Dockerfile)\n` };
+  }
+  await create('docker-library/official-images', library);
+  await create(
+    'docker-library/docs',
+    Object.fromEntries(
+      family.map(({ name }) => [`${name}/README.md`, descriptions[`library/${name}`]!.description]),
+    ),
+  );
+  return { repositories, descriptions };
+}
+
+/** Builds what the public image is made of, and pushes it. */
+function honestBuilder(client = world.target.client): Builder {
+  const built = new Map<string, ResolvedImage>();
+  return {
+    name: 'honest',
+    probe: async () => ({ name: 'honest', version: '1', platform: { os: 'linux', architecture: 'amd64' } }),
+    build: async ({ target }, options = {}) => {
+      options.signal?.throwIfAborted();
+      const member = members().find(({ name }) => target.repository.endsWith(`/${name}`));
+      const base = member?.name === 'application' ? built.get('ground') : undefined;
+      const image = await pushTestImage(client, target, {
+        ...(member?.image ?? { layers: [] }),
+        ...(base === undefined ? {} : { base }),
+      });
+      built.set(member?.name ?? '', image);
+      return {
+        reference: { ...target, digest: image.manifest.digest },
+        descriptor: image.manifest,
+        diffIds: image.diffIds,
+        imageId: image.config.digest,
+      };
+    },
+  };
+}
+
+function options(change: Partial<VetOptions> = {}): VetOptions {
+  return {
+    ...world.services,
+    platform: { os: 'linux', architecture: 'amd64' },
+    target: world.target,
+    builder: honestBuilder(),
+    trust: { server: world.notary.server, keys: createKeyStore() },
+    ...change,
+  };
+}
+
+const codes = ({ gaps }: VetReport) => gaps.map(({ stage, code }) => `${stage} ${code}`);
+const collection = (name: string) => `${world.target.registry}/vetted/library/${name}`;
+
+/** The rolling name of an image in the internal registry, or why it has none. */
+async function named(name: string): Promise<string> {
+  try {
+    return (await world.target.client.resolve(parseReference(`${collection(name)}:1`))).digest;
+  } catch (error) {
+    return (error as { code: string }).code;
+  }
+}
+
+async function expectNothingLeft(): Promise<void> {
+  for (const name of ['ground', 'application']) {
+    expect(await named(name)).toBe('NOT_FOUND');
+    expect(world.notary.store.roles(collection(name))).toEqual([]);
+  }
+}
+
+function expectDenied(report: VetReport): void {
+  expect(report.verdict).toMatchObject({ decision: 'deny', complete: false });
+  expect(report.verdict.pinned).toBeUndefined();
+  expect(report.endorsements).toEqual([]);
+}
+
+describe('vet() that allows', () => {
+  test('pins a digest and signs two names an image, readable with the root key alone', async () => {
+    const keys = createKeyStore();
+    const report = await vet('application:1', options({ trust: { server: world.notary.server, keys } }));
+    expect(report.verdict.reasons.filter(({ outcome }) => outcome !== 'pass')).toEqual([]);
+    expect(report.verdict).toMatchObject({ decision: 'allow', complete: true, gaps: [] });
+    expect(report.verdict.pinned).toBe(`${collection('application')}@${await named('application')}`);
+    expect(report.endorsements.map(({ tags }) => tags.length)).toEqual([2, 2]);
+    for (const { collection: signed, tags, digest } of report.endorsements) {
+      const root = world.notary.store.current(signed, 'root')?.signed;
+      const keyIds = root?.roles.root.keyids ?? [];
+      for (const tag of tags) {
+        const reference = parseReference(`${signed}:${tag}`);
+        expect(await world.target.client.resolve(reference)).toMatchObject({ digest });
+        const server = world.notary.server;
+        expect(await resolveTrusted(reference, { server, root: { keyIds } })).toMatchObject({ digest });
+      }
+    }
+  });
+
+  test('reports plain data: JSON and back is the same', async () => {
+    const report = await vet('application:1', options());
+    expect(JSON.parse(JSON.stringify(report))).toEqual(report);
+  });
+
+  test('signs and names nothing twice: a second run gives the same digests and names', async () => {
+    const trust = { server: world.notary.server, keys: createKeyStore() };
+    const now = () => new Date('2026-11-23T12:00:00Z');
+    const first = await vet('application:1', options({ trust, now }));
+    const second = await vet('application:1', options({ trust, now }));
+    const names = (report: VetReport) => report.endorsements.map(({ tags, digest }) => ({ tags, digest }));
+    expect(names(second)).toEqual(names(first));
+  });
+});
+
+describe('vet() whose endorsement fails', () => {
+  test('the internal registry refuses the name: denied, though signed', async () => {
+    world.forbidden.add('ground:1');
+    const report = await vet('application:1', options());
+    expect(codes(report)).toEqual(['trust DENIED']);
+    expectDenied(report);
+    expect(await named('ground')).toBe('NOT_FOUND');
+    expect(await named('application')).toBe('NOT_FOUND');
+  });
+
+  test('the image asked about gets its name last, and is denied without it', async () => {
+    world.forbidden.add('application:1');
+    const report = await vet('application:1', options());
+    expectDenied(report);
+    expect(await named('application')).toBe('NOT_FOUND');
+  });
+
+  test('the notary shows another signature than was published: denied, and no name is given', async () => {
+    world.notary.intercept = ({ method, path }, reply) =>
+      method === 'GET' && path.endsWith('/timestamp.json') && reply.status === 200
+        ? { ...reply, body: changeSignature(reply.body) }
+        : reply;
+    const report = await vet('application:1', options());
+    expect(report.gaps).toMatchObject([{ stage: 'trust' }]);
+    expectDenied(report);
+    expect(await named('ground')).toBe('NOT_FOUND');
+    expect(await named('application')).toBe('NOT_FOUND');
+  });
+
+  test('the notary does not confirm what is published: denied, and no name is given', async () => {
+    world.notary.intercept = ({ method }, reply) => (method === 'POST' ? { ...reply, status: 500 } : reply);
+    const report = await vet('application:1', options());
+    expect(report.gaps).toMatchObject([{ stage: 'trust' }]);
+    expectDenied(report);
+    expect(await named('ground')).toBe('NOT_FOUND');
+    expect(await named('application')).toBe('NOT_FOUND');
+  });
+});
+
+test('vet() with an internal registry that does not answer denies, and nothing is left', async () => {
+  const target = { ...world.target, registry: '127.0.0.1:1' };
+  const report = await vet('application:1', options({ target }));
+  expect(report.rebuild?.outcomes).toMatchObject([
+    { status: 'failed', code: 'UNREACHABLE' },
+    { status: 'skipped' },
+  ]);
+  expect(report.verdict).toMatchObject({ decision: 'deny' });
+  await expectNothingLeft();
+}, 60_000);
+
+describe('vet() that is interrupted', () => {
+  const interrupt = (matches: (event: VetEvent) => boolean, change: Partial<VetOptions> = {}) => {
+    const controller = new AbortController();
+    const reason = new Error('interrupted');
+    const onProgress = (event: VetEvent) => {
+      if (matches(event)) controller.abort(reason);
+    };
+    return {
+      reason,
+      running: vet('application:1', options({ ...change, signal: controller.signal, onProgress })),
+    };
+  };
+
+  test.each(['lineage', 'audit', 'plan', 'rebuild', 'compare', 'policy', 'endorse'])(
+    'in the stage %s leaves no name and no trust data',
+    async (stage) => {
+      const { reason, running } = interrupt(
+        (event) => event.type === 'stage-started' && event.stage === stage,
+      );
+      await expect(running).rejects.toBe(reason);
+      await expectNothingLeft();
+    },
+  );
+
+  test('while a build is under way leaves nothing', async () => {
+    const build: Builder['build'] = (_request, { signal } = {}) =>
+      new Promise((_resolve, reject) => {
+        signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+      });
+    const { reason, running } = interrupt(({ type }) => type === 'step-started', {
+      builder: { ...honestBuilder(), build },
+    });
+    await expect(running).rejects.toBe(reason);
+    await expectNothingLeft();
+  });
+
+  test('between two signatures gives no name', async () => {
+    const controller = new AbortController();
+    const reason = new Error('interrupted');
+    world.notary.intercept = ({ method, path }, reply) => {
+      if (method === 'POST' && path.endsWith('/tuf/')) controller.abort(reason);
+      return reply;
+    };
+    await expect(vet('application:1', options({ signal: controller.signal }))).rejects.toBe(reason);
+    expect(world.notary.store.roles(collection('ground'))).toContain('targets');
+    expect(world.notary.store.roles(collection('application'))).toEqual([]);
+    expect(await named('ground')).toBe('NOT_FOUND');
+    expect(await named('application')).toBe('NOT_FOUND');
+  });
+});
+
+describe.skipIf(!available('docker-engine'))('vet() on a Docker Engine', () => {
+  const engine = () => dockerEngineBuilder({ dockerHost, registry: world.target.client });
+
+  test('a build that fails names the line, and is denied', async () => {
+    world = await startWorld('FROM ground:1\nCOPY run /bin/\nCOPY missing /bin/\n');
+    const report = await vet('application:1', options({ builder: engine() }));
+    expect(report.rebuild?.outcomes).toMatchObject([
+      { status: 'built' },
+      { status: 'failed', code: 'BUILD_FAILED', line: 3 },
+    ]);
+    expect(report.verdict).toMatchObject({ decision: 'deny' });
+    expect(report.verdict.pinned).toBeUndefined();
+    await expectNothingLeft();
+  }, 60_000);
+
+  test('interrupted at its first line of output leaves nothing', async () => {
+    const controller = new AbortController();
+    const reason = new Error('interrupted');
+    const running = vet(
+      'application:1',
+      options({
+        builder: engine(),
+        signal: controller.signal,
+        onProgress: ({ type }) => {
+          if (type === 'step-log') controller.abort(reason);
+        },
+      }),
+    );
+    await expect(running).rejects.toBe(reason);
+    await expectNothingLeft();
+  }, 60_000);
+});
+
+/** Changes one bit of every signature and leaves the document well-formed. */
+function changeSignature(body: Uint8Array): Uint8Array {
+  const document = JSON.parse(Buffer.from(body).toString('utf8')) as { signatures: { sig: string }[] };
+  for (const signature of document.signatures) {
+    const bytes = Buffer.from(signature.sig, 'base64');
+    bytes[5] = (bytes[5] ?? 0) ^ 1;
+    signature.sig = bytes.toString('base64');
+  }
+  return Buffer.from(JSON.stringify(document));
+}
