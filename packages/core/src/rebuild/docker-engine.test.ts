@@ -65,7 +65,7 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
   const imagesOf = (host: string) =>
     docker('images', '--all', '--digests', '--format', '{{.Repository}}:{{.Tag}}@{{.Digest}}')
       .split('\n')
-      .filter((line) => line.startsWith(host) || line.startsWith('imagevet-build/'));
+      .filter((line) => line.startsWith(host));
 
   beforeAll(async () => {
     registry = await startDockerRegistry();

@@ -37,8 +37,8 @@ export class Build {
   readonly #request: BuildRequest;
   /** Names in the engine's store that nobody needs after the run. */
   readonly #leftovers: Set<string>;
-  /** Name in the engine's store while it is built; two builds of one target do not meet. */
-  readonly #local = `imagevet-build/${randomBytes(10).toString('hex')}`;
+  /** Name in the engine's store while it is built: tells whose it is, and two builds of one target do not meet. */
+  readonly #local: string;
 
   constructor(
     engine: Engine,
@@ -52,6 +52,8 @@ export class Build {
     this.#options = options;
     this.#request = request;
     this.#leftovers = leftovers;
+    const { registry, repository } = request.target;
+    this.#local = formatReference({ registry, repository, tag: `build-${randomBytes(10).toString('hex')}` });
   }
 
   async run({ signal: asked, onProgress }: BuildOptions): Promise<BuiltImage> {
