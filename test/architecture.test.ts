@@ -22,6 +22,11 @@ const STATIC_DEPENDENCIES: Readonly<Record<string, readonly string[]>> = {
   core: ['@balena/dockerignore', 'dockerfile-ast', 'p-limit', 'tar-stream', 'undici'],
 };
 
+/** Folders that are an entry of their own, with the optional peers only they may import. */
+const OPTIONAL_ENTRIES: Readonly<Record<string, readonly string[]>> = {
+  [join('packages', 'core', 'src', 'rebuild', 'bullmq')]: ['bullmq', 'ioredis'],
+};
+
 interface Import {
   readonly file: string;
   readonly specifier: string;
@@ -57,14 +62,25 @@ describe.each(Object.keys(PACKAGES))('packages/%s', (name) => {
   test('imports heavy dependencies only when used', () => {
     const allowed = STATIC_DEPENDENCIES[name] ?? [];
     const wrong = imports.filter(
-      ({ specifier, typeOnly, dynamic }) =>
+      ({ file, specifier, typeOnly, dynamic }) =>
         !typeOnly &&
         !dynamic &&
         !specifier.startsWith('.') &&
         !specifier.startsWith('node:') &&
         !specifier.startsWith('@imagevet/') &&
-        !allowed.includes(specifier),
+        !allowed.includes(specifier) &&
+        !OPTIONAL_ENTRIES[relative(root, dirname(file))]?.includes(specifier),
     );
+    expect(wrong).toEqual([]);
+  });
+
+  test('imports nothing from the entries with optional peers', () => {
+    const wrong = imports.filter(({ file, specifier }) => {
+      const target = relative(root, dirname(resolve(dirname(file), specifier)));
+      return (
+        specifier.startsWith('.') && target in OPTIONAL_ENTRIES && relative(root, dirname(file)) !== target
+      );
+    });
     expect(wrong).toEqual([]);
   });
 

@@ -109,6 +109,39 @@ export async function startNotaryServer(): Promise<NotaryService> {
   return { ...service, caFile, ca: readFileSync(caFile, 'utf8') };
 }
 
+/** A Redis that can be killed, and started again on what it had written. */
+export interface RedisService extends RunningService {
+  /** `redis://127.0.0.1:<port>` */
+  readonly url: string;
+  kill(): Promise<void>;
+  restart(): Promise<void>;
+}
+
+/** Starts Debian's redis-server, which writes each change before it answers. */
+export async function startRedis(): Promise<RedisService> {
+  const directory = mkdtempSync(join(tmpdir(), 'imagevet-redis-'));
+  const port = await freePort();
+  const args = [
+    ...['--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', ''],
+    ...['--appendonly', 'yes', '--appendfsync', 'always', '--maxmemory-policy', 'noeviction'],
+  ];
+  const start = () =>
+    startService('redis-server', args, { directory, port, scheme: 'redis', keepDirectory: true });
+  let running = await start();
+  return {
+    ...running,
+    kill: () => running.close(),
+    restart: async () => {
+      await running.close();
+      running = await start();
+    },
+    close: async () => {
+      await running.close();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
 /** A DOCKER_CONFIG directory whose docker CLI trusts the notary's certificate. */
 export function createDockerConfig(directory: string, notary: Pick<NotaryService, 'host' | 'ca'>): string {
   const config = join(directory, 'docker');
@@ -133,7 +166,7 @@ export async function freePort(): Promise<number> {
 async function startService(
   program: string,
   args: readonly string[],
-  options: { directory: string; port: number; scheme: 'http' | 'https' },
+  options: { directory: string; port: number; scheme: 'http' | 'https' | 'redis'; keepDirectory?: true },
 ): Promise<RunningService> {
   const path = findProgram(program);
   if (path === undefined) throw new Error(`${program} is not installed`);
@@ -155,7 +188,7 @@ async function startService(
         close: async () => {
           child.kill('SIGKILL');
           await exited;
-          rmSync(options.directory, { recursive: true, force: true });
+          if (options.keepDirectory !== true) rmSync(options.directory, { recursive: true, force: true });
         },
       };
     }

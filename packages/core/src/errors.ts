@@ -21,7 +21,10 @@ export type CoreErrorCode =
   | 'BUILD_LIMIT_EXCEEDED'
   | 'BUILD_UNSUPPORTED'
   | 'PUSH_FAILED'
-  | 'PLAN_INVALID';
+  | 'PLAN_INVALID'
+  | 'QUEUE_UNREACHABLE'
+  | 'QUEUE_INVALID'
+  | 'WORKER_LOST';
 
 /** A question of lineage, provenance, rebuild, comparison or policy could not be answered. */
 export class CoreError extends ImagevetError {

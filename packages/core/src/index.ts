@@ -87,6 +87,7 @@ export {
   publicServices,
 } from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
+export { type BuilderPoolOptions, builderPool } from './rebuild/builder-pool.ts';
 export { type DoubleBuilderOptions, doubleBuilder } from './rebuild/double-build.ts';
 export {
   type DockerEngineBuilderOptions,
@@ -97,6 +98,7 @@ export { type BakeFile, type BakeTarget, toBakeFile } from './rebuild/export/bak
 export { type SourcePolicy, type SourcePolicyRule, toSourcePolicy } from './rebuild/export/source-policy.ts';
 export { type PlanRebuildOptions, planRebuild } from './rebuild/plan-rebuild.ts';
 export { type RebuildOptions, rebuild } from './rebuild/rebuild.ts';
+export type { StepTools } from './rebuild/run-step.ts';
 export { substituteBases } from './rebuild/substitute-bases.ts';
 export type * from './rebuild/types.ts';
 export { renderHtml } from './report/render-html.ts';

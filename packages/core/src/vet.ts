@@ -23,7 +23,15 @@ import type { Facts, Policy, PolicyException } from './policy/types.ts';
 import { publicServices } from './provenance/public-services.ts';
 import { planRebuild } from './rebuild/plan-rebuild.ts';
 import { rebuild } from './rebuild/rebuild.ts';
-import type { Builder, BuiltImage, RebuildEvent, RebuildPlan, RebuildResult } from './rebuild/types.ts';
+import { localRunner } from './rebuild/run-step.ts';
+import type {
+  Builder,
+  BuiltImage,
+  RebuildEvent,
+  RebuildPlan,
+  RebuildResult,
+  StepRunner,
+} from './rebuild/types.ts';
 import type { Endorsement, VetReport } from './report/types.ts';
 
 /** The stages of {@link vet}, in order. */
@@ -52,7 +60,9 @@ export interface VetOptions extends OperationOptions {
   readonly target?: RebuildTarget;
   /** Builds and pushes; without it the rebuild is planned only. */
   readonly builder?: Builder;
-  /** Builds at the same time. @defaultValue 2 */
+  /** Builds and pushes elsewhere, on a queue of workers for one; instead of a `builder`. */
+  readonly runner?: StepRunner;
+  /** Builds at the same time. @defaultValue 2; with a `runner`, what it can take */
   readonly concurrency?: number;
   /** Signs what the policy admitted; without it nothing is signed. */
   readonly trust?: Omit<EndorseOptions, 'registry' | 'signal' | 'now'>;
@@ -155,19 +165,19 @@ async function rebuildLineage(
   report({ type: 'stage-started', stage: 'plan' });
   const plan = planRebuild([lineage], { target: options.target });
   report({ type: 'stage-finished', stage: 'plan', summary: `${plan.steps.length} images to rebuild` });
-  if (options.builder === undefined) {
+  const host = options.host ?? publicServices().host;
+  const runner = options.runner ?? (options.builder && localRunner({ builder: options.builder, host }));
+  if (runner === undefined) {
     return skip(
       'rebuild',
       notRebuilt('NO_BUILDER', 'no builder was given; the rebuild is planned only'),
       plan,
     );
   }
-  const host = options.host ?? publicServices().host;
   report({ type: 'stage-started', stage: 'rebuild' });
   try {
     const result = await rebuild(plan, {
-      builder: options.builder,
-      host,
+      runner,
       concurrency: options.concurrency,
       signal: options.signal,
       onProgress: report,

@@ -1,64 +1,56 @@
-import type { OperationOptions } from '@imagevet/registry';
 import pLimit from 'p-limit';
 import { CoreError } from '../errors.ts';
-import type { SourceHost } from '../lineage/types.ts';
-import { runStep } from './run-step.ts';
+import { localRunner, type StepTools } from './run-step.ts';
 import type {
-  Builder,
   BuiltImage,
   RebuildEvent,
   RebuildOutcome,
   RebuildPlan,
   RebuildResult,
   RebuildStep,
+  StepOptions,
+  StepRunner,
 } from './types.ts';
 
 /** Options of {@link rebuild}. */
-export interface RebuildOptions extends OperationOptions {
-  readonly builder: Builder;
-  /** Reads the build contexts. */
-  readonly host: SourceHost;
-  /** Builds at the same time. @defaultValue 2 */
-  readonly concurrency?: number;
-  /** After a failure, builds whatever does not stand on it; false starts nothing more. @defaultValue true */
-  readonly keepGoing?: boolean;
-  /**
-   * Takes the image an earlier run pushed for the same inputs (`build-<key>`) instead of building it again. Who can write to
-   * the target repository can put an image there.
-   * @defaultValue true
-   */
-  readonly reuse?: boolean;
-  /** Tries of a step whose engine, registry or source went away. A build that fails is not tried again. @defaultValue 3 */
-  readonly attempts?: number;
-  readonly onProgress?: (event: RebuildEvent) => void;
-}
+export type RebuildOptions = Omit<StepOptions, 'onLog'> &
+  (StepTools | { readonly runner: StepRunner }) & {
+    /** Steps at the same time. @defaultValue what the runner can take; 2 in this process */
+    readonly concurrency?: number;
+    /** After a failure, builds whatever does not stand on it; false starts nothing more. @defaultValue true */
+    readonly keepGoing?: boolean;
+    readonly onProgress?: (event: RebuildEvent) => void;
+  };
 
 /**
  * Runs a plan: each image is built from its source onto the rebuilt images before it, and pushed. A step that fails skips
  * only what is built on it. What is pushed is the journal: a run that was killed continues where it was.
  *
  * @throws {@link CoreError} `ENGINE_UNREACHABLE` when no engine answers, before anything is built; `PLAN_INVALID` for a plan
- * out of order. Aborting stops the builds in flight and rejects with `signal.reason`.
+ * out of order; `QUEUE_UNREACHABLE` when the steps run on a queue that does not answer. Aborting stops the builds in flight and rejects with `signal.reason`.
  */
 export async function rebuild(plan: RebuildPlan, options: RebuildOptions): Promise<RebuildResult> {
   options.signal?.throwIfAborted();
-  const { concurrency = 2, attempts = 3 } = options;
+  const runner = 'runner' in options ? options.runner : localRunner(options);
+  const { concurrency = runner.concurrency ?? 2, attempts = 3 } = options;
   for (const [name, value] of Object.entries({ concurrency, attempts })) {
     if (!Number.isSafeInteger(value) || value < 1) {
       throw new CoreError('INVALID_OPTIONS', `${name} is ${value}, expected a positive whole number`);
     }
   }
-  const run = new Run(plan, options);
-  const { name, version } = await options.builder.probe({ signal: options.signal });
+  const run = new Run(plan, runner, concurrency, options);
+  const { name, version } = await runner.probe({ signal: options.signal });
   try {
     return { plan: plan.id, engine: { name, version }, outcomes: await run.outcomes() };
   } finally {
-    await options.builder.release?.();
+    await runner.release?.();
   }
 }
 
 class Run {
   readonly #plan: RebuildPlan;
+  readonly #runner: StepRunner;
+  readonly #concurrency: number;
   readonly #options: RebuildOptions;
   readonly #running = new Map<string, Promise<RebuildOutcome>>();
   /** Stops everything when a step throws what is no outcome. */
@@ -67,8 +59,10 @@ class Run {
   #started = 0;
   #failed: string | undefined;
 
-  constructor(plan: RebuildPlan, options: RebuildOptions) {
+  constructor(plan: RebuildPlan, runner: StepRunner, concurrency: number, options: RebuildOptions) {
     this.#plan = plan;
+    this.#runner = runner;
+    this.#concurrency = concurrency;
     this.#options = options;
     this.#signal = AbortSignal.any([
       this.#stop.signal,
@@ -85,7 +79,7 @@ class Run {
   }
 
   async outcomes(): Promise<readonly RebuildOutcome[]> {
-    const limit = pLimit(this.#options.concurrency ?? 2);
+    const limit = pLimit(this.#concurrency);
     for (const step of this.#plan.steps) {
       const outcome = this.#await(step, (run) => limit(run)).catch((error: unknown) => {
         this.#stop.abort(error);
@@ -125,7 +119,9 @@ class Run {
     const total = this.#plan.steps.length;
     this.#options.onProgress?.({ type: 'step-started', step: step.id, index: this.#started, total });
     this.#started += 1;
-    const outcome = await runStep(step, parents, { ...this.#options, signal: this.#signal });
+    const { reuse, attempts, onProgress } = this.#options;
+    const onLog = (text: string) => onProgress?.({ type: 'step-log', step: step.id, text });
+    const outcome = await this.#runner.run(step, parents, { reuse, attempts, onLog, signal: this.#signal });
     if (outcome.status === 'failed' && this.#options.keepGoing === false) this.#failed ??= step.id;
     return outcome;
   }

@@ -3,11 +3,19 @@ import { ImagevetError } from '@imagevet/registry';
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { externalImages } from '../dockerfile/queries.ts';
 import { CoreError } from '../errors.ts';
+import type { SourceHost } from '../lineage/types.ts';
 import { dockerfileIn, readContext } from './context.ts';
 import { pinnedInput } from './pin-inputs.ts';
-import type { RebuildOptions } from './rebuild.ts';
 import { substituteBases } from './substitute-bases.ts';
-import type { BuildRequest, BuiltImage, RebuildOutcome, RebuildStep } from './types.ts';
+import type {
+  Builder,
+  BuildRequest,
+  BuiltImage,
+  RebuildOutcome,
+  RebuildStep,
+  StepOptions,
+  StepRunner,
+} from './types.ts';
 
 /** Log lines kept of a failed step. */
 const LOG_LINES = 40;
@@ -19,18 +27,35 @@ const PASSING: ReadonlySet<string> = new Set([
   ...['UNREACHABLE', 'TIMEOUT', 'RATE_LIMITED'],
 ]);
 
+/** What a step is built with. */
+export interface StepTools {
+  readonly builder: Builder;
+  /** Reads the build contexts. */
+  readonly host: SourceHost;
+}
+
+/** Runs steps in this process. */
+export function localRunner(tools: StepTools): StepRunner {
+  const { builder } = tools;
+  return {
+    probe: (options) => builder.probe(options),
+    run: (step, parents, options) => runStep(step, parents, { ...options, ...tools }),
+    release: async () => builder.release?.(),
+  };
+}
+
 /** Runs one step: finds or builds its image. Failures are outcomes; an abort, and what is no error of ours, are thrown. */
 export async function runStep(
   step: RebuildStep,
   parents: ReadonlyMap<string, BuiltImage>,
-  options: RebuildOptions,
+  options: StepOptions & StepTools,
 ): Promise<RebuildOutcome> {
   const log: string[] = [];
   const startedAt = performance.now();
   const keep = (text: string) => {
     log.push(text);
     if (log.length > LOG_LINES) log.shift();
-    options.onProgress?.({ type: 'step-log', step: step.id, text });
+    options.onLog?.(text);
   };
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -74,7 +99,7 @@ function isPassing({ code, details }: ImagevetError): boolean {
 async function findOrBuild(
   step: RebuildStep,
   parents: ReadonlyMap<string, BuiltImage>,
-  options: RebuildOptions,
+  options: StepOptions & StepTools,
   log: (text: string) => void,
 ): Promise<{ readonly image: BuiltImage; readonly reused?: true }> {
   const { builder, signal } = options;
@@ -100,7 +125,7 @@ async function buildRequest(
   step: RebuildStep,
   parents: ReadonlyMap<string, BuiltImage>,
   request: Pick<BuildRequest, 'target' | 'platform'>,
-  { host, signal }: RebuildOptions,
+  { host, signal }: StepOptions & StepTools,
 ): Promise<BuildRequest> {
   const { platform, location } = step;
   const dockerfile = substituteBases(step.dockerfile, substitutionsOf(step, parents), { platform });

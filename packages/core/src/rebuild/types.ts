@@ -89,6 +89,40 @@ export interface Builder {
   release?(): Promise<void>;
 }
 
+/** How one step of a plan is to be run. */
+export interface StepOptions extends OperationOptions {
+  /**
+   * Takes the image an earlier run pushed for the same inputs (`build-<key>`) instead of building it again. Who can write to
+   * the target repository can put an image there.
+   * @defaultValue true
+   */
+  readonly reuse?: boolean;
+  /** Tries of a step whose engine, registry or source went away. A build that fails is not tried again. @defaultValue 3 */
+  readonly attempts?: number;
+  /** Called with each line of the build's log. */
+  readonly onLog?: (text: string) => void;
+}
+
+/** Something that runs the steps of a plan, here or elsewhere. */
+export interface StepRunner {
+  /** Steps it can be given at the same time. @defaultValue 2 */
+  readonly concurrency?: number;
+  /** Says what builds. Rejects when nothing can. */
+  probe(options?: OperationOptions): Promise<{ readonly name: string; readonly version: string }>;
+  /**
+   * Finds or builds one image. A failure is an outcome; an abort rejects with `signal.reason`.
+   *
+   * @param parents - the images of the steps this one stands on, by step
+   */
+  run(
+    step: RebuildStep,
+    parents: ReadonlyMap<string, BuiltImage>,
+    options?: StepOptions,
+  ): Promise<RebuildOutcome>;
+  /** Frees what steps left behind for one another. Called at the end of a run. */
+  release?(): Promise<void>;
+}
+
 export type RebuildOutcome =
   | {
       readonly step: string;
