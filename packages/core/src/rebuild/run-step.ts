@@ -35,11 +35,10 @@ export interface StepTools {
 }
 
 /** Runs steps in this process. */
-export function localRunner(tools: StepTools): StepRunner {
-  const { builder } = tools;
+export function localRunner({ builder, host }: StepTools): StepRunner {
   return {
     probe: (options) => builder.probe(options),
-    run: (step, parents, options) => runStep(step, parents, { ...options, ...tools }),
+    run: (step, parents, options) => runStep(step, parents, { ...options, builder, host }),
     release: async () => builder.release?.(),
   };
 }
