@@ -20,7 +20,7 @@ export function judge({ name, ours, peer, ratio, goal }: Claim): {
   readonly outcome: ClaimOutcome;
 } {
   const outcome = ratio >= goal ? 'ok' : 'short';
-  const line = `${name}: ours=${ours} peer=${peer} ratio=${ratio.toFixed(2)} goal=${goal} ${outcome}`;
+  const line = `${name}: ours=${ours} peer=${peer} ratio=${ratio.toFixed(2)} goal=${Number(goal.toFixed(2))} ${outcome}`;
   return { line, outcome };
 }
 
@@ -29,7 +29,7 @@ export function absent(
   name: string,
   goal: number,
 ): { readonly line: string; readonly outcome: ClaimOutcome } {
-  return { line: `${name}: ours=- peer=- ratio=- goal=${goal} absent`, outcome: 'absent' };
+  return { line: `${name}: ours=- peer=- ratio=- goal=${Number(goal.toFixed(2))} absent`, outcome: 'absent' };
 }
 
 /** Runs each contender some rounds, by turns, and returns the median of each in milliseconds. */

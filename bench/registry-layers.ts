@@ -110,9 +110,13 @@ async function work(client: RegistryClient, image: ResolvedImage): Promise<void>
   }
 }
 
-/** Pushes an image of layers that compress about as well as a distribution does. */
-export async function pushImage(client: RegistryClient, host: string): Promise<ResolvedImage> {
-  const reference = parseReference(`${host}/bench:layers`);
+/** Pushes an image of layers that compress about as well as a distribution does; another seed, other bytes. */
+export async function pushImage(
+  client: RegistryClient,
+  host: string,
+  { seed = 0, layerBytes = LAYER_BYTES }: { readonly seed?: number; readonly layerBytes?: number } = {},
+): Promise<ResolvedImage> {
+  const reference = parseReference(`${host}/bench:layers-${seed}`);
   const push = async (bytes: Uint8Array, mediaType: string) => {
     const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.byteLength };
     const source: BlobSource = {
@@ -127,9 +131,14 @@ export async function pushImage(client: RegistryClient, host: string): Promise<R
   const layers = [];
   const diffIds = [];
   for (let index = 0; index < LAYERS; index += 1) {
-    const archive = makeArchive(index);
+    const archive = makeArchive(seed + index, layerBytes);
     diffIds.push(digestOf(archive));
-    layers.push(await push(gzipSync(archive), 'application/vnd.oci.image.layer.v1.tar+gzip'));
+    layers.push(
+      await push(
+        gzipSync(archive, { level: layerBytes > LAYER_BYTES ? 1 : 6 }),
+        'application/vnd.oci.image.layer.v1.tar+gzip',
+      ),
+    );
   }
   const rootfs = { type: 'layers', diff_ids: diffIds };
   const config = { architecture: 'amd64', os: 'linux', config: {}, rootfs };
@@ -145,8 +154,8 @@ export async function pushImage(client: RegistryClient, host: string): Promise<R
 }
 
 /** An archive of files from 1 KiB to 1 MiB that compresses about as well as a distribution does. */
-function makeArchive(seed: number): Buffer {
-  const archive = Buffer.alloc(LAYER_BYTES);
+function makeArchive(seed: number, layerBytes: number): Buffer {
+  const archive = Buffer.alloc(layerBytes);
   let state = 0x9e3779b9 + seed;
   const random = (limit: number) => {
     state ^= state << 13;
@@ -156,7 +165,7 @@ function makeArchive(seed: number): Buffer {
   };
   const words = Array.from({ length: 4096 }, () => Buffer.from(random(2 ** 31).toString(36)));
   let at = 0;
-  for (let file = 0; at < LAYER_BYTES - 3 * 2 ** 20; file += 1) {
+  for (let file = 0; at < layerBytes - 3 * 2 ** 20; file += 1) {
     const size = 1024 << random(11);
     writeHeader(archive, at, `usr/share/${seed}/file${file}`, size);
     at += 512;

@@ -3,6 +3,7 @@
 import { availableParallelism } from 'node:os';
 import type { ClaimOutcome } from './claim.ts';
 import { benchLineage } from './lineage.ts';
+import { benchRebuild } from './rebuild.ts';
 import { benchRegistryCopy } from './registry-copy.ts';
 import { benchRegistryLayers } from './registry-layers.ts';
 
@@ -11,6 +12,7 @@ type Bench = (print: (line: string) => void) => Promise<readonly ClaimOutcome[]>
 const suites: Readonly<Record<string, readonly Bench[]>> = {
   registry: [benchRegistryLayers, benchRegistryCopy],
   lineage: [benchLineage],
+  rebuild: [benchRebuild],
 };
 
 process.exitCode = await main(process.argv.slice(2));
