@@ -1,3 +1,5 @@
+import { fieldsOf } from '../buildkit/protobuf.ts';
+
 /** What a BuildKit trace message tells: steps that were begun or ended, and what they printed. */
 export interface BuildkitTrace {
   readonly vertexes: readonly { readonly digest: string; readonly name: string; readonly error?: string }[];
@@ -10,9 +12,13 @@ export interface BuildkitTrace {
  * @see moby/buildkit, api/services/control/control.proto
  */
 export function decodeBuildkitTrace(aux: unknown): BuildkitTrace {
+  return decodeStatus(typeof aux === 'string' ? Buffer.from(aux, 'base64') : Buffer.alloc(0));
+}
+
+/** Decodes a `StatusResponse`. What cannot be decoded is left out. */
+export function decodeStatus(bytes: Buffer): BuildkitTrace {
   const vertexes: BuildkitTrace['vertexes'][number][] = [];
   const logs: BuildkitTrace['logs'][number][] = [];
-  const bytes = typeof aux === 'string' ? Buffer.from(aux, 'base64') : Buffer.alloc(0);
   for (const [field, value] of fieldsOf(bytes)) {
     if (field === 1) {
       const own = new Map(fieldsOf(value));
@@ -28,32 +34,4 @@ export function decodeBuildkitTrace(aux: unknown): BuildkitTrace {
     }
   }
   return { vertexes, logs };
-}
-
-/** The length-delimited fields of a message, as far as it can be read. */
-function* fieldsOf(bytes: Buffer): Generator<readonly [field: number, value: Buffer]> {
-  let position = 0;
-  const varint = (): number => {
-    let value = 0;
-    for (let shift = 0; shift < 10; shift += 1) {
-      const byte = bytes[position] ?? 0;
-      position += 1;
-      value += (byte & 0x7f) * 2 ** (7 * shift);
-      if (byte < 0x80) break;
-    }
-    return value;
-  };
-  while (position < bytes.length) {
-    const key = varint();
-    const wireType = key % 8;
-    if (wireType === 0) varint();
-    else if (wireType === 1) position += 8;
-    else if (wireType === 5) position += 4;
-    else if (wireType === 2) {
-      const length = varint();
-      if (length > bytes.length - position) return;
-      yield [Math.floor(key / 8), bytes.subarray(position, position + length)];
-      position += length;
-    } else return;
-  }
 }

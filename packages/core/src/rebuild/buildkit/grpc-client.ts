@@ -1,0 +1,125 @@
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
+import type { Duplex } from 'node:stream';
+import { frame, unframe } from './frames.ts';
+
+/** What a server answered when it did not do what it was asked. @see grpc, statuscodes.md */
+export class GrpcFailure extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.name = 'GrpcFailure';
+    this.status = status;
+  }
+}
+
+/** Headers beside a call; a list is sent as one header for each item. */
+export type GrpcMetadata = Readonly<Record<string, string | string[]>>;
+
+interface CallOptions {
+  readonly signal?: AbortSignal;
+  readonly metadata?: GrpcMetadata;
+}
+
+/** A call under way. */
+export interface GrpcCall {
+  /** Ends with {@link GrpcFailure} when the server's status is not OK. */
+  readonly messages: AsyncIterable<Buffer>;
+  send(message: Uint8Array): Promise<void>;
+  /** Nothing more will be sent. */
+  finish(): void;
+  cancel(): void;
+}
+
+/** gRPC over one connection somebody else opened: a socket, TLS, or an HTTP connection that was upgraded. */
+export class GrpcClient {
+  readonly #session: ClientHttp2Session;
+
+  constructor(connection: Duplex) {
+    this.#session = connect('http://buildkit', {
+      createConnection: () => connection,
+      settings: { initialWindowSize: 1024 * 1024 },
+    });
+    // Every call in flight is told by itself.
+    this.#session.on('error', () => {});
+  }
+
+  /** Asks once, is answered once. */
+  async ask(path: string, message: Uint8Array, options: CallOptions = {}): Promise<Buffer> {
+    const call = this.call(path, options);
+    await call.send(message);
+    call.finish();
+    let answer: Buffer | undefined;
+    for await (const each of call.messages) answer ??= each;
+    return answer ?? Buffer.alloc(0);
+  }
+
+  /** Begins a call with any number of messages either way. */
+  call(path: string, { signal, metadata }: CallOptions = {}): GrpcCall {
+    signal?.throwIfAborted();
+    const stream = this.#session.request({
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      ...metadata,
+    });
+    const cancel = () => stream.close(constants.NGHTTP2_CANCEL);
+    signal?.addEventListener('abort', cancel, { once: true });
+    stream.once('close', () => signal?.removeEventListener('abort', cancel));
+    // Told to whoever reads the messages.
+    stream.on('error', () => {});
+    return {
+      messages: answers(stream, signal),
+      send: (message) => write(stream, frame(message)),
+      finish: () => stream.end(),
+      cancel,
+    };
+  }
+
+  close(): void {
+    this.#session.destroy();
+  }
+}
+
+async function* answers(stream: ClientHttp2Stream, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
+  let status: number | undefined;
+  let told = '';
+  const read = (headers: Readonly<Record<string, unknown>>) => {
+    if (headers['grpc-status'] !== undefined) {
+      status = Number(headers['grpc-status']);
+      told = unescape(String(headers['grpc-message'] ?? ''));
+    } else if (headers[':status'] !== undefined && headers[':status'] !== 200) {
+      status = 2;
+      told = `HTTP ${String(headers[':status'])}`;
+    }
+  };
+  stream.on('response', read);
+  stream.on('trailers', read);
+  try {
+    yield* unframe(stream);
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (status === undefined) throw error;
+  } finally {
+    if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
+  }
+  signal?.throwIfAborted();
+  if (status === undefined) throw new GrpcFailure(14, 'the connection ended before the answer did');
+  if (status !== 0) throw new GrpcFailure(status, told);
+}
+
+/** @see grpc, PROTOCOL-HTTP2.md, "Percent-Encoded" */
+function unescape(text: string): string {
+  const bytes = Buffer.from(text.slice(0, 65_536), 'latin1').toString('latin1');
+  return Buffer.from(
+    bytes.replaceAll(/%([0-9a-fA-F]{2})/g, (_whole, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+    'latin1',
+  ).toString('utf8');
+}
+
+function write(stream: ClientHttp2Stream, bytes: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.write(bytes, (error) => (error === null || error === undefined ? resolve() : reject(error)));
+  });
+}
