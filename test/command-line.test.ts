@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { main } from '../examples/cli/src/main.ts';
 import { startWorld, type World } from '../examples/demo/src/index.ts';
@@ -63,6 +66,9 @@ describe('imagevet', () => {
       ['vet', 'x', 'y'],
       ['vet', 'x', '--wrong'],
       ['vet', 'x', '--as-of', 'never'],
+      ['vet', 'x', '--as-of', '1'],
+      ['vet', 'x', '--as-of', '2018-02-31'],
+      ['rebuild', 'x', '--target', 'x/y', '--format', 'html'],
       ['vet', 'x', '--target', 'x'],
       ['vet', 'x', '--concurrency', '0'],
       ['vet', 'x', '--format', 'pdf'],
@@ -111,6 +117,30 @@ describe('imagevet', () => {
     expect(
       JSON.parse((await imagevet('audit', world.image, '--format', 'sarif', ...flags)).stdout),
     ).toMatchObject({ version: '2.1.0' });
+  });
+
+  test('audit does not pass what it could not look at: exit 3', async () => {
+    const { code, stderr } = await imagevet('audit', world.image, '--as-of', '2011-01-01', ...flags);
+    expect(code).toBe(3);
+    expect(stderr).toContain('could not be looked at');
+  });
+
+  test('a reader of its output that goes away is no failure', async () => {
+    const program = fileURLToPath(new URL('../examples/cli/src/bin.ts', import.meta.url));
+    const child = spawn(process.execPath, [
+      '--conditions=@imagevet/source',
+      program,
+      'lineage',
+      world.image,
+      ...flags,
+    ]);
+    child.stdout.destroy();
+    let stderr = '';
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
+    const [code] = (await once(child, 'close')) as [number];
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   });
 
   test('says what an unknown image and an unreachable engine are', async () => {

@@ -98,11 +98,11 @@ commands
   dockerfile   the Dockerfile the image was built from
   audit        findings in every Dockerfile of the lineage
   rebuild      rebuild the whole lineage from source into --target
-  sign         sign the tag of an image in --target's registry
+  sign         sign the digest the image's registry shows for its tag
   verify       the digest a signed tag names, or why there is none
 
 options
-  --format text|json|markdown|html|mermaid|sarif   --output FOLDER   --platform linux/amd64   --as-of 2018-01-04
+  --format text|json|markdown|html|mermaid|dot|sarif   --output FOLDER   --platform linux/amd64   --as-of 2018-01-04
   --target HOST[:PORT]/PREFIX   internal registry for rebuilt images
   --engine URL                  Docker Engine; default DOCKER_HOST, else /var/run/docker.sock
   --concurrency N               builds at the same time; default 2
@@ -131,8 +131,17 @@ function isCommand(text: string): text is Arguments['command'] {
 }
 
 function parseDate(text: string): Date {
-  const date = new Date(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T23:59:59Z` : text);
-  if (Number.isNaN(date.getTime())) throw new UsageError(`--as-of ${JSON.stringify(text)} is not a date`);
+  const day = /^\d{4}-\d{2}-\d{2}(?=$|T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2})$)/.exec(
+    text,
+  )?.[0];
+  const date = new Date(day === text ? `${text}T23:59:59Z` : text);
+  // The calendar is checked apart: Date takes the 31st of February for the 3rd of March.
+  const exists = day !== undefined && new Date(day).toJSON()?.startsWith(day) === true;
+  if (!exists || Number.isNaN(date.getTime())) {
+    throw new UsageError(
+      `--as-of ${JSON.stringify(text)} is not a date; write 2018-01-04 or 2018-01-04T12:00:00Z`,
+    );
+  }
   return date;
 }
 

@@ -22,7 +22,9 @@ export async function main(parameters: readonly string[], io: Io): Promise<numbe
     return await COMMANDS[parsed.command](parsed, io);
   } catch (error) {
     if (io.signal.aborted) {
-      io.stderr('interrupted; nothing was promoted or signed\n');
+      io.stderr(
+        'interrupted; what was signed or named before that stays, and running it again finishes the rest\n',
+      );
       return EXIT.interrupted;
     }
     if (error instanceof UsageError) {

@@ -44,7 +44,7 @@ export async function main(parameters: readonly string[], io: DemoIo): Promise<n
     return 0;
   } catch (error) {
     if (!io.signal.aborted) throw error;
-    io.stdout('Interrupted; nothing was promoted or signed.\n');
+    io.stdout('Interrupted.\n');
     return 130;
   }
 }

@@ -15,6 +15,8 @@ import { createKeyStore, resolveTrusted } from '@imagevet/trust';
 import { type RunningNotary, startNotary } from '@imagevet/trust/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { available, dockerHost } from '../../../test/services.ts';
+import { defaultPolicy } from './policy/default-policy.ts';
+import type { Policy, PolicyException } from './policy/types.ts';
 import { type PublicServices, publicServices } from './provenance/public-services.ts';
 import { dockerEngineBuilder } from './rebuild/engine/docker-engine-builder.ts';
 import type { Builder } from './rebuild/types.ts';
@@ -251,6 +253,48 @@ describe('vet() that allows', () => {
     const second = await vet('application:1', options({ trust, now }));
     const names = (report: VetReport) => report.endorsements.map(({ tags, digest }) => ({ tags, digest }));
     expect(names(second)).toEqual(names(first));
+  });
+});
+
+describe('vet() decides by', () => {
+  const policy: Policy = {
+    ...defaultPolicy,
+    rules: [...defaultPolicy.rules, { rule: 'source.repositories', allow: ['https://git.example/ours/*'] }],
+  };
+
+  test('the policy it is given: what that denies is neither signed nor named', async () => {
+    const report = await vet('application:1', options({ policy }));
+    expect(report.verdict).toMatchObject({ decision: 'deny', complete: true });
+    expect(report.endorsements).toEqual([]);
+    expect(await named('application')).toBe('NOT_FOUND');
+    expect(world.notary.store.roles(collection('application'))).toEqual([]);
+  });
+
+  test('the exceptions it is given', async () => {
+    const denied = await vet('application:1', options({ policy }));
+    const digest = denied.lineage.nodes[0]?.image?.manifest.digest ?? '';
+    const exception = {
+      apiVersion: 'imagevet/v1',
+      kind: 'Exception',
+      id: 'EX-1',
+      rule: 'source.repositories',
+      digest,
+      reason: 'the sources move next month',
+      approvedBy: 'platform-security',
+      approvedAt: '2026-11-01T00:00:00Z',
+      expires: '2026-12-01T00:00:00Z',
+    } as PolicyException;
+    const at = (time: string) =>
+      vet('application:1', options({ policy, exceptions: [exception], now: () => new Date(time) }));
+    expect((await at('2026-11-23T12:00:00Z')).verdict.decision).toBe('allow');
+    expect((await at('2026-12-02T12:00:00Z')).verdict.decision).toBe('deny');
+  });
+
+  test('the time asked about: an image made later is not the one in question', async () => {
+    const report = await vet('application:1', options({ asOf: new Date('2011-01-01') }));
+    expect(report.lineage.asOf).toBe('2011-01-01T00:00:00.000Z');
+    expect(codes(report)).toContain('resolve IMAGE_NEWER_THAN_AS_OF');
+    expect(report.verdict.decision).toBe('deny');
   });
 });
 

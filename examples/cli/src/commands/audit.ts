@@ -3,7 +3,7 @@ import { type Arguments, UsageError } from '../arguments.ts';
 import { EXIT, type Io } from '../io.ts';
 import { trace } from './lineage.ts';
 
-/** `imagevet audit <image>`; exit code 1 when a finding is high or critical. */
+/** `imagevet audit <image>`; exit code 1 when a finding is high or critical, else 3 when not all could be looked at. */
 export async function audit(args: Arguments, io: Io): Promise<number> {
   const lineage = await trace(args, io);
   const findings = auditLineage(lineage, { now: new Date() });
@@ -13,9 +13,8 @@ export async function audit(args: Arguments, io: Io): Promise<number> {
   else throw new UsageError(`audit has no format ${JSON.stringify(args.format)}`);
   if (lineage.gaps.length > 0)
     io.stderr(`${lineage.gaps.length} things could not be looked at; see: imagevet lineage\n`);
-  return findings.some(({ severity }) => severity === 'critical' || severity === 'high')
-    ? EXIT.deny
-    : EXIT.allow;
+  if (findings.some(({ severity }) => severity === 'critical' || severity === 'high')) return EXIT.deny;
+  return lineage.gaps.length > 0 ? EXIT.error : EXIT.allow;
 }
 
 function describe(finding: Finding): string {

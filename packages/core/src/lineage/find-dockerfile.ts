@@ -26,11 +26,13 @@ export async function findDockerfile(
   for (const claim of [...claims.filter((other) => !guessed.includes(other)), ...guessed]) {
     const { location } = claim;
     if (claim.dockerfile !== undefined) {
-      const reachability =
-        location !== undefined && host?.supports(location.repository) === true
-          ? await checkReachability(host, location, node, gaps, options)
-          : 'unchecked';
-      return { record: { ...embedded(claim, claim.dockerfile), reachability }, gaps };
+      const record = embedded(claim, claim.dockerfile);
+      if (location === undefined || host?.supports(location.repository) !== true) return { record, gaps };
+      const reachability = await checkReachability(host, location, node, gaps, options);
+      if (reachability === 'reachable') {
+        await checkEmbedded(claim.dockerfile, location, host, node, gaps, options);
+      }
+      return { record: { ...record, reachability }, gaps };
     }
     if (location === undefined || tried(gaps, location)) continue;
     const stands = {
@@ -121,6 +123,30 @@ async function checkReachability(
     const message = `whether ${where} is in the repository's history could not be checked: ${error.message}`;
     gaps.push({ stage: 'provenance', code: error.code, message, node });
     return 'unchecked';
+  }
+}
+
+/** Whoever made the image wrote what is embedded in it; only its repository says that the file is its own. */
+async function checkEmbedded(
+  text: string,
+  location: SourceLocation,
+  host: SourceHost,
+  node: string,
+  gaps: Gap[],
+  options: OperationOptions,
+): Promise<void> {
+  const { repository, commit, path } = location;
+  const subject = `the Dockerfile embedded in the image's provenance`;
+  try {
+    const { content } = await host.readFile(repository, commit, path, options);
+    if (new TextDecoder().decode(content) === text) return;
+    const message = `${subject} is not ${path} of ${repository} at ${commit}`;
+    gaps.push({ stage: 'provenance', code: 'SOURCE_DOCKERFILE_DIFFERS', message, node });
+  } catch (error) {
+    if (options.signal?.aborted === true) throw options.signal.reason;
+    if (!ImagevetError.is(error)) throw error;
+    const message = `${subject} could not be held against ${path} of ${repository}: ${error.message}`;
+    gaps.push({ stage: 'provenance', code: error.code, message, node });
   }
 }
 

@@ -86,6 +86,25 @@ describe('resolveLineage() on claims alone', () => {
     expect(JSON.parse(JSON.stringify(lineage))).toEqual(lineage);
   });
 
+  test.each([
+    ['the file of the repository', 'FROM scratch', []],
+    ['another file than the repository has', 'FROM scratch\nRUN x', ['SOURCE_DOCKERFILE_DIFFERS']],
+  ])('holds an embedded Dockerfile against its repository: %s', async (_name, dockerfile, expected) => {
+    const { host } = sourcesOf({ 'app-1': 'FROM scratch' });
+    const location = { repository: REPOSITORY, commit: COMMIT, directory: 'app-1', path: 'app-1/Dockerfile' };
+    const source = claiming({ kind: 'buildkit-attestation', location, dockerfile }, '1');
+    const lineage = await resolveLineage('app:1', { sources: [source], host });
+    expect(lineage.nodes[0]?.dockerfile).toMatchObject({ text: dockerfile, reachability: 'reachable' });
+    expect(codes(lineage)).toEqual(expected);
+  });
+
+  test('says when the repository does not have the file an embedded Dockerfile is said to be', async () => {
+    const { host } = sourcesOf({ 'app-1': 'MISSING' });
+    const location = { repository: REPOSITORY, commit: COMMIT, directory: 'app-1', path: 'app-1/Dockerfile' };
+    const source = claiming({ kind: 'buildkit-attestation', location, dockerfile: 'FROM scratch' }, '1');
+    expect(codes(await resolveLineage('app:1', { sources: [source], host }))).toEqual(['SOURCE_NOT_FOUND']);
+  });
+
   test('follows what is copied and mounted from other images, and names the frontend', async () => {
     const lineage = await resolve({
       'app-1':

@@ -26,6 +26,7 @@ const KEY_VERSION = 2;
 /**
  * Plans the rebuild of whole lineages: parents before children, an image they share once. Images that cannot be rebuilt are
  * gaps; their children are built on the public image by digest where there is one, and are gaps too where there is none.
+ * An image that takes files from itself, however far round, cannot be rebuilt.
  *
  * @throws {@link CoreError} `PLAN_INVALID` for lineages of different platforms, that disagree on an image they share, or none.
  */
@@ -49,6 +50,8 @@ class Planner {
   readonly steps: Map<string, RebuildStep> = new Map();
   readonly gaps: Gap[] = [];
   readonly #seen = new Set<string>();
+  /** Images whose own inputs are being planned. */
+  readonly #open = new Set<string>();
   readonly #nodes = new Map<string, LineageNode>();
   /** Edges by their child, each once. */
   readonly #edges = new Map<string, Map<string, LineageEdge>>();
@@ -82,7 +85,14 @@ class Planner {
     if (node === undefined || this.#seen.has(id)) return;
     this.#seen.add(id);
     const edges = [...(this.#edges.get(id)?.values() ?? [])];
+    this.#open.add(id);
     for (const { kind, to } of edges) if (kind !== 'frontend') this.add(to);
+    const circular = edges.find(({ kind, to }) => kind !== 'frontend' && this.#open.has(to));
+    this.#open.delete(id);
+    // Built on the public bytes of itself, an image would be its own witness.
+    if (circular !== undefined) {
+      return this.#refuse(node, 'INPUT_CYCLE', `it is built from ${circular.to}, which is built from it`);
+    }
     const problem = unbuildable(node);
     if (problem !== undefined) return this.#refuse(node, 'NOT_REBUILDABLE', problem);
     const inputs = edges.map((edge) => this.#input(edge));

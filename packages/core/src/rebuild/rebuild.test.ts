@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { buffer as consumeBuffer, text as consumeText } from 'node:stream/consumers';
-import { digestOf, formatReference, parseReference } from '@imagevet/registry';
+import { digestOf, formatReference, parseReference, type ResolvedImage } from '@imagevet/registry';
 import { extract } from 'tar-stream';
 import { describe, expect, test } from 'vitest';
 import { CoreError } from '../errors.ts';
@@ -127,6 +127,31 @@ describe('planRebuild()', () => {
       'PARENT_NOT_REBUILDABLE docker.io/library/app:1',
     ]);
   });
+
+  test.each([
+    ['from itself', { 'app-1': 'FROM app:1 AS public\nFROM scratch\nCOPY --from=public / /' }, ['app:1']],
+    [
+      'from an image built on it',
+      { 'app-1': 'FROM base:1', 'base-1': 'FROM scratch\nCOPY --from=app:1 /bin /bin' },
+      ['base:1'],
+    ],
+  ])(
+    'refuses an image that takes its files %s: it would be its own witness',
+    async (_name, files, refused) => {
+      const { lineage } = world(files);
+      const found = await lineage('app:1');
+      // A registry shows the public images, so that each could be pinned.
+      const nodes = found.nodes.map((node) => {
+        const image = { manifest: { digest: digestOf(node.id) } } as ResolvedImage;
+        return { ...node, image };
+      });
+      const plan = planRebuild([{ ...found, nodes }], { target });
+      expect(plan.gaps.map(({ code, node }) => [code, node])).toEqual(
+        refused.map((image) => ['INPUT_CYCLE', `docker.io/library/${image} linux/amd64`]),
+      );
+      expect(plan.steps.map(({ id }) => id)).not.toContain(plan.gaps[0]?.node);
+    },
+  );
 
   test('keeps the tag of the public image, or the one it is told', async () => {
     const plan = planRebuild([await world(DIAMOND).lineage('app:1')], { target, tag: () => 'vetted' });
