@@ -88,6 +88,8 @@ export {
 } from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
 export { type BuilderPoolOptions, builderPool } from './rebuild/builder-pool.ts';
+export { type BuildkitBuilderOptions, buildkitBuilder } from './rebuild/buildkit/buildkit-builder.ts';
+export type { BuildkitAddress } from './rebuild/buildkit/connect.ts';
 export { type DoubleBuilderOptions, doubleBuilder } from './rebuild/double-build.ts';
 export {
   type DockerEngineBuilderOptions,

@@ -127,7 +127,8 @@ async function buildRequest(
   { host, signal }: StepOptions & StepTools,
 ): Promise<BuildRequest> {
   const { platform, location } = step;
-  const dockerfile = substituteBases(step.dockerfile, substitutionsOf(step, parents), { platform });
+  const pins = substitutionsOf(step, parents);
+  const dockerfile = substituteBases(step.dockerfile, pins, { platform });
   for (const { kind, name, line } of externalImages(parseDockerfile(dockerfile, { platform }))) {
     if (name.kind === 'scratch' || (name.kind === 'image' && name.reference.digest !== undefined)) continue;
     throw new CoreError(
@@ -143,6 +144,7 @@ async function buildRequest(
   return {
     ...request,
     dockerfile,
+    unedited: { dockerfile: step.dockerfile, pins: Object.fromEntries(pins) },
     context: await readContext(host, location, { signal }),
     ...(dockerfilePath === undefined ? {} : { dockerfilePath }),
   };

@@ -54,6 +54,12 @@ export interface BuildRequest {
   readonly platform: Platform;
   /** Where to push; tag included. */
   readonly target: ImageReference;
+  /** For builders that can pin without an edit: the Dockerfile as it was fetched, and each image it names with its pin. */
+  readonly unedited?: {
+    readonly dockerfile: string;
+    /** Canonical reference to digest-qualified reference. */
+    readonly pins: Readonly<Record<string, string>>;
+  };
 }
 
 export type BuildEvent =

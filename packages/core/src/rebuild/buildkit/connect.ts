@@ -26,10 +26,14 @@ export async function openBuildkit(where: BuildkitAddress, signal?: AbortSignal)
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof CoreError) throw error;
-    throw new CoreError('ENGINE_UNREACHABLE', `no BuildKit answers at ${address}: ${(error as Error).message}`, {
-      cause: error,
-      hint: 'Start buildkitd there, or name another address.',
-    });
+    throw new CoreError(
+      'ENGINE_UNREACHABLE',
+      `no BuildKit answers at ${address}: ${(error as Error).message}`,
+      {
+        cause: error,
+        hint: 'Start buildkitd there, or name another address.',
+      },
+    );
   }
 }
 
@@ -52,7 +56,9 @@ function dial({ address, tls, engine }: BuildkitAddress): Socket {
 
 function opened(socket: Socket, signal: AbortSignal | undefined): Promise<Socket> {
   const secure = 'encrypted' in socket && socket.encrypted === true;
-  return settled(socket, signal, (resolve) => socket.once(secure ? 'secureConnect' : 'connect', () => resolve(socket)));
+  return settled(socket, signal, (resolve) =>
+    socket.once(secure ? 'secureConnect' : 'connect', () => resolve(socket)),
+  );
 }
 
 /** Asks a Docker Engine for the BuildKit inside it. @see Docker Engine API, `POST /grpc` */

@@ -88,7 +88,7 @@ async function* answers(stream: ClientHttp2Stream, signal: AbortSignal | undefin
   const read = (headers: Readonly<Record<string, unknown>>) => {
     if (headers['grpc-status'] !== undefined) {
       status = Number(headers['grpc-status']);
-      told = unescape(String(headers['grpc-message'] ?? ''));
+      told = percentDecoded(String(headers['grpc-message'] ?? ''));
     } else if (headers[':status'] !== undefined && headers[':status'] !== 200) {
       status = 2;
       told = `HTTP ${String(headers[':status'])}`;
@@ -110,10 +110,11 @@ async function* answers(stream: ClientHttp2Stream, signal: AbortSignal | undefin
 }
 
 /** @see grpc, PROTOCOL-HTTP2.md, "Percent-Encoded" */
-function unescape(text: string): string {
-  const bytes = Buffer.from(text.slice(0, 65_536), 'latin1').toString('latin1');
+function percentDecoded(text: string): string {
   return Buffer.from(
-    bytes.replaceAll(/%([0-9a-fA-F]{2})/g, (_whole, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+    text.slice(0, 65_536).replaceAll(/%([0-9a-fA-F]{2})/g, (_whole, hex: string) =>
+      String.fromCharCode(Number.parseInt(hex, 16)),
+    ),
     'latin1',
   ).toString('utf8');
 }

@@ -33,7 +33,11 @@ export interface BuildkitSession {
  *
  * @see moby/buildkit, session/session.go
  */
-export function openSession(client: GrpcClient, services: SessionServices, signal?: AbortSignal): BuildkitSession {
+export function openSession(
+  client: GrpcClient,
+  services: SessionServices,
+  signal?: AbortSignal,
+): BuildkitSession {
   const id = randomBytes(16).toString('hex');
   const upload = randomBytes(16).toString('hex');
   const handlers: Readonly<Record<string, GrpcHandler>> = {
@@ -44,7 +48,14 @@ export function openSession(client: GrpcClient, services: SessionServices, signa
       for await (const message of messages) {
         const host = new Map(fieldsOf(message)).get(1)?.toString('utf8') ?? '';
         const found = await services.credentials(host);
-        yield encodeMessage(found === undefined ? [] : [[1, found.username], [2, found.secret]]);
+        yield encodeMessage(
+          found === undefined
+            ? []
+            : [
+                [1, found.username],
+                [2, found.secret],
+              ],
+        );
         return;
       }
     },

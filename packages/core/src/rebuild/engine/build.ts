@@ -189,7 +189,8 @@ export async function existingImage(
   }
 }
 
-function toBuiltImage(target: BuildRequest['target'], image: ResolvedImage): BuiltImage {
+/** What a registry shows, as the result of a build. */
+export function toBuiltImage(target: BuildRequest['target'], image: ResolvedImage): BuiltImage {
   return {
     reference: { ...target, digest: image.manifest.digest },
     descriptor: image.manifest,

@@ -1,0 +1,286 @@
+import { randomBytes } from 'node:crypto';
+import { formatPlatform, formatReference, parseReference, resolveImage } from '@imagevet/registry';
+import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
+import { CoreError } from '../../errors.ts';
+import { toBuiltImage } from '../engine/build.ts';
+import { BuildPosition } from '../engine/failing-line.ts';
+import { printableLines } from '../engine/messages.ts';
+import type { SourcePolicy } from '../export/source-policy.ts';
+import { packContext } from '../pack-context.ts';
+import type { Builder, BuildRequest, BuiltImage } from '../types.ts';
+import type { BuildkitBuilderOptions } from './buildkit-builder.ts';
+import { solve, watch } from './control.ts';
+import { type GrpcClient, GrpcFailure } from './grpc-client.ts';
+import { isDenial } from './policy-probe.ts';
+import { openSession } from './session.ts';
+
+type BuildOptions = NonNullable<Parameters<Builder['build']>[1]>;
+
+const MAX_LOG_BYTES = 64 * 1024 * 1024;
+const TIMEOUT_MS = 60 * 60 * 1000;
+/** Statuses that say the daemon went away. @see grpc, statuscodes.md, UNAVAILABLE */
+const UNAVAILABLE = 14;
+
+/** One build on a BuildKit daemon, from the context to the pushed manifest. */
+export class BuildkitBuild {
+  readonly #client: GrpcClient;
+  readonly #options: BuildkitBuilderOptions;
+  readonly #request: BuildRequest;
+  readonly #position: BuildPosition;
+  readonly #dockerfile: string;
+
+  constructor(client: GrpcClient, options: BuildkitBuilderOptions, request: BuildRequest) {
+    this.#client = client;
+    this.#options = options;
+    this.#request = request;
+    this.#dockerfile = request.unedited?.dockerfile ?? request.dockerfile;
+    this.#position = new BuildPosition(this.#dockerfile);
+  }
+
+  async run({ signal: asked, onProgress }: BuildOptions): Promise<BuiltImage> {
+    const limit = this.#options.timeoutMs ?? TIMEOUT_MS;
+    const timeout = AbortSignal.timeout(limit);
+    const stop = new AbortController();
+    const signal = AbortSignal.any([timeout, stop.signal, ...(asked === undefined ? [] : [asked])]);
+    const { tar, name } = this.#context();
+    const session = openSession(
+      this.#client,
+      { context: () => tar, credentials: (host) => this.#credentials(host, signal) },
+      signal,
+    );
+    try {
+      await this.#checkParents(signal);
+      const ref = randomBytes(16).toString('hex');
+      const building = solve(
+        this.#client,
+        this.#solveRequest(ref, session.id, session.contextUrl, name),
+        signal,
+      );
+      const watching = this.#watch(ref, signal, onProgress).catch((error: unknown) => {
+        // The log may be missing; the build may not be.
+        if (error instanceof CoreError) stop.abort(error);
+      });
+      const answer = await building;
+      await watching;
+      return await this.#readBack(answer, signal);
+    } catch (error) {
+      if (asked?.aborted === true) throw asked.reason;
+      if (stop.signal.aborted) throw stop.signal.reason;
+      if (timeout.aborted) {
+        const target = formatReference(this.#request.target);
+        throw new CoreError('BUILD_LIMIT_EXCEEDED', `building ${target} took longer than ${limit} ms`);
+      }
+      throw this.#explain(error);
+    } finally {
+      session.close();
+      tar.destroy();
+    }
+  }
+
+  #context() {
+    const { context, dockerfilePath } = this.#request;
+    return packContext(context, { text: this.#dockerfile, path: dockerfilePath, backend: 'buildkit' });
+  }
+
+  #solveRequest(ref: string, session: string, contextUrl: string, filename: string) {
+    const { platform, target } = this.#request;
+    const { cache, network, proxy, sourceDateEpoch } = this.#options;
+    const args = {
+      http_proxy: proxy?.http,
+      https_proxy: proxy?.https,
+      no_proxy: proxy?.no,
+      SOURCE_DATE_EPOCH: sourceDateEpoch?.toString(),
+    };
+    const { registry, repository, tag = 'latest' } = target;
+    return {
+      ref,
+      session,
+      policy: this.#policy(),
+      entitlements: network === 'host' ? ['network.host'] : [],
+      frontendAttrs: {
+        context: contextUrl,
+        filename,
+        platform: formatPlatform(platform),
+        ...(cache === true ? {} : { 'no-cache': '' }),
+        ...(network === undefined ? {} : { 'force-network-mode': network }),
+        // A frontend that no digest names does not read the Dockerfile: the daemon's own does.
+        ...(isPinned(this.#dockerfile) ? {} : { cmdline: 'imagevet' }),
+        ...Object.fromEntries(
+          Object.entries(args).flatMap(([name, value]) =>
+            value === undefined ? [] : [[`build-arg:${name}`, value]],
+          ),
+        ),
+      },
+      exporter: {
+        type: 'image',
+        attrs: {
+          name: formatReference({ registry, repository, tag }),
+          push: 'true',
+          // Set, as the defaults change with the daemon's version and would change the digest.
+          'oci-mediatypes': 'true',
+          compression: 'gzip',
+          ...(sourceDateEpoch === undefined ? {} : { 'rewrite-timestamp': 'true' }),
+        },
+      },
+    };
+  }
+
+  /** Nothing but the context and the pinned images; the last rule that matches decides. */
+  #policy(): SourcePolicy {
+    const pins = Object.entries(this.#request.unedited?.pins ?? {});
+    const images = pins.length > 0 ? pins.map(([, pin]) => pin) : this.#pinnedInText();
+    const allowed = [
+      'http://buildkit-session/*',
+      ...images.map(identifierOf),
+      ...(this.#options.allowedSources ?? []),
+    ];
+    return {
+      version: 1,
+      rules: [
+        { action: 'DENY', selector: { identifier: '*' } },
+        ...allowed.map((identifier) => ({ action: 'ALLOW' as const, selector: { identifier } })),
+        ...pins.map(([reference, pin]) => ({
+          action: 'CONVERT' as const,
+          selector: { identifier: identifierOf(reference) },
+          updates: { identifier: identifierOf(pin) },
+        })),
+      ],
+    };
+  }
+
+  /** Images a Dockerfile names by digest itself. */
+  #pinnedInText(): readonly string[] {
+    return [...this.#dockerfile.matchAll(/[^\s=,'"]+@sha256:[0-9a-f]{64}/g)].flatMap(([text]) => {
+      try {
+        return [formatReference({ ...parseReference(text), tag: undefined })];
+      } catch {
+        return [];
+      }
+    });
+  }
+
+  /** A daemon builds on a base of another platform with no more than a warning. */
+  async #checkParents(signal: AbortSignal): Promise<void> {
+    const { platform, unedited } = this.#request;
+    const bases = new Set(
+      parseDockerfile(this.#dockerfile, { platform }).stages.flatMap(({ base, platform: own }) =>
+        base.kind === 'image' && own === undefined ? [formatReference(base.reference)] : [],
+      ),
+    );
+    for (const [reference, pin] of Object.entries(unedited?.pins ?? {})) {
+      if (!bases.has(reference)) continue;
+      const image = await resolveImage(parseReference(pin), {
+        source: this.#options.registry,
+        platform,
+        signal,
+      });
+      if (image.platform.architecture === platform.architecture && image.platform.os === platform.os)
+        continue;
+      throw new CoreError(
+        'BUILD_UNSUPPORTED',
+        `the base ${pin} is for ${formatPlatform(image.platform)}, the build for ${formatPlatform(platform)}`,
+      );
+    }
+  }
+
+  async #watch(ref: string, signal: AbortSignal, onProgress: BuildOptions['onProgress']): Promise<void> {
+    const seen = new Set<string>();
+    let bytes = 0;
+    for await (const { vertexes, logs } of watch(this.#client, ref, signal)) {
+      const lines: string[] = [];
+      for (const { digest, name, error } of vertexes) {
+        if (error !== undefined) this.#position.readVertex(name);
+        if (!seen.has(digest)) lines.push(...printableLines(name));
+        seen.add(digest);
+      }
+      for (const log of logs) lines.push(...printableLines(Buffer.from(log.bytes).toString('utf8')));
+      for (const text of lines) {
+        bytes += text.length;
+        onProgress?.({ type: 'build-log', text });
+      }
+      const limit = this.#options.maxLogBytes ?? MAX_LOG_BYTES;
+      if (bytes > limit) throw new CoreError('BUILD_LIMIT_EXCEEDED', `the log is longer than ${limit} bytes`);
+    }
+  }
+
+  async #credentials(host: string, signal: AbortSignal) {
+    const registry = host === 'registry-1.docker.io' ? 'docker.io' : host;
+    const known = [
+      this.#request.target,
+      ...Object.values(this.#request.unedited?.pins ?? {}).map((pin) => parseReference(pin)),
+    ];
+    // Only for registries this build has to do with.
+    const repository = known.find((reference) => reference.registry === registry);
+    if (repository === undefined) return undefined;
+    const found = await this.#options.keychain?.resolve(repository, { signal });
+    if (found === undefined) return undefined;
+    return found.kind === 'basic'
+      ? { username: found.username, secret: found.password }
+      : { username: '<token>', secret: found.token };
+  }
+
+  async #readBack(answer: ReadonlyMap<string, string>, signal: AbortSignal): Promise<BuiltImage> {
+    const { target, platform } = this.#request;
+    const digest = answer.get('containerimage.digest');
+    const pushed = await resolveImage(
+      { ...target, digest: undefined },
+      { source: this.#options.registry, platform, signal },
+    );
+    if (digest !== pushed.manifest.digest) {
+      throw new CoreError(
+        'PUSH_FAILED',
+        `${formatReference(target)}: the registry does not show the image that was built`,
+        {
+          hint: 'Somebody else pushed to this name meanwhile, or the registry changed the image.',
+          details: { built: digest, found: pushed.manifest.digest },
+        },
+      );
+    }
+    return toBuiltImage(target, pushed);
+  }
+
+  #explain(error: unknown): unknown {
+    if (!(error instanceof GrpcFailure)) return error;
+    const { message, status } = error;
+    if (status === UNAVAILABLE) {
+      return new CoreError(
+        'ENGINE_LOST',
+        `the BuildKit at ${this.#options.address} went away during the build`,
+        {
+          cause: error,
+        },
+      );
+    }
+    if (/failed to push|pushing layers/.test(message))
+      return new CoreError(
+        'PUSH_FAILED',
+        `pushing ${formatReference(this.#request.target)} failed: ${message}`,
+      );
+    const { line } = this.#position;
+    const exitCode = Number(/exit code: (\d{1,3})\b/.exec(message)?.[1]);
+    return new CoreError(
+      'BUILD_FAILED',
+      `the build failed${line === undefined ? '' : ` in line ${line}`}: ${message}`,
+      {
+        ...(isDenial(message)
+          ? {
+              hint: 'The plan neither builds nor pins it; name it in allowedSources to let the build fetch it.',
+            }
+          : {}),
+        details: {
+          ...(line === undefined ? {} : { line }),
+          ...(Number.isInteger(exitCode) ? { exitCode } : {}),
+        },
+      },
+    );
+  }
+}
+
+function identifierOf(reference: string): string {
+  return `docker-image://${reference}`;
+}
+
+function isPinned(dockerfile: string): boolean {
+  const { syntax } = parseDockerfile(dockerfile);
+  return syntax !== undefined && /@sha256:[0-9a-f]{64}$/.test(syntax.text);
+}

@@ -1,0 +1,106 @@
+import type { Fetcher, Keychain, OperationOptions, Platform } from '@imagevet/registry';
+import { CoreError } from '../../errors.ts';
+import { existingImage } from '../engine/build.ts';
+import type { Builder } from '../types.ts';
+import { BuildkitBuild } from './build.ts';
+import { type BuildkitAddress, openBuildkit } from './connect.ts';
+import { describe } from './control.ts';
+import { GrpcClient } from './grpc-client.ts';
+import { enforcesPolicy } from './policy-probe.ts';
+
+/** Options of {@link buildkitBuilder}. */
+export interface BuildkitBuilderOptions extends BuildkitAddress {
+  /** Reads back what was pushed. */
+  readonly registry: Fetcher;
+  /** Credentials for pulling parents and pushing results, each for its own registry. @defaultValue none */
+  readonly keychain?: Keychain;
+  /**
+   * Seconds since 1970 that everything a build makes is dated with, so that two builds of the same source can have the same
+   * digest. @see reproducible-builds.org, SOURCE_DATE_EPOCH
+   */
+  readonly sourceDateEpoch?: number;
+  /**
+   * Sources a build may fetch beside its pinned images, as patterns of BuildKit's source policy: `https://go.dev/*`.
+   * @defaultValue none
+   */
+  readonly allowedSources?: readonly string[];
+  /** Network of RUN. `host` wants a daemon started with `--allow-insecure-entitlement network.host`. @defaultValue the daemon's */
+  readonly network?: 'host' | 'none';
+  /** Proxies of RUN, as the predefined build arguments that leave no trace in the image. */
+  readonly proxy?: { readonly http?: string; readonly https?: string; readonly no?: string };
+  /** Uses the daemon's build cache. @defaultValue false */
+  readonly cache?: boolean;
+  /** Longest build with its push, in milliseconds. @defaultValue 3600000 */
+  readonly timeoutMs?: number;
+  /** Most bytes of one build's log. @defaultValue 67108864 */
+  readonly maxLogBytes?: number;
+}
+
+/**
+ * Builds on a BuildKit daemon: a remote `buildkitd`, or the one inside a Docker Engine whose image store is containerd's. The
+ * Dockerfile is built as it is, without an edit: a source policy turns each image it names into the rebuilt or pinned one, and
+ * denies everything else the build would fetch itself. (What a RUN fetches is not the policy's matter; see `network` and
+ * `proxy`.) The daemon pushes, and what it pushed is read back from the registry.
+ *
+ * A daemon that does not heed policies is refused with `BUILD_UNSUPPORTED` before anything is built: it would build on
+ * whatever the names mean today and say nothing.
+ */
+export function buildkitBuilder(options: BuildkitBuilderOptions): Builder {
+  const { timeoutMs, sourceDateEpoch } = options;
+  for (const [name, value] of Object.entries({ timeoutMs, sourceDateEpoch })) {
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) {
+      throw new CoreError('INVALID_OPTIONS', `${name} is ${value}, expected a whole number`);
+    }
+  }
+  let known: Promise<boolean> | undefined;
+  /** One connection each: a build that is given up takes nothing else along. */
+  const using = async <T>(
+    use: (client: GrpcClient) => Promise<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T> => {
+    const client = new GrpcClient(await openBuildkit(options, signal));
+    try {
+      return await use(client);
+    } finally {
+      client.close();
+    }
+  };
+  const policyEnforced = (signal: AbortSignal | undefined): Promise<boolean> => {
+    known ??= using((client) => enforcesPolicy(client, signal), signal);
+    known.catch(() => {
+      known = undefined;
+    });
+    return known;
+  };
+  return {
+    name: 'buildkit',
+    probe: ({ signal }: OperationOptions = {}) =>
+      using(async (client) => {
+        const { version, platform } = await describe(client, signal).catch((error: unknown) => {
+          signal?.throwIfAborted();
+          throw new CoreError('ENGINE_UNREACHABLE', `no BuildKit answers at ${options.address}`, {
+            cause: error,
+          });
+        });
+        return { name: 'BuildKit', version, platform } satisfies {
+          platform: Platform;
+          name: string;
+          version: string;
+        };
+      }, signal),
+    async build(request, operation = {}) {
+      operation.signal?.throwIfAborted();
+      if (!(await policyEnforced(operation.signal))) {
+        throw new CoreError(
+          'BUILD_UNSUPPORTED',
+          `the BuildKit at ${options.address} does not heed source policies`,
+          {
+            hint: 'Use Docker 23 or newer, or buildkitd 0.11 or newer; or dockerEngineBuilder(), which rewrites FROM instead.',
+          },
+        );
+      }
+      return using((client) => new BuildkitBuild(client, options, request).run(operation), operation.signal);
+    },
+    find: (request, operation = {}) => existingImage(request, options.registry, operation),
+  };
+}
