@@ -10,12 +10,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const required = process.env.IMAGEVET_REQUIRE_SERVICES === '1';
 
-/** Programs a test can ask for by name, and `docker-engine` for a running engine. */
-export type Service = 'docker-engine' | (string & {});
+/**
+ * Programs a test can ask for by name; `docker-engine` for a running engine, `buildkit` for a newer one whose image store is
+ * containerd's.
+ */
+export type Service = 'docker-engine' | 'buildkit' | (string & {});
 
 /** Where the Docker Engine listens: DOCKER_HOST, or the default socket when it exists. */
 export const dockerHost: string | undefined =
   process.env.DOCKER_HOST ?? (existsSync('/var/run/docker.sock') ? 'unix:///var/run/docker.sock' : undefined);
+
+/** Where a Docker Engine of 23 or newer listens that has the containerd image store: IMAGEVET_BUILDKIT_HOST. */
+export const buildkitHost: string | undefined = process.env.IMAGEVET_BUILDKIT_HOST;
+
+const running: Readonly<Record<string, string | undefined>> = {
+  'docker-engine': dockerHost,
+  buildkit: buildkitHost,
+};
 
 /**
  * Tells whether all services are here. Prints what is missing, once per call; throws instead when services
@@ -23,7 +34,7 @@ export const dockerHost: string | undefined =
  */
 export function available(...services: readonly Service[]): boolean {
   const missing = services.filter((service) =>
-    service === 'docker-engine' ? dockerHost === undefined : findProgram(service) === undefined,
+    service in running ? running[service] === undefined : findProgram(service) === undefined,
   );
   if (missing.length === 0) return true;
   const message = `needs ${missing.join(', ')}, not found on this machine`;

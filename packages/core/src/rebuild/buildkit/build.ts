@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { formatPlatform, formatReference, parseReference, resolveImage } from '@imagevet/registry';
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import { CoreError } from '../../errors.ts';
+import type { MachineCheck } from '../check-machine.ts';
 import { toBuiltImage } from '../engine/build.ts';
 import { BuildPosition } from '../engine/failing-line.ts';
 import { printableLines } from '../engine/messages.ts';
@@ -26,10 +27,17 @@ export class BuildkitBuild {
   readonly #client: GrpcClient;
   readonly #options: BuildkitBuilderOptions;
   readonly #request: BuildRequest;
+  readonly #machines: MachineCheck;
   readonly #position: BuildPosition;
   readonly #dockerfile: string;
 
-  constructor(client: GrpcClient, options: BuildkitBuilderOptions, request: BuildRequest) {
+  constructor(
+    client: GrpcClient,
+    options: BuildkitBuilderOptions,
+    request: BuildRequest,
+    machines: MachineCheck,
+  ) {
+    this.#machines = machines;
     this.#client = client;
     this.#options = options;
     this.#request = request;
@@ -169,17 +177,7 @@ export class BuildkitBuild {
     );
     for (const [reference, pin] of Object.entries(unedited?.pins ?? {})) {
       if (!bases.has(reference)) continue;
-      const image = await resolveImage(parseReference(pin), {
-        source: this.#options.registry,
-        platform,
-        signal,
-      });
-      if (image.platform.architecture === platform.architecture && image.platform.os === platform.os)
-        continue;
-      throw new CoreError(
-        'BUILD_UNSUPPORTED',
-        `the base ${pin} is for ${formatPlatform(image.platform)}, the build for ${formatPlatform(platform)}`,
-      );
+      await this.#machines.check(parseReference(pin), platform, { source: this.#options.registry, signal });
     }
   }
 

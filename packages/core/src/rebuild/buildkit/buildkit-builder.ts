@@ -1,5 +1,6 @@
 import type { Fetcher, Keychain, OperationOptions, Platform } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
+import { MachineCheck } from '../check-machine.ts';
 import { existingImage } from '../engine/build.ts';
 import type { Builder } from '../types.ts';
 import { BuildkitBuild } from './build.ts';
@@ -52,6 +53,7 @@ export function buildkitBuilder(options: BuildkitBuilderOptions): Builder {
       throw new CoreError('INVALID_OPTIONS', `${name} is ${value}, expected a whole number`);
     }
   }
+  const machines = new MachineCheck();
   let known: Promise<boolean> | undefined;
   /** One connection each: a build that is given up takes nothing else along. */
   const using = async <T>(
@@ -99,7 +101,10 @@ export function buildkitBuilder(options: BuildkitBuilderOptions): Builder {
           },
         );
       }
-      return using((client) => new BuildkitBuild(client, options, request).run(operation), operation.signal);
+      return using(
+        (client) => new BuildkitBuild(client, options, request, machines).run(operation),
+        operation.signal,
+      );
     },
     find: (request, operation = {}) => existingImage(request, options.registry, operation),
   };

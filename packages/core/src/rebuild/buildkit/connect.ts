@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import { connect as connectSocket, type Socket } from 'node:net';
+import { connect as connectSocket, isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { CoreError } from '../../errors.ts';
@@ -47,7 +47,7 @@ function dial({ address, tls, engine }: BuildkitAddress): Socket {
     const ALPNProtocols = engine === true ? ['http/1.1'] : ['h2'];
     return tls === undefined
       ? connectSocket({ host, port })
-      : connectTls({ host, port, ...tls, ALPNProtocols, servername: host });
+      : connectTls({ host, port, ...tls, ALPNProtocols, ...(isIP(host) === 0 ? { servername: host } : {}) });
   }
   throw new CoreError('INVALID_OPTIONS', `${JSON.stringify(address)} is no address of a BuildKit daemon`, {
     hint: 'Write unix:///path/to/socket or tcp://host:port.',

@@ -112,9 +112,11 @@ async function* answers(stream: ClientHttp2Stream, signal: AbortSignal | undefin
 /** @see grpc, PROTOCOL-HTTP2.md, "Percent-Encoded" */
 function percentDecoded(text: string): string {
   return Buffer.from(
-    text.slice(0, 65_536).replaceAll(/%([0-9a-fA-F]{2})/g, (_whole, hex: string) =>
-      String.fromCharCode(Number.parseInt(hex, 16)),
-    ),
+    text
+      .slice(0, 65_536)
+      .replaceAll(/%([0-9a-fA-F]{2})/g, (_whole, hex: string) =>
+        String.fromCharCode(Number.parseInt(hex, 16)),
+      ),
     'latin1',
   ).toString('utf8');
 }

@@ -5,11 +5,14 @@ import {
   formatReference,
   ImagevetError,
   type OperationOptions,
+  RegistryError,
   type ResolvedImage,
   resolveImage,
 } from '@imagevet/registry';
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
+import type { Dockerfile } from '../../dockerfile/types.ts';
 import { CoreError } from '../../errors.ts';
+import type { MachineCheck } from '../check-machine.ts';
 import { packContext } from '../pack-context.ts';
 import type { BuildEvent, BuildRequest, BuiltImage } from '../types.ts';
 import type { DockerEngineBuilderOptions } from './docker-engine-builder.ts';
@@ -29,14 +32,20 @@ const TIMEOUT_MS = 60 * 60 * 1000;
 /** What a build that was killed exits with: by a limit of memory, or by an engine that is shutting down. */
 const KILLED = 137;
 
+/** What the builds of one builder share. */
+interface Shared {
+  /** Names in the engine's store that nobody needs after the run. */
+  readonly leftovers: Set<string>;
+  readonly machines: MachineCheck;
+}
+
 /** One build on one engine, from the parents to the pushed manifest. */
 export class Build {
   readonly #engine: Engine;
   readonly #description: EngineDescription;
   readonly #options: DockerEngineBuilderOptions;
   readonly #request: BuildRequest;
-  /** Names in the engine's store that nobody needs after the run. */
-  readonly #leftovers: Set<string>;
+  readonly #shared: Shared;
   /** Name in the engine's store while it is built: tells whose it is, and two builds of one target do not meet. */
   readonly #local: string;
 
@@ -45,13 +54,13 @@ export class Build {
     description: EngineDescription,
     options: DockerEngineBuilderOptions,
     request: BuildRequest,
-    leftovers: Set<string>,
+    shared: Shared,
   ) {
     this.#engine = engine;
     this.#description = description;
     this.#options = options;
     this.#request = request;
-    this.#leftovers = leftovers;
+    this.#shared = shared;
     const { registry, repository } = request.target;
     this.#local = formatReference({ registry, repository, tag: `build-${randomBytes(10).toString('hex')}` });
   }
@@ -93,10 +102,11 @@ export class Build {
       platform,
       buildPlatform: this.#description.platform,
     });
+    await this.#checkMachines(parsed, signal, onProgress);
     const backend = chooseBackend(parsed, this.#description);
     const reading = { maxBytes: maxLogBytes, onProgress, engine: this.#where };
     for (const name of await fetchParents(this.#engine, parsed, { ...reading, keychain, platform, signal })) {
-      this.#leftovers.add(name);
+      this.#shared.leftovers.add(name);
     }
     const dockerfile = backend === 'buildkit' ? withoutFloatingFrontend(parsed.text) : parsed.text;
     const { tar, name } = packContext(context, { text: dockerfile, path: dockerfilePath, backend });
@@ -116,6 +126,28 @@ export class Build {
     const id = await readBuild(stream, { ...reading, dockerfile });
     await this.#checkResult(id, signal);
     return id;
+  }
+
+  /** Bases by digest are read in their registry: an engine would take the label's word. */
+  async #checkMachines(
+    dockerfile: Dockerfile,
+    signal: AbortSignal,
+    onProgress: BuildOptions['onProgress'],
+  ): Promise<void> {
+    const { platform } = this.#request;
+    const source = this.#options.registry;
+    for (const { base, platform: own } of dockerfile.stages) {
+      if (base.kind !== 'image' || base.reference.digest === undefined || own !== undefined) continue;
+      await this.#shared.machines
+        .check(base.reference, platform, { source, signal })
+        .catch((error: unknown) => {
+          signal.throwIfAborted();
+          if (!(error instanceof RegistryError)) throw error;
+          // The engine may hold it, or reach what we do not; then its label is all there is.
+          const text = `the programs of ${nameOf(base.reference)} were not looked at: ${error.message}`;
+          onProgress?.({ type: 'build-log', text });
+        });
+    }
   }
 
   /** What the build said it made, and what its name says now, are one image of the platform that was asked for. */
@@ -165,7 +197,7 @@ export class Build {
       }
       const image = toBuiltImage(target, pushed);
       // Children find it without pulling, as long as both names are there.
-      this.#leftovers.add(nameOf(image.reference)).add(`${repository}:${tag}`);
+      this.#shared.leftovers.add(nameOf(image.reference)).add(`${repository}:${tag}`);
       return image;
     } catch (error) {
       await this.#engine.remove(`${repository}:${tag}`);

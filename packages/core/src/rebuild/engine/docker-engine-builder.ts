@@ -1,5 +1,6 @@
 import type { Fetcher, Keychain } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
+import { MachineCheck } from '../check-machine.ts';
 import type { Builder } from '../types.ts';
 import { Build, existingImage } from './build.ts';
 import { Engine, type EngineDescription, type EngineTls } from './engine.ts';
@@ -56,6 +57,7 @@ export function dockerEngineBuilder(options: DockerEngineBuilderOptions): Builde
   let described: EngineDescription | undefined;
   let running = 0;
   const leftovers = new Set<string>();
+  const machines = new MachineCheck();
   const open = () => {
     opened ??= Engine.open(address, options.tls);
     return opened;
@@ -74,7 +76,7 @@ export function dockerEngineBuilder(options: DockerEngineBuilderOptions): Builde
       described ??= await engine.describe({ signal: operation.signal });
       running += 1;
       try {
-        return await new Build(engine, described, options, request, leftovers).run(operation);
+        return await new Build(engine, described, options, request, { leftovers, machines }).run(operation);
       } finally {
         running -= 1;
       }
