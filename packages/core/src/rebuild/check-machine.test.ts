@@ -89,7 +89,7 @@ describe('MachineCheck', () => {
   test('refuses a base whose label is another', async () => {
     const reference = { registry: registry.host, repository: 'base', tag: 'other' };
     await pushTestImage(client, reference, { layers: [[]], config: { architecture: 'arm64' } });
-    await expect(checkMachine(reference, amd64, { source: client })).rejects.toThrow(
+    await expect(new MachineCheck().check(reference, amd64, { source: client })).rejects.toThrow(
       expect.objectContaining({ code: 'BUILD_UNSUPPORTED' }),
     );
   });
