@@ -81,16 +81,16 @@ export class DockerArchive implements Fetcher, TagLister {
     });
   }
 
-  async *openBlob(
+  openBlob(
     _repository: Repository,
     descriptor: Descriptor,
     options: OperationOptions = {},
-  ): AsyncGenerator<Uint8Array, void, undefined> {
+  ): AsyncIterable<Uint8Array> {
     const place = this.#blobs.get(descriptor.digest);
     if (place === undefined)
       throw new RegistryError('NOT_FOUND', `${this.path} does not hold ${descriptor.digest}`);
     const subject = `${this.path}@${descriptor.digest}`;
-    yield* verified(streamPlace(this.path, place, options), descriptor, subject);
+    return verified(streamPlace(this.path, place, options), descriptor, subject);
   }
 
   async *tags(

@@ -1,5 +1,4 @@
-import { randomUUID } from 'node:crypto';
-import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlobSource, Fetcher, Pusher, ReferrerLister, TagLister } from '../content/interfaces.ts';
 import { digestMismatch, verified } from '../content/verify.ts';
@@ -12,10 +11,9 @@ import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, isTag, type Repository } from '../reference.ts';
 import { checkFolder, readSmall, streamFile, withFile } from './files.ts';
+import { writeWhole } from './write-file.ts';
 
 const NAME = 'org.opencontainers.image.ref.name';
-/** Small chunks are written together: a call to the disk costs more than holding them. */
-const WRITE_BYTES = 1024 * 1024;
 const MARKER = '{"imageLayoutVersion":"1.0.0"}';
 
 /**
@@ -87,7 +85,7 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     _repository: Repository,
     descriptor: Descriptor,
     options: OperationOptions = {},
-  ): AsyncGenerator<Uint8Array, void, undefined> {
+  ): AsyncIterable<Uint8Array> {
     const stream = streamFile(this.#pathOf(descriptor.digest), { signal: options.signal });
     return verified(stream, descriptor, `${this.directory}@${descriptor.digest}`);
   }
@@ -177,35 +175,13 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     return done;
   }
 
-  /** Writes beside the place and moves there at the end, so that what is there is always whole. */
   async #write(
     path: string,
     content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
     signal?: AbortSignal,
   ): Promise<void> {
     await mkdir(join(path, '..'), { recursive: true });
-    const partial = join(this.directory, `.partial-${randomUUID()}`);
-    const file = await open(partial, 'wx', 0o644);
-    try {
-      let held: Uint8Array[] = [];
-      let size = 0;
-      for await (const chunk of content) {
-        signal?.throwIfAborted();
-        held.push(chunk);
-        size += chunk.byteLength;
-        if (size < WRITE_BYTES) continue;
-        await writeAll(file, held);
-        held = [];
-        size = 0;
-      }
-      await writeAll(file, held);
-      await file.close();
-      await rename(partial, path);
-    } catch (error) {
-      await file.close();
-      await rm(partial, { force: true });
-      throw error;
-    }
+    await writeWhole(path, content, { directory: this.directory, signal });
   }
 
   /** The digest was parsed, so neither part of it can leave the folder. */
@@ -221,14 +197,6 @@ async function exists(path: string, size: number): Promise<boolean> {
     if (error instanceof RegistryError && error.code === 'NOT_FOUND') return false;
     throw error;
   }
-}
-
-async function writeAll(file: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
-  const size = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
-  if (size === 0) return;
-  const { bytesWritten } = await file.writev(chunks);
-  // The disk may take less than it was given.
-  if (bytesWritten < size) await file.writeFile(Buffer.concat(chunks).subarray(bytesWritten));
 }
 
 function unlessExists(error: unknown): void {

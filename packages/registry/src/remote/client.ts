@@ -3,6 +3,7 @@ import { parseChallenges } from '../auth/challenge.ts';
 import { anonymousKeychain, type Keychain } from '../auth/keychain.ts';
 import type { Scope } from '../auth/scope.ts';
 import type { BlobSource, Fetcher, Pusher, ReferrerLister, TagLister } from '../content/interfaces.ts';
+import { VerifiedStream } from '../content/verify.ts';
 import type { Digest } from '../digest.ts';
 import { type HttpResponse, Transport, type TransportOptions } from '../http/transport.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
@@ -69,7 +70,7 @@ export class RegistryClient implements Fetcher, Pusher, TagLister, ReferrerListe
     descriptor: Descriptor,
     options?: OperationOptions,
   ): AsyncIterable<Uint8Array> {
-    return openBlob(this.#ask, repository, descriptor, options);
+    return new VerifiedStream(openBlob(this.#ask, repository, descriptor, options), descriptor);
   }
 
   pushBlob(
