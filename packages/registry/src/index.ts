@@ -1,4 +1,10 @@
 export { DockerArchive, openDockerArchive } from './archive/docker-archive.ts';
+export {
+  type ArchiveReport,
+  type ImageToArchive,
+  type WriteDockerArchiveOptions,
+  writeDockerArchive,
+} from './archive/write-docker-archive.ts';
 export { type ContainersAuthKeychainOptions, containersAuthKeychain } from './auth/containers-auth.ts';
 export { type DockerConfigKeychainOptions, dockerConfigKeychain } from './auth/docker-config.ts';
 export {

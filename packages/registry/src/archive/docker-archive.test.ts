@@ -5,7 +5,8 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { resolveImage } from '../content/image.ts';
 import { readBlob } from '../content/read.ts';
-import { digestOf } from '../digest.ts';
+import { digestHex, digestOf } from '../digest.ts';
+import { MediaType } from '../oci/media-types.ts';
 import { parseReference } from '../reference.ts';
 import { makeTar, type TestFile } from '../testing/image.ts';
 import { openDockerArchive } from './docker-archive.ts';
@@ -87,6 +88,108 @@ describe('openDockerArchive()', () => {
   ] as const)('refuses %s with %s', async (_what, code, changed) => {
     const files = whole.map((file) => (file.path === changed.path ? changed : file));
     await expect(openDockerArchive(await archive(files))).rejects.toMatchObject({ code });
+  });
+
+  describe('of an archive that is an OCI layout too', () => {
+    const packed = gzipSync(layer);
+    const blob = (content: string | Uint8Array) => ({
+      path: `blobs/sha256/${digestHex(digestOf(content))}`,
+      content,
+    });
+    const describe = (mediaType: string, content: string | Uint8Array) => ({
+      mediaType,
+      digest: digestOf(content),
+      size: Buffer.byteLength(content),
+    });
+    const manifestOf = (layers: readonly Uint8Array[], of = config) =>
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: MediaType.ociManifest,
+        config: describe(MediaType.ociConfig, of),
+        layers: layers.map((content) => describe(MediaType.ociLayerGzip, content)),
+      });
+    const index = (manifest: string, text?: string) => ({
+      path: 'index.json',
+      content: JSON.stringify({
+        schemaVersion: 2,
+        manifests: [
+          {
+            ...describe(MediaType.ociManifest, manifest),
+            ...(text === undefined ? {} : { annotations: { 'io.containerd.image.name': text } }),
+          },
+        ],
+      }),
+    });
+    const entry = (layers: readonly Uint8Array[], more: object = {}) => ({
+      path: 'manifest.json',
+      content: JSON.stringify([
+        {
+          ...{ Config: blob(config).path, RepoTags: ['corp/app:1'] },
+          Layers: layers.map((content) => blob(content).path),
+          ...more,
+        },
+      ]),
+    });
+    const manifest = manifestOf([packed, packed]);
+    const blobs = [blob(packed), blob(config), blob(manifest)];
+    const full = 'docker.io/corp/app:1';
+
+    test.each([
+      ['compressed layers, each where the manifest says', [packed, packed], [...blobs]],
+      ['uncompressed layers beside them', [layer, packed], [...blobs, blob(layer)]],
+    ])('keeps the manifest, with %s', async (_what, layers, files) => {
+      const source = await openDockerArchive(await archive([...files, index(manifest, full), entry(layers)]));
+      const image = await resolveImage(name, { source });
+      expect(image.manifest.digest).toBe(digestOf(manifest));
+      expect(source.images).toEqual([{ names: [name], manifest: image.manifest }]);
+      expect(await readBlob(source, name, image.layers[0]!)).toEqual(packed);
+    });
+
+    test('does without manifest.json', async () => {
+      const source = await openDockerArchive(await archive([...blobs, index(manifest, full)]));
+      expect((await resolveImage(name, { source })).manifest.digest).toBe(digestOf(manifest));
+      const unnamed = await openDockerArchive(await archive([...blobs, index(manifest)]));
+      expect(unnamed.images).toEqual([{ names: [], manifest: describe(MediaType.ociManifest, manifest) }]);
+    });
+
+    const other = JSON.stringify({ ...JSON.parse(config), author: 'other' });
+    const otherManifest = manifestOf([packed, packed], other);
+    const otherLayer = gzipSync('other');
+    test.each([
+      [
+        'a name that means another image there',
+        [blob(other), blob(otherManifest), index(otherManifest, full), entry([packed, packed])],
+      ],
+      [
+        'a layer that is another one there',
+        [blob(otherLayer), index(manifest, full), entry([packed, otherLayer])],
+      ],
+      [
+        'one name for two images here',
+        [
+          index(manifest),
+          {
+            path: 'manifest.json',
+            content: JSON.stringify(
+              [1, 2].map(() => ({
+                ...{ Config: blob(config).path, RepoTags: ['corp/app:1'] },
+                Layers: [blob(packed).path, blob(packed).path],
+              })),
+            ),
+          },
+        ],
+      ],
+    ])('refuses %s', async (_what, files) => {
+      const opened = openDockerArchive(await archive([...blobs, ...files]));
+      await expect(opened).rejects.toMatchObject({ code: 'AMBIGUOUS_MANIFEST' });
+    });
+
+    test('refuses a manifest that is not its digest', async () => {
+      const files = [blob(config), { ...blob(manifest), content: `${manifest} ` }, index(manifest, full)];
+      await expect(openDockerArchive(await archive(files))).rejects.toMatchObject({
+        code: 'DIGEST_MISMATCH',
+      });
+    });
   });
 
   test('refuses what is no tar', async () => {

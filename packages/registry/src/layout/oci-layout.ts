@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlobSource, Fetcher, Pusher, ReferrerLister, TagLister } from '../content/interfaces.ts';
+import { referrersAmong } from '../content/referrers-among.ts';
 import { digestMismatch, verified } from '../content/verify.ts';
 import { type Digest, digestAlgorithm, digestHex, digestOf } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
@@ -116,7 +117,9 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     await this.#write(this.#pathOf(descriptor.digest), [manifest.bytes], options.signal);
     const { subject } = parsed.kind === 'image' ? parsed.manifest : parsed.index;
     const tag = reference.tag ?? (reference.digest === undefined ? 'latest' : undefined);
-    if (tag !== undefined || subject !== undefined) await this.#list(descriptor, tag);
+    // What refers to something stays listed when its tag moves on.
+    if (subject !== undefined) await this.#list(descriptor, undefined);
+    if (tag !== undefined) await this.#list(descriptor, tag);
     return descriptor;
   }
 
@@ -136,20 +139,7 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     subject: Digest,
     options: OperationOptions & { readonly artifactType?: string } = {},
   ): AsyncGenerator<Descriptor, void, undefined> {
-    const { registry, repository: name } = repository;
-    for (const { digest } of await this.#entries()) {
-      const found = await this.fetchManifest({ registry, repository: name, digest }, options);
-      const document = found.kind === 'image' ? found.manifest : found.index;
-      if (document.subject?.digest !== subject) continue;
-      const artifactType =
-        document.artifactType ?? (found.kind === 'image' ? found.manifest.config.mediaType : undefined);
-      if (options.artifactType !== undefined && artifactType !== options.artifactType) continue;
-      yield {
-        ...found.descriptor,
-        ...(artifactType === undefined ? {} : { artifactType }),
-        ...(document.annotations === undefined ? {} : { annotations: document.annotations }),
-      };
-    }
+    yield* referrersAmong(await this.#entries(), { source: this, repository, subject }, options);
   }
 
   async #entries(): Promise<readonly Descriptor[]> {
