@@ -1,4 +1,5 @@
 export { DockerArchive, openDockerArchive } from './archive/docker-archive.ts';
+export type { OpenArchiveOptions } from './archive/inflate-archive.ts';
 export {
   type ArchiveReport,
   type ImageToArchive,

@@ -5,11 +5,10 @@ import type { Fetcher, ReferrerLister } from '../content/interfaces.ts';
 import { digestMismatch, verified } from '../content/verify.ts';
 import { type Digest, Digester, digestAlgorithm } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
-import { Inflation } from '../layer/inflate.ts';
-import { checkInflation, DEFAULT_LAYER_LIMITS } from '../layer/limits.ts';
 import type { Descriptor, Platform, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, type Repository } from '../reference.ts';
+import { inflated } from './inflate-archive.ts';
 
 /** An image inside an archive: as an OCI layout lists it, and as `manifest.json` does. */
 export interface ContainedImage {
@@ -164,16 +163,5 @@ async function* inflatedBeside(
     await counting;
   } finally {
     queue.destroy();
-  }
-}
-
-async function* inflated(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-  const inflation = new Inflation(chunks);
-  let size = 0;
-  for await (const piece of inflation) {
-    size += piece.byteLength;
-    checkInflation(inflation.receivedBytes, size, DEFAULT_LAYER_LIMITS);
-    // The inflation takes the piece back when it is asked for the next.
-    yield Buffer.from(piece);
   }
 }

@@ -3,20 +3,35 @@ import { RegistryError } from '../errors.ts';
 import { streamFile } from '../layout/files.ts';
 import { parseStrictJson } from '../oci/strict-json.ts';
 import type { OperationOptions } from '../options.ts';
+import { inflateArchive, type OpenArchiveOptions, type PlainArchive } from './inflate-archive.ts';
 import { indexTar, type TarIndex, type TarPlace } from './tar-index.ts';
 
 /** The files of an archive, read where they are. */
 export class ArchiveFiles {
+  /** What the caller named, for messages. */
   readonly path: string;
+  readonly #plain: PlainArchive;
   readonly #places: TarIndex;
 
-  private constructor(path: string, places: TarIndex) {
+  private constructor(path: string, plain: PlainArchive, places: TarIndex) {
     this.path = path;
+    this.#plain = plain;
     this.#places = places;
   }
 
-  static async open(path: string, options: OperationOptions): Promise<ArchiveFiles> {
-    return new ArchiveFiles(path, await indexTar(path, options));
+  static async open(path: string, options: OpenArchiveOptions): Promise<ArchiveFiles> {
+    const plain = await inflateArchive(path, options);
+    try {
+      return new ArchiveFiles(path, plain, await indexTar(plain.path, options));
+    } catch (error) {
+      await plain.close();
+      throw error;
+    }
+  }
+
+  /** Removes the temporary file of a compressed archive. */
+  close(): Promise<void> {
+    return this.#plain.close();
   }
 
   has(name: string): boolean {
@@ -42,7 +57,7 @@ export class ArchiveFiles {
     { offset, size }: TarPlace,
     { signal }: OperationOptions = {},
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    if (size > 0) yield* streamFile(this.path, { signal, start: offset, end: offset + size - 1 });
+    if (size > 0) yield* streamFile(this.#plain.path, { signal, start: offset, end: offset + size - 1 });
   }
 
   /** @throws {@link RegistryError} `LIMIT_EXCEEDED` */

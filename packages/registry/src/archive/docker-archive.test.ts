@@ -1,7 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { resolveImage } from '../content/image.ts';
 import { readBlob } from '../content/read.ts';
@@ -190,6 +190,29 @@ describe('openDockerArchive()', () => {
         code: 'DIGEST_MISMATCH',
       });
     });
+  });
+
+  test.each([
+    ['gzip', gzipSync],
+    ['zstd', zstdCompressSync],
+  ])('inflates an archive in %s until it is closed', async (_what, compress) => {
+    const path = `${await archive(whole)}.packed`;
+    writeFileSync(path, compress(readFileSync(path.slice(0, -'.packed'.length))));
+    const temporaryDirectory = mkdtempSync(join(directory, 'temporary-'));
+    const source = await openDockerArchive(path, { temporaryDirectory });
+    expect(readdirSync(temporaryDirectory)).toHaveLength(1);
+    const image = await resolveImage(name, { source });
+    expect(await readBlob(source, name, image.layers[0]!)).toEqual(Buffer.from(layer));
+    await source.close();
+    writeFileSync(path, compress('noise'.repeat(1000)));
+    await expect(openDockerArchive(path, { temporaryDirectory })).rejects.toMatchObject({
+      code: 'INVALID_LAYER',
+    });
+    writeFileSync(path, compress('noise'.repeat(1000)).subarray(0, 12));
+    await expect(openDockerArchive(path, { temporaryDirectory })).rejects.toMatchObject({
+      code: 'INVALID_LAYER',
+    });
+    expect(readdirSync(temporaryDirectory)).toEqual([]);
   });
 
   test('refuses what is no tar', async () => {

@@ -9,27 +9,33 @@ import { formatReference, type ImageReference, type Repository } from '../refere
 import { ArchiveFiles } from './archive-files.ts';
 import { type ArchivedImages, readArchivedImages } from './archived-images.ts';
 import { readArchivedManifest } from './archived-layout.ts';
+import type { OpenArchiveOptions } from './inflate-archive.ts';
 
 /**
  * Opens what `docker save`, `podman save`, `skopeo copy docker-archive:` or {@link writeDockerArchive} wrote: images by the
  * names they were saved under, or by the digest {@link DockerArchive.images} gives. An archive that is an OCI layout too,
  * as Docker 25 and later save it, keeps its manifests, indexes and referrers with their digests. An older one holds no
  * manifest; the one given here is made from what it holds, so its digest differs from the registry's, while image id
- * and diffIDs are the same.
+ * and diffIDs are the same. One in gzip or zstd is inflated into a temporary file until {@link DockerArchive.close}.
  *
  * @throws {@link RegistryError} `INVALID_LAYER`, `INVALID_MANIFEST`, `INVALID_CONFIG`, `LIMIT_EXCEEDED`;
  * `AMBIGUOUS_MANIFEST` when different tools would load different images under one name.
  */
 export async function openDockerArchive(
   path: string,
-  options: OperationOptions = {},
+  options: OpenArchiveOptions = {},
 ): Promise<DockerArchive> {
   const files = await ArchiveFiles.open(path, options);
-  return new DockerArchive(files, await readArchivedImages(files, options));
+  try {
+    return new DockerArchive(files, await readArchivedImages(files, options));
+  } catch (error) {
+    await files.close();
+    throw error;
+  }
 }
 
 /** The images of one archive. Made by {@link openDockerArchive}. */
-export class DockerArchive implements Fetcher, TagLister, ReferrerLister {
+export class DockerArchive implements Fetcher, TagLister, ReferrerLister, AsyncDisposable {
   readonly path: string;
   readonly #files: ArchiveFiles;
   readonly #content: ArchivedImages;
@@ -100,6 +106,15 @@ export class DockerArchive implements Fetcher, TagLister, ReferrerLister {
     options: OperationOptions & { readonly artifactType?: string } = {},
   ): AsyncIterable<Descriptor> {
     return referrersAmong(this.#content.roots, { source: this, repository, subject }, options);
+  }
+
+  /** Removes what was inflated of a compressed archive; a plain one needs no closing. */
+  close(): Promise<void> {
+    return this.#files.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   async *#stream(digest: Digest, options: OperationOptions): AsyncGenerator<Uint8Array, void, undefined> {
