@@ -56,6 +56,15 @@ export type {
   LayerScan,
 } from './layer/types.ts';
 export { OciLayout, openOciLayout } from './layout/oci-layout.ts';
+export { type CopyLocationOptions, copyLocation } from './location/copy-location.ts';
+export { formatLocation, type ImageLocation, parseLocation } from './location/location.ts';
+export {
+  type OpenedDestination,
+  type OpenedSource,
+  type OpenLocationOptions,
+  openDestination,
+  openSource,
+} from './location/open-location.ts';
 export { chainIds } from './oci/chain.ts';
 export { historyExplainsLayers, parseImageConfig } from './oci/config.ts';
 export { type ParseManifestOptions, parseManifest } from './oci/manifest.ts';

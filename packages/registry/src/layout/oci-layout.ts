@@ -123,6 +123,16 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     return descriptor;
   }
 
+  /** Lists the entries of `index.json`, each manifest once: what was tagged, and what refers to something. */
+  async *manifests(options: OperationOptions = {}): AsyncGenerator<Descriptor, void, undefined> {
+    options.signal?.throwIfAborted();
+    const seen = new Set<Digest>();
+    for (const entry of await this.#entries()) {
+      if (!seen.has(entry.digest)) yield entry;
+      seen.add(entry.digest);
+    }
+  }
+
   async *tags(
     _repository?: Repository,
     options: OperationOptions = {},
