@@ -65,6 +65,8 @@ export {
   openDestination,
   openSource,
 } from './location/open-location.ts';
+export { type AnnotateImageOptions, type AnnotateReport, annotateImage } from './mutate/annotate-image.ts';
+export { type RebaseImageOptions, type RebaseReport, rebaseImage } from './mutate/rebase-image.ts';
 export { chainIds } from './oci/chain.ts';
 export { historyExplainsLayers, parseImageConfig } from './oci/config.ts';
 export { type ParseManifestOptions, parseManifest } from './oci/manifest.ts';

@@ -4,7 +4,8 @@ import { RegistryError } from '../errors.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, type Repository, withDefaultTag } from '../reference.ts';
-import type { BlobSource, Fetcher, Pusher, ReferrerLister, Resolver } from './interfaces.ts';
+import { copyBlob, isDistributable } from './copy-blob.ts';
+import type { Fetcher, Pusher, ReferrerLister, Resolver } from './interfaces.ts';
 
 /** Something {@link copyImage} did. */
 export type CopyEvent =
@@ -177,12 +178,7 @@ class Copy {
 
   async #send(descriptor: Descriptor): Promise<void> {
     const { source, destination, signal, onProgress } = this.#options;
-    const blob: BlobSource = { descriptor, open: () => source.openBlob(this.#from, descriptor, { signal }) };
-    const mountFrom = this.#from.registry === this.#to.registry ? this.#from : undefined;
-    const how = await destination.pushBlob(this.#to, blob, {
-      signal,
-      ...(mountFrom === undefined ? {} : { mountFrom }),
-    });
+    const how = await copyBlob(this.#from, this.#to, descriptor, { source, destination, signal });
     this.#counts[how] += 1;
     if (how === 'uploaded') this.#uploadedBytes += descriptor.size;
     onProgress?.({ type: 'blob-done', descriptor, how });
@@ -199,11 +195,6 @@ class Copy {
       throw error;
     }
   }
-}
-
-/** Foreign layers stay where their `urls` say; nobody may redistribute them. */
-function isDistributable({ mediaType, urls }: Descriptor): boolean {
-  return !(urls !== undefined && urls.length > 0 && /foreign|nondistributable/.test(mediaType));
 }
 
 function tooMuch(reference: ImageReference, what: string): RegistryError {
