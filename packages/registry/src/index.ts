@@ -55,7 +55,9 @@ export type {
   LayerEntryType,
   LayerScan,
 } from './layer/types.ts';
+export { checkOciLayout, type LayoutProblem, type LayoutReport } from './layout/check-layout.ts';
 export { OciLayout, openOciLayout } from './layout/oci-layout.ts';
+export { type PruneOciLayoutOptions, type PruneReport, pruneOciLayout } from './layout/prune-layout.ts';
 export { type CopyLocationOptions, copyLocation } from './location/copy-location.ts';
 export { formatLocation, type ImageLocation, parseLocation } from './location/location.ts';
 export {

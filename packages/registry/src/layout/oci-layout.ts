@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlobSource, Fetcher, Pusher, ReferrerLister, TagLister } from '../content/interfaces.ts';
 import { referrersAmong } from '../content/referrers-among.ts';
@@ -97,7 +97,11 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     options: OperationOptions = {},
   ): Promise<'exists' | 'uploaded'> {
     const path = this.#pathOf(blob.descriptor.digest);
-    if (await exists(path, blob.descriptor.size)) return 'exists';
+    if (await exists(path, blob.descriptor.size)) {
+      // A manifest will name it soon: it is to be as young as one written now.
+      await utimes(path, new Date(), new Date());
+      return 'exists';
+    }
     const subject = `${this.directory}@${blob.descriptor.digest}`;
     await this.#write(path, verified(blob.open(), blob.descriptor, subject), options.signal);
     return 'uploaded';

@@ -21,3 +21,8 @@ export const ACCEPTED_MANIFESTS: readonly string[] = [
   MediaType.ociManifest,
   MediaType.dockerManifest,
 ];
+
+/** Tells whether a media type is a manifest's or an index's. */
+export function isManifestType(mediaType: string): boolean {
+  return ACCEPTED_MANIFESTS.includes(mediaType);
+}
