@@ -18,6 +18,7 @@ export {
 export { type CopyEvent, type CopyImageOptions, type CopyReport, copyImage } from './content/copy.ts';
 export { type ResolvedImage, type ResolveImageOptions, resolveImage } from './content/image.ts';
 export type {
+  BlobResolver,
   BlobSource,
   Fetcher,
   Pusher,
@@ -81,6 +82,7 @@ export {
   parsePlatform,
   selectPlatform,
 } from './oci/platform.ts';
+export { type CurrentManifest, describeSchema1, type Schema1Image } from './oci/schema1.ts';
 export type {
   Annotations,
   Descriptor,
@@ -90,6 +92,7 @@ export type {
   ImageIndex,
   ImageManifest,
   Platform,
+  Schema1Manifest,
   VerifiedManifest,
 } from './oci/types.ts';
 export type { OperationOptions } from './options.ts';

@@ -5,6 +5,7 @@ import type { Fetcher, ReferrerLister } from '../content/interfaces.ts';
 import { digestMismatch, verified } from '../content/verify.ts';
 import { type Digest, Digester, digestAlgorithm } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
+import { refuseSchema1 } from '../oci/schema1.ts';
 import type { Descriptor, Platform, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, type Repository } from '../reference.ts';
@@ -92,10 +93,11 @@ export class ArchiveContent {
 
   async #add(
     source: Source,
-    found: VerifiedManifest,
+    unchecked: VerifiedManifest,
     at: (digest: Digest) => ImageReference,
     depth: number,
   ): Promise<readonly VerifiedManifest[]> {
+    const found = refuseSchema1(unchecked);
     const { digest } = found.descriptor;
     if (this.#manifests.has(digest)) return [];
     if (depth > MAX_DEPTH || this.#manifests.size >= MAX_MANIFESTS) {
@@ -105,7 +107,7 @@ export class ArchiveContent {
       );
     }
     this.#manifests.set(digest, found);
-    const added = [found];
+    const added: VerifiedManifest[] = [found];
     if (found.kind === 'index') {
       for (const child of found.index.manifests) {
         const manifest = await source.fetchManifest(at(child.digest), this.#options);

@@ -3,6 +3,7 @@ import { type Digest, digestAlgorithm, digestOf } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
 import { MediaType } from '../oci/media-types.ts';
+import { type CurrentManifest, refuseSchema1 } from '../oci/schema1.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, parseReference } from '../reference.ts';
@@ -59,14 +60,14 @@ export async function readArchivedManifest(
   files: ArchiveFiles,
   digest: Digest,
   options: OperationOptions,
-): Promise<VerifiedManifest | undefined> {
+): Promise<CurrentManifest | undefined> {
   const place = files.placeOfBlob(digest);
   if (place === undefined) return undefined;
   const bytes = await files.read(place, MAX_MANIFEST_BYTES, options);
   const algorithm = digestAlgorithm(digest);
   const received = digestOf(bytes, algorithm);
   if (received !== digest) throw digestMismatch(`${files.path}@${digest}`, digest, received);
-  return parseManifest(bytes, { algorithm });
+  return refuseSchema1(parseManifest(bytes, { algorithm }));
 }
 
 /** The error for an archive of which different tools load different images under one name. */

@@ -30,6 +30,7 @@ export async function* referrersAmong(
 }
 
 function referrerOf(found: VerifiedManifest, subject: Digest): Descriptor | undefined {
+  if (found.kind === 'schema1') return undefined;
   const document = found.kind === 'image' ? found.manifest : found.index;
   if (document.subject?.digest !== subject) return undefined;
   const artifactType =

@@ -4,6 +4,7 @@ import { isDistributable } from '../content/copy-blob.ts';
 import { type Digest, isDigest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import { isManifestType } from '../oci/media-types.ts';
+import type { CurrentManifest } from '../oci/schema1.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import type { OciLayout } from './oci-layout.ts';
@@ -118,7 +119,7 @@ export async function* walkLayout(
     }
     if (walked.has(descriptor.digest)) continue;
     walked.add(descriptor.digest);
-    let found: VerifiedManifest;
+    let found: CurrentManifest;
     try {
       found = await layout.fetchManifest({ ...HERE, digest: descriptor.digest }, options);
     } catch (failure) {

@@ -7,8 +7,9 @@ import { type Digest, digestAlgorithm, digestHex, digestOf } from '../digest.ts'
 import { RegistryError } from '../errors.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
 import { MediaType } from '../oci/media-types.ts';
+import { type CurrentManifest, refuseSchema1 } from '../oci/schema1.ts';
 import { isObject } from '../oci/strict-json.ts';
-import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
+import type { Descriptor } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, isTag, type Repository } from '../reference.ts';
 import { checkFolder, readSmall, streamFile, withFile } from './files.ts';
@@ -61,7 +62,7 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     return (await this.fetchManifest(reference, options)).descriptor;
   }
 
-  async fetchManifest(reference: ImageReference, options: OperationOptions = {}): Promise<VerifiedManifest> {
+  async fetchManifest(reference: ImageReference, options: OperationOptions = {}): Promise<CurrentManifest> {
     options.signal?.throwIfAborted();
     const entries = await this.#entries();
     const names = [reference.tag ?? 'latest', formatReference(reference)];
@@ -76,10 +77,8 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     const algorithm = digestAlgorithm(digest);
     const received = digestOf(bytes, algorithm);
     if (received !== digest) throw digestMismatch(`${this.directory}@${digest}`, digest, received);
-    return parseManifest(bytes, {
-      algorithm,
-      ...(entry === undefined ? {} : { contentType: entry.mediaType }),
-    });
+    const named = entry === undefined ? {} : { contentType: entry.mediaType };
+    return refuseSchema1(parseManifest(bytes, { algorithm, ...named }));
   }
 
   openBlob(
@@ -113,7 +112,9 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     options: OperationOptions = {},
   ): Promise<Descriptor> {
     const algorithm = reference.digest === undefined ? 'sha256' : digestAlgorithm(reference.digest);
-    const parsed = parseManifest(manifest.bytes, { contentType: manifest.mediaType, algorithm });
+    const parsed = refuseSchema1(
+      parseManifest(manifest.bytes, { contentType: manifest.mediaType, algorithm }),
+    );
     const { descriptor } = parsed;
     if (reference.digest !== undefined && reference.digest !== descriptor.digest) {
       throw digestMismatch(`${this.directory}@${reference.digest}`, reference.digest, descriptor.digest);

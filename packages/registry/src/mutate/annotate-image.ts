@@ -1,7 +1,8 @@
 import { copyImage } from '../content/copy.ts';
 import { copyBlob, isDistributable } from '../content/copy-blob.ts';
 import type { Fetcher, Pusher } from '../content/interfaces.ts';
-import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
+import { type CurrentManifest, refuseSchema1 } from '../oci/schema1.ts';
+import type { Descriptor } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { type ImageReference, withDefaultTag } from '../reference.ts';
 import { asOci, changeAnnotations, ociType, readDocument, writeDocument } from './document.ts';
@@ -37,7 +38,7 @@ export async function annotateImage(
   const { source, destination, signal } = options;
   const from = withDefaultTag(reference);
   const target = withDefaultTag(options.target ?? tagOf(from));
-  const found = await source.fetchManifest(from, { signal });
+  const found = refuseSchema1(await source.fetchManifest(from, { signal }));
   const document = readDocument(found.bytes);
   const mediaType = ociType(found.descriptor.mediaType);
   const converted = mediaType !== found.descriptor.mediaType;
@@ -60,7 +61,7 @@ export async function annotateImage(
 
 /** Brings what a manifest points to into the target's repository. */
 async function moveContent(
-  found: VerifiedManifest,
+  found: CurrentManifest,
   from: ImageReference,
   to: ImageReference,
   options: AnnotateImageOptions,
