@@ -17,6 +17,7 @@ import {
   writeDockerArchive,
 } from '../../packages/registry/src/index.ts';
 import { pushTestImage, startRegistry } from '../../packages/registry/src/testing/index.ts';
+import { type Containerd, startContainerd } from './containerd.ts';
 import { Matrix } from './matrix.ts';
 import { podmanEnvironment } from './podman.ts';
 import { docker, expectSame, run } from './program.ts';
@@ -107,6 +108,21 @@ const peers: Readonly<Record<string, Partial<Record<Column, (subject: Subject) =
       await holds(await openDockerArchive(path), name, image);
     },
   },
+  containerd: {
+    'reads our archive': ({ archive }) =>
+      withContainerd((containerd) => containerdReads(archive, containerd)),
+    'reads our zstd archive': ({ zstdArchive }) =>
+      withContainerd((containerd) => containerdReads(zstdArchive, containerd)),
+    async 'we read its archive'({ archive, image, directory }) {
+      const path = join(directory, 'containerd.tar');
+      await withContainerd(async (containerd) => {
+        await containerdReads(archive, containerd);
+        await containerd.ctr('images', 'export', path, `docker.io/${archive.name}`);
+      });
+      const read = await holds(await openDockerArchive(path), archive.name, image);
+      expectSame('manifest', read.manifest.digest, image.manifest.digest);
+    },
+  },
 };
 
 /** Fills the table of images in files. */
@@ -172,6 +188,22 @@ async function dockerReads({ file, name, image }: Archive): Promise<void> {
   } finally {
     await docker(['image', 'rm', '--force', name]).catch(() => {});
   }
+}
+
+async function withContainerd(work: (containerd: Containerd) => Promise<void>): Promise<void> {
+  const containerd = await startContainerd();
+  try {
+    await work(containerd);
+  } finally {
+    await containerd.close();
+  }
+}
+
+/** It reads the archive as an OCI layout, so the manifest stays what it was. */
+async function containerdReads({ file, name, image }: Archive, { ctr }: Containerd): Promise<void> {
+  await ctr('images', 'import', '--no-unpack', file);
+  const listed = await ctr('images', 'ls', `name==docker.io/${name}`);
+  expectSame('manifest', /sha256:[0-9a-f]{64}/.exec(listed)?.[0], image.manifest.digest);
 }
 
 async function podmanReads({ file, name, image }: Archive, directory: string): Promise<void> {

@@ -215,6 +215,15 @@ describe('openDockerArchive()', () => {
     expect(readdirSync(temporaryDirectory)).toEqual([]);
   });
 
+  test.each([
+    ['the list', { path: 'manifest.json', content: list() }],
+    ['a layer in another spelling', { path: './1/layer.tar', content: 'other' }],
+    ['a layer as a link', { path: '1/layer.tar', type: 'symlink', linkTarget: 'other' }],
+  ] as const)('refuses %s twice: skopeo reads the first, docker the last', async (_what, file) => {
+    const opened = openDockerArchive(await archive([...whole, file]));
+    await expect(opened).rejects.toMatchObject({ code: 'AMBIGUOUS_MANIFEST' });
+  });
+
   test('refuses what is no tar', async () => {
     const path = join(directory, 'noise');
     writeFileSync(path, 'noise '.repeat(1000));
