@@ -7,7 +7,7 @@ import { MediaType } from '../oci/media-types.ts';
 import { isObject } from '../oci/strict-json.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
-import { formatReference, type ImageReference, parseReference } from '../reference.ts';
+import { formatReference, type ImageReference, parseReference, withDefaultTag } from '../reference.ts';
 import { type ArchiveFiles, blobPath } from './archive-files.ts';
 import { ArchivedLayout, type LayoutRoot, twoImages } from './archived-layout.ts';
 import type { TarPlace } from './tar-index.ts';
@@ -88,7 +88,9 @@ async function readEntry(
   if (diffIds.length !== item.Layers.length) {
     throw malformed(files, `${item.Layers.length} layers but ${diffIds.length} diffIDs`);
   }
-  const names = isTexts(item.RepoTags) ? item.RepoTags.map((name) => parseReference(name)) : [];
+  const names = isTexts(item.RepoTags)
+    ? item.RepoTags.map((name) => withDefaultTag(parseReference(name)))
+    : [];
   const config = { mediaType: MediaType.dockerConfig, digest: digestOf(bytes), size: bytes.byteLength };
   const root = rootOf(roots, names, config.digest);
   if (root !== undefined) {

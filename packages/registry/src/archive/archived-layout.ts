@@ -6,7 +6,7 @@ import { MediaType } from '../oci/media-types.ts';
 import { type CurrentManifest, refuseSchema1 } from '../oci/schema1.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
-import { formatReference, type ImageReference, parseReference } from '../reference.ts';
+import { formatReference, type ImageReference, parseReference, withDefaultTag } from '../reference.ts';
 import type { ArchiveFiles } from './archive-files.ts';
 
 /** An entry of an archive's `index.json`. */
@@ -105,5 +105,5 @@ async function imagesBelow(
 function nameOf({ annotations }: Descriptor): ImageReference | undefined {
   const name =
     annotations?.['io.containerd.image.name'] ?? annotations?.['org.opencontainers.image.ref.name'];
-  return name === undefined || !/[:/]/.test(name) ? undefined : parseReference(name);
+  return name === undefined || !/[:/]/.test(name) ? undefined : withDefaultTag(parseReference(name));
 }

@@ -2,10 +2,12 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { resolveImage } from '../content/image.ts';
 import { readBlob } from '../content/read.ts';
 import { digestHex, digestOf } from '../digest.ts';
+import { RegistryError } from '../errors.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { parseReference } from '../reference.ts';
 import { makeTar, type TestFile } from '../testing/image.ts';
@@ -213,6 +215,46 @@ describe('openDockerArchive()', () => {
       code: 'INVALID_LAYER',
     });
     expect(readdirSync(temporaryDirectory)).toEqual([]);
+  });
+
+  test('throws only its own errors, whatever the tables of contents say', async () => {
+    const index = {
+      ...{ schemaVersion: 2, mediaType: MediaType.ociIndex },
+      manifests: [
+        {
+          ...{ mediaType: MediaType.ociManifest, digest: digestOf(config), size: config.length },
+          annotations: { 'io.containerd.image.name': 'docker.io/corp/app:1' },
+        },
+      ],
+    };
+    const broken = (text: string) =>
+      fc
+        .tuple(fc.nat(text.length), fc.constantFrom('', '"', '[]', '{}', ',', '0', 'null', '/'), fc.nat(6))
+        .map(([at, put, cut]) => text.slice(0, at) + put + text.slice(at + cut));
+    const json = fc.json({ maxDepth: 3 });
+    const tables = fc.tuple(
+      fc.option(fc.oneof(broken(list()), json)),
+      fc.option(fc.oneof(broken(JSON.stringify(index)), json)),
+    );
+    await fc.assert(
+      fc.asyncProperty(tables, async ([entries, roots]) => {
+        const files = [
+          ...whole.slice(0, 3),
+          ...(entries === null ? [] : [{ path: 'manifest.json', content: entries }]),
+          ...(roots === null ? [] : [{ path: 'index.json', content: roots }]),
+        ];
+        const path = await archive(files);
+        try {
+          const { images } = await openDockerArchive(path);
+          expect(Array.isArray(images)).toBe(true);
+        } catch (error) {
+          expect(error).toBeInstanceOf(RegistryError);
+        } finally {
+          rmSync(path);
+        }
+      }),
+      { numRuns: 200 },
+    );
   });
 
   test.each([

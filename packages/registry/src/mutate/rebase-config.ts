@@ -74,11 +74,12 @@ function mergeMaps(
   const [mine, old, now] = [own, before, after].map((values) => new Map(Object.entries(values ?? {})));
   const merged = new Map<string, unknown>();
   for (const key of new Set([...now!.keys(), ...mine!.keys()])) {
-    if (mine!.has(key) ? same(mine!.get(key), old!.get(key)) : !old!.has(key)) {
-      if (now!.has(key)) merged.set(key, now!.get(key));
+    const [own, before, after] = [mine!.get(key), old!.get(key), now!.get(key)];
+    if (identical(own, before)) {
+      if (now!.has(key)) merged.set(key, after);
     } else if (mine!.has(key)) {
-      merged.set(key, mine!.get(key));
-      if (!same(old!.get(key), now!.get(key)) && !same(mine!.get(key), now!.get(key))) onConflict(key);
+      merged.set(key, own);
+      if (!identical(before, after) && !identical(own, after)) onConflict(key);
     }
   }
   return merged;
@@ -108,4 +109,9 @@ function lengthOf(history: readonly HistoryEntry[], layers: number): number {
 /** Docker writes an empty text for what is not set. */
 function same(left: unknown, right: unknown): boolean {
   return JSON.stringify(left || null) === JSON.stringify(right || null);
+}
+
+/** In a map an empty text is a value. */
+function identical(left: unknown, right: unknown): boolean {
+  return JSON.stringify(left) === JSON.stringify(right);
 }
