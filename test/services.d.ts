@@ -21,6 +21,7 @@ export interface RunningService {
 /** Starts Debian's docker-registry (distribution 2.8) on a free loopback port. */
 export declare function startDockerRegistry(options?: {
   readonly htpasswd?: string;
+  readonly schema1?: boolean;
 }): Promise<RunningService>;
 /** A notary-server over TLS with its own CA. */
 export interface NotaryService extends RunningService {

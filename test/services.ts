@@ -64,7 +64,7 @@ export interface RunningService {
 
 /** Starts Debian's docker-registry (distribution 2.8) on a free loopback port. */
 export async function startDockerRegistry(
-  options: { readonly htpasswd?: string } = {},
+  options: { readonly htpasswd?: string; readonly schema1?: boolean } = {},
 ): Promise<RunningService> {
   const directory = mkdtempSync(join(tmpdir(), 'imagevet-registry-'));
   const port = await freePort();
@@ -77,6 +77,7 @@ export async function startDockerRegistry(
     writeFileSync(join(directory, 'htpasswd'), options.htpasswd);
     lines.push(`auth: {htpasswd: {realm: test, path: ${directory}/htpasswd}}`);
   }
+  if (options.schema1 === true) lines.push('compatibility: {schema1: {enabled: true}}');
   writeFileSync(join(directory, 'config.yml'), `${lines.join('\n')}\n`);
   return startService('docker-registry', ['serve', join(directory, 'config.yml')], {
     directory,

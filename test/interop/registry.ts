@@ -2,29 +2,21 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { zstdCompressSync } from 'node:zlib';
 import {
-  blobOf,
-  digestOf,
   formatReference,
-  MediaType,
   parseReference,
   RegistryClient,
   type ResolvedImage,
   resolveImage,
   scanImage,
 } from '../../packages/registry/src/index.ts';
-import {
-  makeTar,
-  pushTestImage,
-  pushTestIndex,
-  startRegistry,
-} from '../../packages/registry/src/testing/index.ts';
+import { pushTestImage, pushTestIndex, startRegistry } from '../../packages/registry/src/testing/index.ts';
 import { findProgram, startDockerRegistry } from '../services.ts';
 import { files } from './files.ts';
 import { Absent, Matrix, PeerDefect, startOrAbsent } from './matrix.ts';
 import { podmanEnvironment } from './podman.ts';
 import { docker, expectSame, run } from './program.ts';
+import { pushZstd } from './zstd-image.ts';
 
 /** What a program says it holds or has pushed. */
 interface Seen {
@@ -143,32 +135,6 @@ const layersOf = (seed: string) => [
     { path: 'etc/link', type: 'symlink' as const, linkTarget: 'issue' },
   ],
 ];
-
-/** One image whose only layer is compressed with zstd. */
-async function pushZstd(
-  client: RegistryClient,
-  reference: ReturnType<typeof parseReference>,
-): Promise<ResolvedImage> {
-  const tar = await makeTar([{ path: 'zstd', content: formatReference(reference) }]);
-  const push = async (bytes: Uint8Array, mediaType: string) => {
-    const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.byteLength };
-    await client.pushBlob(reference, blobOf(bytes, descriptor));
-    return descriptor;
-  };
-  const rootfs = { type: 'layers', diff_ids: [digestOf(tar)] };
-  const config = Buffer.from(JSON.stringify({ architecture: 'amd64', os: 'linux', config: {}, rootfs }));
-  const document = {
-    schemaVersion: 2,
-    mediaType: MediaType.ociManifest,
-    config: await push(config, MediaType.ociConfig),
-    layers: [await push(zstdCompressSync(tar), MediaType.ociLayerZstd)],
-  };
-  await client.pushManifest(reference, {
-    mediaType: MediaType.ociManifest,
-    bytes: Buffer.from(JSON.stringify(document)),
-  });
-  return resolveImage(reference, { source: client });
-}
 
 const skopeo: Peer = {
   name: 'skopeo',

@@ -68,6 +68,7 @@ export type RegistryErrorCode =
   | 'EGRESS_REFUSED'
   | 'REDIRECT_REFUSED'
   | 'PLATFORM_NOT_FOUND'
+  | 'BASE_MISMATCH'
   | 'UNSUPPORTED'
   | 'UPLOAD_FAILED'
   | 'UNREACHABLE'

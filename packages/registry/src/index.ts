@@ -1,4 +1,11 @@
 export { DockerArchive, openDockerArchive } from './archive/docker-archive.ts';
+export type { OpenArchiveOptions } from './archive/inflate-archive.ts';
+export {
+  type ArchiveReport,
+  type ImageToArchive,
+  type WriteDockerArchiveOptions,
+  writeDockerArchive,
+} from './archive/write-docker-archive.ts';
 export { type ContainersAuthKeychainOptions, containersAuthKeychain } from './auth/containers-auth.ts';
 export { type DockerConfigKeychainOptions, dockerConfigKeychain } from './auth/docker-config.ts';
 export {
@@ -11,6 +18,7 @@ export {
 export { type CopyEvent, type CopyImageOptions, type CopyReport, copyImage } from './content/copy.ts';
 export { type ResolvedImage, type ResolveImageOptions, resolveImage } from './content/image.ts';
 export type {
+  BlobResolver,
   BlobSource,
   Fetcher,
   Pusher,
@@ -48,7 +56,20 @@ export type {
   LayerEntryType,
   LayerScan,
 } from './layer/types.ts';
+export { checkOciLayout, type LayoutProblem, type LayoutReport } from './layout/check-layout.ts';
 export { OciLayout, openOciLayout } from './layout/oci-layout.ts';
+export { type PruneOciLayoutOptions, type PruneReport, pruneOciLayout } from './layout/prune-layout.ts';
+export { type CopyLocationOptions, copyLocation } from './location/copy-location.ts';
+export { formatLocation, type ImageLocation, parseLocation } from './location/location.ts';
+export {
+  type OpenedDestination,
+  type OpenedSource,
+  type OpenLocationOptions,
+  openDestination,
+  openSource,
+} from './location/open-location.ts';
+export { type AnnotateImageOptions, type AnnotateReport, annotateImage } from './mutate/annotate-image.ts';
+export { type RebaseImageOptions, type RebaseReport, rebaseImage } from './mutate/rebase-image.ts';
 export { chainIds } from './oci/chain.ts';
 export { historyExplainsLayers, parseImageConfig } from './oci/config.ts';
 export { type ParseManifestOptions, parseManifest } from './oci/manifest.ts';
@@ -61,6 +82,7 @@ export {
   parsePlatform,
   selectPlatform,
 } from './oci/platform.ts';
+export { type CurrentManifest, describeSchema1, type Schema1Image } from './oci/schema1.ts';
 export type {
   Annotations,
   Descriptor,
@@ -70,6 +92,7 @@ export type {
   ImageIndex,
   ImageManifest,
   Platform,
+  Schema1Manifest,
   VerifiedManifest,
 } from './oci/types.ts';
 export type { OperationOptions } from './options.ts';

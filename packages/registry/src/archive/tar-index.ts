@@ -21,11 +21,13 @@ const MAX_LINKS = 8;
  * Reads where an uncompressed tar keeps its files, in one pass, without keeping their bytes. Links are followed inside
  * the archive only.
  *
- * @throws {@link RegistryError} `INVALID_LAYER` for bytes that are no tar, `LIMIT_EXCEEDED`
+ * @throws {@link RegistryError} `INVALID_LAYER` for bytes that are no tar, `LIMIT_EXCEEDED`; `AMBIGUOUS_MANIFEST` when a
+ * name is there twice, since some tools read the first and some the last.
  */
 export async function indexTar(path: string, options: OperationOptions = {}): Promise<TarIndex> {
   const places = new Map<string, TarPlace>();
   const links = new Map<string, string>();
+  let entries = 0;
   const parser = extract();
   const stream = Readable.from(streamFile(path, { signal: options.signal }));
   stream.on('error', (error) => parser.destroy(error));
@@ -33,7 +35,8 @@ export async function indexTar(path: string, options: OperationOptions = {}): Pr
   stream.pipe(parser);
   try {
     for await (const entry of parser) {
-      if (places.size + links.size >= MAX_ENTRIES) {
+      entries += 1;
+      if (entries > MAX_ENTRIES) {
         throw new RegistryError('LIMIT_EXCEEDED', `${path}: more than ${MAX_ENTRIES} entries`);
       }
       const {
@@ -44,6 +47,8 @@ export async function indexTar(path: string, options: OperationOptions = {}): Pr
         byteOffset,
       } = entry.header as Header & { readonly byteOffset: number };
       const normal = posix.normalize(name).replace(/^\/+/, '');
+      const isContent = type !== 'directory' && type !== null;
+      if (isContent && (places.has(normal) || links.has(normal))) throw twice(path, normal);
       if (type === 'file' || type === 'contiguous-file') places.set(normal, { offset: byteOffset, size });
       if (type === 'link' && linkname) links.set(normal, posix.normalize(linkname));
       if (type === 'symlink' && linkname) links.set(normal, posix.join(posix.dirname(normal), linkname));
@@ -59,6 +64,13 @@ export async function indexTar(path: string, options: OperationOptions = {}): Pr
     if (place !== undefined) places.set(name, place);
   }
   return places;
+}
+
+function twice(path: string, name: string): RegistryError {
+  const shown = JSON.stringify(name.slice(0, 160));
+  return new RegistryError('AMBIGUOUS_MANIFEST', `${path} holds ${shown} twice`, {
+    hint: 'Do not trust this archive: different tools would load different content.',
+  });
 }
 
 function followed(

@@ -4,7 +4,8 @@ import { RegistryError } from '../errors.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, type Repository, withDefaultTag } from '../reference.ts';
-import type { BlobSource, Fetcher, Pusher, ReferrerLister, Resolver } from './interfaces.ts';
+import { copyBlob, isDistributable } from './copy-blob.ts';
+import type { BlobResolver, Fetcher, Pusher, ReferrerLister, Resolver } from './interfaces.ts';
 
 /** Something {@link copyImage} did. */
 export type CopyEvent =
@@ -17,7 +18,7 @@ export type CopyEvent =
 
 /** Options of {@link copyImage}. */
 export interface CopyImageOptions extends OperationOptions {
-  readonly source: Fetcher & Partial<ReferrerLister>;
+  readonly source: Fetcher & Partial<ReferrerLister & BlobResolver>;
   readonly destination: Pusher & Partial<Resolver>;
   /** Copies what refers to the image and to it in turn: signatures, attestations, SBOMs. @defaultValue true */
   readonly referrers?: boolean;
@@ -106,8 +107,8 @@ class Copy {
         if (!this.#manifests.has(digest)) await this.manifest({ ...this.#from, digest }, depth + 1);
       }
     } else if (!(await this.#isThere(descriptor.digest))) {
-      const { config, layers } = found.manifest;
-      await Promise.all([config, ...layers].filter(isDistributable).map((blob) => this.#blob(blob)));
+      const blobs = await this.#blobsOf(found);
+      await Promise.all(blobs.filter(isDistributable).map((blob) => this.#blob(blob)));
     }
     const target = { ...this.#to, digest: descriptor.digest };
     await destination.pushManifest(target, { bytes, mediaType: descriptor.mediaType }, { signal });
@@ -166,6 +167,19 @@ class Copy {
     };
   }
 
+  async #blobsOf(found: VerifiedManifest): Promise<readonly Descriptor[]> {
+    if (found.kind === 'image') return [found.manifest.config, ...found.manifest.layers];
+    if (found.kind === 'index') return found.index.manifests;
+    const { source, signal } = this.#options;
+    if (source.resolveBlob === undefined) throw unsized(found.descriptor.digest);
+    // Schema 1 does not say how large its layers are.
+    const blobs = [];
+    for (const digest of new Set(found.schema1.fsLayers.map(({ blobSum }) => blobSum))) {
+      blobs.push(await source.resolveBlob(this.#from, digest, { signal }));
+    }
+    return blobs;
+  }
+
   #blob(descriptor: Descriptor): Promise<void> {
     let work = this.#blobs.get(descriptor.digest);
     if (work === undefined) {
@@ -177,12 +191,7 @@ class Copy {
 
   async #send(descriptor: Descriptor): Promise<void> {
     const { source, destination, signal, onProgress } = this.#options;
-    const blob: BlobSource = { descriptor, open: () => source.openBlob(this.#from, descriptor, { signal }) };
-    const mountFrom = this.#from.registry === this.#to.registry ? this.#from : undefined;
-    const how = await destination.pushBlob(this.#to, blob, {
-      signal,
-      ...(mountFrom === undefined ? {} : { mountFrom }),
-    });
+    const how = await copyBlob(this.#from, this.#to, descriptor, { source, destination, signal });
     this.#counts[how] += 1;
     if (how === 'uploaded') this.#uploadedBytes += descriptor.size;
     onProgress?.({ type: 'blob-done', descriptor, how });
@@ -201,9 +210,11 @@ class Copy {
   }
 }
 
-/** Foreign layers stay where their `urls` say; nobody may redistribute them. */
-function isDistributable({ mediaType, urls }: Descriptor): boolean {
-  return !(urls !== undefined && urls.length > 0 && /foreign|nondistributable/.test(mediaType));
+function unsized(digest: Digest): RegistryError {
+  return new RegistryError(
+    'UNSUPPORTED',
+    `copying ${digest}: the source cannot tell the sizes of its layers`,
+  );
 }
 
 function tooMuch(reference: ImageReference, what: string): RegistryError {

@@ -83,6 +83,11 @@ export async function resolveImage(
       );
     }
   }
+  if (found.kind === 'schema1') {
+    throw new RegistryError('UNSUPPORTED', `${formatReference(named)} is of Docker schema 1`, {
+      hint: 'It names no config and no diffIDs: read it with describeSchema1, or pull and push it again with another tool.',
+    });
+  }
   const { manifest } = found;
   if (manifest.config.mediaType === MediaType.ociEmpty) {
     const what = manifest.artifactType ?? 'an artifact';

@@ -9,6 +9,12 @@ export interface Resolver {
   resolve(reference: ImageReference, options?: OperationOptions): Promise<Descriptor>;
 }
 
+/** Turns a blob's digest into a descriptor. */
+export interface BlobResolver {
+  /** Tells a blob's size. @throws RegistryError `NOT_FOUND` */
+  resolveBlob(repository: Repository, digest: Digest, options?: OperationOptions): Promise<Descriptor>;
+}
+
 /** Reads verified content. */
 export interface Fetcher extends Resolver {
   /** Reads a manifest or index; its bytes hash to its descriptor's digest, and to `reference.digest` when given. */

@@ -1,21 +1,21 @@
-import { randomUUID } from 'node:crypto';
-import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlobSource, Fetcher, Pusher, ReferrerLister, TagLister } from '../content/interfaces.ts';
+import { referrersAmong } from '../content/referrers-among.ts';
 import { digestMismatch, verified } from '../content/verify.ts';
 import { type Digest, digestAlgorithm, digestHex, digestOf } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
 import { MediaType } from '../oci/media-types.ts';
+import { type CurrentManifest, refuseSchema1 } from '../oci/schema1.ts';
 import { isObject } from '../oci/strict-json.ts';
-import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
+import type { Descriptor } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, isTag, type Repository } from '../reference.ts';
 import { checkFolder, readSmall, streamFile, withFile } from './files.ts';
+import { writeWhole } from './write-file.ts';
 
 const NAME = 'org.opencontainers.image.ref.name';
-/** Small chunks are written together: a call to the disk costs more than holding them. */
-const WRITE_BYTES = 1024 * 1024;
 const MARKER = '{"imageLayoutVersion":"1.0.0"}';
 
 /**
@@ -62,7 +62,7 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     return (await this.fetchManifest(reference, options)).descriptor;
   }
 
-  async fetchManifest(reference: ImageReference, options: OperationOptions = {}): Promise<VerifiedManifest> {
+  async fetchManifest(reference: ImageReference, options: OperationOptions = {}): Promise<CurrentManifest> {
     options.signal?.throwIfAborted();
     const entries = await this.#entries();
     const names = [reference.tag ?? 'latest', formatReference(reference)];
@@ -77,17 +77,15 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     const algorithm = digestAlgorithm(digest);
     const received = digestOf(bytes, algorithm);
     if (received !== digest) throw digestMismatch(`${this.directory}@${digest}`, digest, received);
-    return parseManifest(bytes, {
-      algorithm,
-      ...(entry === undefined ? {} : { contentType: entry.mediaType }),
-    });
+    const named = entry === undefined ? {} : { contentType: entry.mediaType };
+    return refuseSchema1(parseManifest(bytes, { algorithm, ...named }));
   }
 
   openBlob(
     _repository: Repository,
     descriptor: Descriptor,
     options: OperationOptions = {},
-  ): AsyncGenerator<Uint8Array, void, undefined> {
+  ): AsyncIterable<Uint8Array> {
     const stream = streamFile(this.#pathOf(descriptor.digest), { signal: options.signal });
     return verified(stream, descriptor, `${this.directory}@${descriptor.digest}`);
   }
@@ -98,7 +96,11 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     options: OperationOptions = {},
   ): Promise<'exists' | 'uploaded'> {
     const path = this.#pathOf(blob.descriptor.digest);
-    if (await exists(path, blob.descriptor.size)) return 'exists';
+    if (await exists(path, blob.descriptor.size)) {
+      // A manifest will name it soon: it is to be as young as one written now.
+      await utimes(path, new Date(), new Date());
+      return 'exists';
+    }
     const subject = `${this.directory}@${blob.descriptor.digest}`;
     await this.#write(path, verified(blob.open(), blob.descriptor, subject), options.signal);
     return 'uploaded';
@@ -110,7 +112,9 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     options: OperationOptions = {},
   ): Promise<Descriptor> {
     const algorithm = reference.digest === undefined ? 'sha256' : digestAlgorithm(reference.digest);
-    const parsed = parseManifest(manifest.bytes, { contentType: manifest.mediaType, algorithm });
+    const parsed = refuseSchema1(
+      parseManifest(manifest.bytes, { contentType: manifest.mediaType, algorithm }),
+    );
     const { descriptor } = parsed;
     if (reference.digest !== undefined && reference.digest !== descriptor.digest) {
       throw digestMismatch(`${this.directory}@${reference.digest}`, reference.digest, descriptor.digest);
@@ -118,8 +122,20 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     await this.#write(this.#pathOf(descriptor.digest), [manifest.bytes], options.signal);
     const { subject } = parsed.kind === 'image' ? parsed.manifest : parsed.index;
     const tag = reference.tag ?? (reference.digest === undefined ? 'latest' : undefined);
-    if (tag !== undefined || subject !== undefined) await this.#list(descriptor, tag);
+    // What refers to something stays listed when its tag moves on.
+    if (subject !== undefined) await this.#list(descriptor, undefined);
+    if (tag !== undefined) await this.#list(descriptor, tag);
     return descriptor;
+  }
+
+  /** Lists the entries of `index.json`, each manifest once: what was tagged, and what refers to something. */
+  async *manifests(options: OperationOptions = {}): AsyncGenerator<Descriptor, void, undefined> {
+    options.signal?.throwIfAborted();
+    const seen = new Set<Digest>();
+    for (const entry of await this.#entries()) {
+      if (!seen.has(entry.digest)) yield entry;
+      seen.add(entry.digest);
+    }
   }
 
   async *tags(
@@ -138,20 +154,7 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     subject: Digest,
     options: OperationOptions & { readonly artifactType?: string } = {},
   ): AsyncGenerator<Descriptor, void, undefined> {
-    const { registry, repository: name } = repository;
-    for (const { digest } of await this.#entries()) {
-      const found = await this.fetchManifest({ registry, repository: name, digest }, options);
-      const document = found.kind === 'image' ? found.manifest : found.index;
-      if (document.subject?.digest !== subject) continue;
-      const artifactType =
-        document.artifactType ?? (found.kind === 'image' ? found.manifest.config.mediaType : undefined);
-      if (options.artifactType !== undefined && artifactType !== options.artifactType) continue;
-      yield {
-        ...found.descriptor,
-        ...(artifactType === undefined ? {} : { artifactType }),
-        ...(document.annotations === undefined ? {} : { annotations: document.annotations }),
-      };
-    }
+    yield* referrersAmong(await this.#entries(), { source: this, repository, subject }, options);
   }
 
   async #entries(): Promise<readonly Descriptor[]> {
@@ -177,35 +180,13 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     return done;
   }
 
-  /** Writes beside the place and moves there at the end, so that what is there is always whole. */
   async #write(
     path: string,
     content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
     signal?: AbortSignal,
   ): Promise<void> {
     await mkdir(join(path, '..'), { recursive: true });
-    const partial = join(this.directory, `.partial-${randomUUID()}`);
-    const file = await open(partial, 'wx', 0o644);
-    try {
-      let held: Uint8Array[] = [];
-      let size = 0;
-      for await (const chunk of content) {
-        signal?.throwIfAborted();
-        held.push(chunk);
-        size += chunk.byteLength;
-        if (size < WRITE_BYTES) continue;
-        await writeAll(file, held);
-        held = [];
-        size = 0;
-      }
-      await writeAll(file, held);
-      await file.close();
-      await rename(partial, path);
-    } catch (error) {
-      await file.close();
-      await rm(partial, { force: true });
-      throw error;
-    }
+    await writeWhole(path, content, { directory: this.directory, signal });
   }
 
   /** The digest was parsed, so neither part of it can leave the folder. */
@@ -221,14 +202,6 @@ async function exists(path: string, size: number): Promise<boolean> {
     if (error instanceof RegistryError && error.code === 'NOT_FOUND') return false;
     throw error;
   }
-}
-
-async function writeAll(file: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
-  const size = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
-  if (size === 0) return;
-  const { bytesWritten } = await file.writev(chunks);
-  // The disk may take less than it was given.
-  if (bytesWritten < size) await file.writeFile(Buffer.concat(chunks).subarray(bytesWritten));
 }
 
 function unlessExists(error: unknown): void {

@@ -1,6 +1,7 @@
 import { type DigestAlgorithm, digestOf, isDigest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import { MediaType } from './media-types.ts';
+import { isSchema1, parseSchema1 } from './schema1.ts';
 import { isObject, type JsonObject, parseStrictJson } from './strict-json.ts';
 import type { Descriptor, ImageIndex, ImageManifest, VerifiedManifest } from './types.ts';
 
@@ -8,7 +9,7 @@ import type { Descriptor, ImageIndex, ImageManifest, VerifiedManifest } from './
 export const MAX_MANIFEST_BYTES: number = 4 * 1024 * 1024;
 const MAX_CHILDREN = 1024;
 
-const KINDS: Readonly<Record<string, VerifiedManifest['kind']>> = {
+const KINDS: Readonly<Record<string, 'image' | 'index'>> = {
   [MediaType.ociManifest]: 'image',
   [MediaType.dockerManifest]: 'image',
   [MediaType.ociIndex]: 'index',
@@ -38,8 +39,14 @@ export function parseManifest(bytes: Uint8Array, options: ParseManifestOptions =
       `manifest of ${bytes.byteLength} bytes, more than ${MAX_MANIFEST_BYTES}`,
     );
   }
+  const type = options.contentType?.split(';')[0]?.trim().toLowerCase() ?? '';
+  if (isSchema1(type)) return parseSchema1(bytes, type, options.algorithm);
   const digest = digestOf(bytes, options.algorithm);
   const document = parseStrictJson(bytes, `manifest ${digest}`, 'INVALID_MANIFEST', 'AMBIGUOUS_MANIFEST');
+  if (document.schemaVersion === 1 && document.mediaType === undefined && NO_OPINION.has(type)) {
+    const own = document.signatures === undefined ? MediaType.dockerSchema1 : MediaType.dockerSchema1Signed;
+    return parseSchema1(bytes, own, options.algorithm);
+  }
   refuseLookalikes(document, MANIFEST_MEMBERS, digest);
   const mediaType = agreeOnMediaType(document, options.contentType, digest);
   const kind = Object.hasOwn(KINDS, mediaType) ? KINDS[mediaType] : undefined;
@@ -56,7 +63,7 @@ export function parseManifest(bytes: Uint8Array, options: ParseManifestOptions =
   }
   if (document.schemaVersion === 1) {
     throw new RegistryError('UNSUPPORTED', `manifest ${digest} is of Docker schema 1`, {
-      hint: 'Schema 1 names no config and no diffIDs; have the registry convert the image, or push it again.',
+      hint: 'It says that it is of another format, too.',
     });
   }
   if (document.schemaVersion !== 2) throw malformed(digest, 'schemaVersion', 'must be 2');

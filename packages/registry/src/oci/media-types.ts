@@ -12,6 +12,8 @@ export const MediaType = {
   dockerConfig: 'application/vnd.docker.container.image.v1+json',
   dockerLayer: 'application/vnd.docker.image.rootfs.diff.tar',
   dockerLayerGzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
+  dockerSchema1: 'application/vnd.docker.distribution.manifest.v1+json',
+  dockerSchema1Signed: 'application/vnd.docker.distribution.manifest.v1+prettyjws',
 } as const;
 
 /** What a client that reads manifests accepts, in order of preference. */
@@ -20,4 +22,11 @@ export const ACCEPTED_MANIFESTS: readonly string[] = [
   MediaType.dockerManifestList,
   MediaType.ociManifest,
   MediaType.dockerManifest,
+  MediaType.dockerSchema1Signed,
+  MediaType.dockerSchema1,
 ];
+
+/** Tells whether a media type is a manifest's or an index's. */
+export function isManifestType(mediaType: string): boolean {
+  return ACCEPTED_MANIFESTS.includes(mediaType);
+}

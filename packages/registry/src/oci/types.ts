@@ -87,13 +87,29 @@ export interface ImageConfig {
   readonly history?: readonly HistoryEntry[];
 }
 
+/** What registries held before 2016; read, never made. @see Docker image manifest v2 schema 1 */
+export interface Schema1Manifest {
+  readonly schemaVersion: 1;
+  readonly name: string;
+  readonly tag: string;
+  readonly architecture: string;
+  /** Newest first. */
+  readonly fsLayers: readonly { readonly blobSum: Digest }[];
+  /** Newest first, one for each layer: the JSON text of a v1 image. */
+  readonly history: readonly { readonly v1Compatibility: string }[];
+}
+
 /** A manifest as read: the exact bytes, verified, beside what they say. */
 export type VerifiedManifest = {
-  /** What the bytes are: media type, size and digest computed from them. */
+  /**
+   * What the bytes are: media type, size and digest computed from them. The digest of a signed schema 1 manifest is that
+   * of what was signed.
+   */
   readonly descriptor: Descriptor;
   /** The exact bytes. */
   readonly bytes: Uint8Array;
 } & (
   | { readonly kind: 'image'; readonly manifest: ImageManifest }
   | { readonly kind: 'index'; readonly index: ImageIndex }
+  | { readonly kind: 'schema1'; readonly schema1: Schema1Manifest }
 );

@@ -68,6 +68,28 @@ export async function* openBlob(
   if (withheld !== undefined) yield withheld;
 }
 
+/** Asks how large a blob is. @see OCI distribution-spec, "Checking if content exists in the registry" */
+export async function resolveBlob(
+  ask: Ask,
+  { registry, repository }: Repository,
+  digest: Digest,
+  options?: OperationOptions,
+): Promise<Descriptor> {
+  const subject = `blob ${formatReference({ registry, repository, digest })}`;
+  const response = await ask(
+    {
+      ...{ method: 'HEAD', repository: { registry, repository }, path: `blobs/${digest}` },
+      ...{ action: PULL, accept: [200], subject },
+    },
+    options,
+  );
+  await response.dump();
+  const length = String(response.headers['content-length'] ?? '');
+  if (/^\d{1,15}$/.test(length))
+    return { mediaType: 'application/octet-stream', digest, size: Number(length) };
+  throw new RegistryError('PROTOCOL_ERROR', `${subject}: the registry does not tell its size`);
+}
+
 /** @see OCI distribution-spec, "Deleting Blobs" */
 export async function deleteBlob(
   ask: Ask,

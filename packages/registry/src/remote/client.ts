@@ -2,14 +2,22 @@ import { Authorizer } from '../auth/authorizer.ts';
 import { parseChallenges } from '../auth/challenge.ts';
 import { anonymousKeychain, type Keychain } from '../auth/keychain.ts';
 import type { Scope } from '../auth/scope.ts';
-import type { BlobSource, Fetcher, Pusher, ReferrerLister, TagLister } from '../content/interfaces.ts';
+import type {
+  BlobResolver,
+  BlobSource,
+  Fetcher,
+  Pusher,
+  ReferrerLister,
+  TagLister,
+} from '../content/interfaces.ts';
+import { VerifiedStream } from '../content/verify.ts';
 import type { Digest } from '../digest.ts';
 import { type HttpResponse, Transport, type TransportOptions } from '../http/transport.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import type { ImageReference, Repository } from '../reference.ts';
 import type { Ask, RegistryRequest } from './ask.ts';
-import { deleteBlob, openBlob } from './blobs.ts';
+import { deleteBlob, openBlob, resolveBlob } from './blobs.ts';
 import { listRepositories } from './catalog.ts';
 import { failureOf } from './failures.ts';
 import { Hosts, type RegistryHost } from './hosts.ts';
@@ -38,7 +46,7 @@ export interface RegistryClientOptions extends Omit<TransportOptions, 'tls'> {
  *
  * @see OCI distribution-spec
  */
-export class RegistryClient implements Fetcher, Pusher, TagLister, ReferrerLister {
+export class RegistryClient implements Fetcher, BlobResolver, Pusher, TagLister, ReferrerLister {
   readonly #transport: Transport;
   readonly #authorizer: Authorizer;
   readonly #hosts: Hosts;
@@ -69,7 +77,12 @@ export class RegistryClient implements Fetcher, Pusher, TagLister, ReferrerListe
     descriptor: Descriptor,
     options?: OperationOptions,
   ): AsyncIterable<Uint8Array> {
-    return openBlob(this.#ask, repository, descriptor, options);
+    return new VerifiedStream(openBlob(this.#ask, repository, descriptor, options), descriptor);
+  }
+
+  /** Tells a blob's size, on the registry's word. @throws {@link RegistryError} `NOT_FOUND` */
+  resolveBlob(repository: Repository, digest: Digest, options?: OperationOptions): Promise<Descriptor> {
+    return resolveBlob(this.#ask, repository, digest, options);
   }
 
   pushBlob(

@@ -1,8 +1,9 @@
-import { type Digest, digestAlgorithm, digestOf, isDigest } from '../digest.ts';
+import { type Digest, digestAlgorithm, isDigest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import { readBody } from '../http/transport.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
 import { ACCEPTED_MANIFESTS } from '../oci/media-types.ts';
+import { manifestDigest } from '../oci/schema1.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, withDefaultTag } from '../reference.ts';
@@ -29,8 +30,8 @@ export async function fetchManifest(
     options,
   );
   const bytes = await readBody(response, MAX_MANIFEST_BYTES, `manifest of ${subject}`);
-  if (reference.digest !== undefined) checkDigest(bytes, reference.digest, subject);
   const type = response.headers['content-type'];
+  if (reference.digest !== undefined) checkDigest(bytes, type, reference.digest, subject);
   return parseManifest(bytes, {
     ...(typeof type === 'string' ? { contentType: type } : {}),
     ...(reference.digest === undefined ? {} : { algorithm: digestAlgorithm(reference.digest) }),
@@ -95,7 +96,7 @@ export async function pushManifest(
   options?: OperationOptions,
 ): Promise<PushedManifest> {
   const algorithm = reference.digest === undefined ? 'sha256' : digestAlgorithm(reference.digest);
-  const digest = digestOf(manifest.bytes, algorithm);
+  const digest = manifestDigest(manifest.bytes, manifest.mediaType, algorithm);
   const subject = formatReference(withDefaultTag(reference));
   if (reference.digest !== undefined && reference.digest !== digest)
     throw mismatch(subject, reference.digest, digest);
@@ -136,6 +137,7 @@ export function referrerOf(
     if (error instanceof RegistryError) return undefined;
     throw error;
   }
+  if (parsed.kind === 'schema1') return undefined;
   const document = parsed.kind === 'image' ? parsed.manifest : parsed.index;
   if (document.subject === undefined) return undefined;
   const artifactType =
@@ -174,8 +176,14 @@ function nameOf(reference: ImageReference): string {
   return reference.digest ?? reference.tag ?? 'latest';
 }
 
-function checkDigest(bytes: Uint8Array, expected: Digest, subject: string): void {
-  const received = digestOf(bytes, digestAlgorithm(expected));
+function checkDigest(
+  bytes: Uint8Array,
+  contentType: string | string[] | undefined,
+  expected: Digest,
+  subject: string,
+): void {
+  const type = typeof contentType === 'string' ? contentType : undefined;
+  const received = manifestDigest(bytes, type, digestAlgorithm(expected));
   if (received !== expected) throw mismatch(subject, expected, received);
 }
 

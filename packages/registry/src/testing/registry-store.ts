@@ -1,4 +1,5 @@
 import { digestAlgorithm, digestOf, isDigest } from '../digest.ts';
+import { manifestDigest } from '../oci/schema1.ts';
 import { type Answer, answer, errorAnswer, jsonAnswer } from './answer.ts';
 
 /** One request to a registry, read whole. */
@@ -82,10 +83,11 @@ export class RegistryStore {
 
   #putManifest(request: StoreRequest, name: string, reference: string): Answer {
     const bytes = request.body;
-    const digest = digestOf(bytes, isDigest(reference) ? digestAlgorithm(reference) : 'sha256');
+    const type = String(request.headers['content-type'] ?? '');
+    const digest = manifestDigest(bytes, type, isDigest(reference) ? digestAlgorithm(reference) : 'sha256');
     if (isDigest(reference) && reference !== digest) return errorAnswer(400, 'DIGEST_INVALID');
     const repository = this.#repository(name);
-    repository.manifests.set(digest, { bytes, mediaType: String(request.headers['content-type'] ?? '') });
+    repository.manifests.set(digest, { bytes, mediaType: type });
     if (!isDigest(reference)) repository.tags.set(reference, digest);
     const subject = readMember(bytes, 'subject') as { readonly digest?: string } | undefined;
     return answer(201, {
