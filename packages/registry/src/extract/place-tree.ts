@@ -91,7 +91,7 @@ class Placer {
     const first = !this.#placed.has(entry);
     if (first) {
       await chmod(content, this.#mode(entry.mode, 0o600));
-      await utimes(content, entry.mtime, entry.mtime);
+      await utimes(content, ...times(entry.mtime));
     }
     await link(content, this.#locate(path));
     this.#placed.add(entry);
@@ -108,7 +108,7 @@ class Placer {
     }
     const at = this.#locate(path);
     await symlink(encodeText(target), at);
-    await lutimes(at, entry.mtime, entry.mtime);
+    await lutimes(at, ...times(entry.mtime));
     this.#log.symlinks += 1;
     return undefined;
   }
@@ -127,8 +127,9 @@ class Placer {
     for (const [path, node] of [...walkTree(this.#root)].filter(([path]) => this.#made.has(path)).reverse()) {
       const at = this.#locate(path);
       const { mode = 0o755, mtime = 0 } = node.entry ?? {};
-      await utimes(at, mtime, mtime);
-      await chmod(at, this.#mode(mode, 0o700));
+      await utimes(at, ...times(mtime));
+      // The root must stay writable to be moved to its place.
+      await chmod(at, this.#mode(mode, 0o700) | (path === '/' ? 0o700 : 0));
       this.#log.directories += 1;
       if (node.entry !== undefined) this.#look(path, node.entry);
     }
@@ -149,14 +150,14 @@ class Placer {
 
   /** Says what is wrong with the names of a directory's children. */
   #judgeNames(path: string, { children }: TreeNode): void {
-    const folded = new Map<string, string>();
+    const folded = new Set<string>();
     // In the order of the walk, so that the same name is left out every time.
     for (const name of [...(children?.keys() ?? [])].sort()) {
       const at = path === '/' ? `/${name}` : `${path}/${name}`;
       const same = foldName(name);
       if (!isPortableName(name)) this.#question(at, 'unportable-name');
       if (folded.has(same)) this.#question(at, 'name-collision');
-      folded.set(same, name);
+      folded.add(same);
       if (encodeText(name).length > MAX_NAME_BYTES) this.#refused.set(at, 'unsupported-name');
     }
   }
@@ -188,3 +189,9 @@ const REFUSALS: Readonly<Record<string, SkipReason>> = {
   ENAMETOOLONG: 'unsupported-name',
   EILSEQ: 'unsupported-name',
 };
+
+/** Access and modification time, within what file systems hold. */
+function times(seconds: number): [number, number] {
+  const held = Math.min(Math.max(seconds, -(2 ** 31)), 2 ** 33);
+  return [held, held];
+}
