@@ -6,7 +6,7 @@ import { end, entry, pax, record } from '../testing/raw-tar.ts';
 import type { LayerLimits } from './limits.ts';
 import { scanLayer } from './scan-layer.ts';
 
-// Archives no writer makes: attack row 38, threats S11 to S13.
+// Archives no writer makes. What extraction does with them: extract/hostile-extraction.test.ts.
 
 async function scan(parts: readonly Buffer[], limits?: Partial<LayerLimits>) {
   async function* chunks(): AsyncGenerator<Uint8Array> {
@@ -17,7 +17,7 @@ async function scan(parts: readonly Buffer[], limits?: Partial<LayerLimits>) {
 
 const long = 'a/'.repeat(400);
 
-describe('scanLayer() refuses', () => {
+describe('row 38, S12, S13: scanLayer() refuses', () => {
   const negative = Buffer.alloc(12, 0xff);
   const huge = Buffer.concat([Buffer.from([0x80]), Buffer.alloc(11, 0xff)]);
   test.each<[what: string, parts: Buffer[], code: string]>([
@@ -79,7 +79,7 @@ describe('scanLayer() refuses', () => {
     expect(error).toMatchObject({ name: 'RegistryError', code });
   });
 
-  test('scanLayer() refuses a gzip bomb early', async () => {
+  test('row 20, S11: scanLayer() refuses a gzip bomb early', async () => {
     const bomb = gzipSync(Buffer.alloc(100 * 2 ** 20));
     await expect(scan([bomb])).rejects.toMatchObject({
       code: 'LIMIT_EXCEEDED',
@@ -91,7 +91,7 @@ describe('scanLayer() refuses', () => {
     });
   });
 
-  test('scanLayer() refuses more entries or names than the limits', async () => {
+  test('row 38, S11: scanLayer() refuses more entries or names than the limits', async () => {
     const entries = [1, 2, 3].map((number) => entry({ name: `file${number}` }));
     await expect(scan(entries, { maxEntries: 2 })).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
     await expect(scan(entries, { maxMetadataBytes: 15 })).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
@@ -100,7 +100,7 @@ describe('scanLayer() refuses', () => {
   });
 });
 
-describe('scanLayer() reads as container engines do, and notes', () => {
+describe('row 38, S12: scanLayer() reads as container engines do, and notes', () => {
   test.each<[what: string, parts: Buffer[], paths: string[], anomalies: string[]]>([
     ['an absolute name', [entry({ name: '/etc/passwd' })], ['/etc/passwd'], []],
     ['.. inside the root', [entry({ name: 'a/../b' })], ['/b'], ['dot-dot-in-path /b']],
