@@ -13,6 +13,7 @@ import { scanLayer } from './layer/scan-layer.ts';
 import { MediaType } from './oci/media-types.ts';
 import { parseReference } from './reference.ts';
 import { RegistryClient, type RegistryClientOptions } from './remote/client.ts';
+import { collect } from './testing/collect.ts';
 import { pushTestImage } from './testing/image.ts';
 import { startRegistry } from './testing/registry.ts';
 
@@ -61,6 +62,36 @@ test('S2: a public-looking name that leads into the network is refused when the 
       code: 'EGRESS_REFUSED',
     });
   }
+  expect(connections).toBe(0);
+  await new Promise((resolve) => victim.close(resolve));
+});
+
+test('S2: a name that passed a check and then leads into the network is refused when the connection is made', async () => {
+  let connections = 0;
+  const victim = createServer((_request, response) => response.end()).on('connection', () => {
+    connections += 1;
+  });
+  await new Promise<void>((resolve) => victim.listen(0, 'localhost', resolve));
+  const { port } = victim.address() as AddressInfo;
+  await using registry = await startRegistry({
+    address: '127.0.0.2',
+    intercept: (_request, response) => {
+      response.writeHead(307, { location: `http://localhost:${port}/x` }).end();
+      return true;
+    },
+  });
+  // As a name server would that answers the check with a public address, and the connection with another.
+  let asked = 0;
+  const rebinding = (address: string) => {
+    if (address === '127.0.0.2') return false;
+    asked += 1;
+    return asked > 1;
+  };
+  await using client = impatient({ isInternalAddress: rebinding });
+  await expect(client.fetchManifest(parseReference(`${registry.host}/app:1`))).rejects.toMatchObject({
+    code: 'EGRESS_REFUSED',
+  });
+  expect(asked).toBeGreaterThan(1);
   expect(connections).toBe(0);
   await new Promise((resolve) => victim.close(resolve));
 });
@@ -207,4 +238,21 @@ test('row 21: a name that was not parsed chooses no other path of the registry',
     });
   }
   expect(registry.requests).toEqual([]);
+});
+
+test('row 25: pages of referrers that hold nothing and never end are refused', async () => {
+  let page = 0;
+  await using registry = await startRegistry({
+    intercept: (_request, response) => {
+      page += 1;
+      const link = `</v2/app/referrers/x?page=${page}>; rel="next"`;
+      response.writeHead(200, { 'content-type': MediaType.ociIndex, link });
+      response.end(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [] }));
+      return true;
+    },
+  });
+  await using client = impatient();
+  const listing = collect(client.referrers(parseReference(`${registry.host}/app`), digestOf('subject')));
+  await expect(listing).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
+  expect(page).toBeLessThan(1100);
 });
