@@ -30,6 +30,7 @@ export {
   parseDigest,
 } from './digest.ts';
 export { ImagevetError, type ImagevetErrorOptions, RegistryError, type RegistryErrorCode } from './errors.ts';
+export { type ExportRootfsOptions, exportRootfs } from './extract/export-rootfs.ts';
 export {
   type ExtractImageOptions,
   type ExtractLayerOptions,

@@ -13,7 +13,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { available } from '../../../../test/services.ts';
@@ -59,7 +59,8 @@ async function imageOf(layers: readonly (readonly TestFile[])[]) {
 async function facts(folder: string, ignored: RegExp = /^$/): Promise<Record<string, string>> {
   const found: [string, string][] = [];
   const names = new Map<number, string>();
-  for (const path of (await readdir(folder, { recursive: true })).sort()) {
+  const items = await readdir(folder, { recursive: true, withFileTypes: true });
+  for (const path of items.map(({ parentPath, name }) => relative(folder, join(parentPath, name))).sort()) {
     if (ignored.test(path)) continue;
     const at = join(folder, path);
     const state = await lstat(at);

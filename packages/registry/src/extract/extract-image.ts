@@ -3,15 +3,12 @@ import { join } from 'node:path';
 import type { ResolvedImage } from '../content/image.ts';
 import type { Fetcher } from '../content/interfaces.ts';
 import type { Digest } from '../digest.ts';
-import { RegistryError } from '../errors.ts';
 import { mergeTree } from '../layer/filesystem-view.ts';
 import { DEFAULT_LAYER_LIMITS, type LayerLimits } from '../layer/limits.ts';
-import { ofLayer } from '../layer/scan-image.ts';
-import { readLayer } from '../layer/scan-layer.ts';
-import type { LayerScan } from '../layer/types.ts';
 import { ContentSpool } from './content-spool.ts';
 import { ExtractionLog } from './extraction-log.ts';
 import { placeTree } from './place-tree.ts';
+import { type LayerSource, layersOf, readLayers } from './read-layers.ts';
 import { ROOT, stage } from './staging.ts';
 import type { Extraction, ExtractOptions } from './types.ts';
 
@@ -44,14 +41,7 @@ export function extractImage(
   directory: string,
   options: ExtractImageOptions,
 ): Promise<Extraction> {
-  const { source, signal } = options;
-  const layers = image.layers.map((descriptor, layer) => ({
-    digest: descriptor.digest,
-    diffId: image.diffIds[layer]!,
-    open: () => source.openBlob(image.reference, descriptor, { signal }),
-    explain: (error: RegistryError) => ofLayer(error, layer, image),
-  }));
-  return extract(layers, directory, options);
+  return extract(layersOf(image, options.source, options.signal), directory, options);
 }
 
 /**
@@ -69,15 +59,8 @@ export function extractLayer(
   return extract([{ digest, diffId, open: () => chunks, explain: (error) => error }], directory, options);
 }
 
-interface Source {
-  readonly digest: Digest | undefined;
-  readonly diffId: Digest | undefined;
-  open(): AsyncIterable<Uint8Array>;
-  explain(error: RegistryError): RegistryError;
-}
-
 async function extract(
-  layers: readonly Source[],
+  layers: readonly LayerSource[],
   directory: string,
   options: ExtractOptions,
 ): Promise<Extraction> {
@@ -103,29 +86,4 @@ async function extract(
       await spool.close();
     }
   });
-}
-
-/** One after another, so that the bound on all of them together is exact. */
-async function readLayers(
-  layers: readonly Source[],
-  spool: ContentSpool,
-  limits: LayerLimits,
-  signal: AbortSignal | undefined,
-): Promise<LayerScan[]> {
-  const scans: LayerScan[] = [];
-  let left = limits;
-  for (const { digest, diffId, open, explain } of layers) {
-    try {
-      const scan = await readLayer(open(), { digest, diffId, signal, hashFiles: false, limits: left }, spool);
-      scans.push(scan);
-      left = {
-        ...left,
-        maxUncompressedBytes: left.maxUncompressedBytes - scan.uncompressedSize,
-        maxEntries: left.maxEntries - scan.entries.length,
-      };
-    } catch (error) {
-      throw error instanceof RegistryError ? explain(error) : error;
-    }
-  }
-  return scans;
 }
