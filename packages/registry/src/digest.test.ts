@@ -23,7 +23,7 @@ describe('parseDigest()', () => {
     '',
     ':',
     '__proto__:00',
-  ])('refuses %j', (text) => {
+  ])('row 21: refuses %j', (text) => {
     expect(() => parseDigest(text)).toThrow(expect.objectContaining({ code: 'INVALID_DIGEST' }));
     expect(() => parseDigest(text)).toThrow(RegistryError);
   });

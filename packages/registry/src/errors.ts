@@ -59,6 +59,7 @@ export type RegistryErrorCode =
   | 'INVALID_CREDENTIALS_FILE'
   | 'CREDENTIAL_HELPER_FAILED'
   | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
   | 'AUTH_REQUIRED'
   | 'DENIED'
   | 'RATE_LIMITED'

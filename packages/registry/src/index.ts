@@ -38,6 +38,14 @@ export {
   parseDigest,
 } from './digest.ts';
 export { ImagevetError, type ImagevetErrorOptions, RegistryError, type RegistryErrorCode } from './errors.ts';
+export { type ExportRootfsOptions, exportRootfs } from './extract/export-rootfs.ts';
+export {
+  type ExtractImageOptions,
+  type ExtractLayerOptions,
+  extractImage,
+  extractLayer,
+} from './extract/extract-image.ts';
+export type { Extraction, ExtractOptions, NoticeKind, SkipReason } from './extract/types.ts';
 export { type FilesystemEntry, type FilesystemView, mergeLayers } from './layer/filesystem-view.ts';
 export { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer/limits.ts';
 export {

@@ -52,13 +52,12 @@ describe('dockerConfigKeychain()', () => {
     ['bearer.corp', { kind: 'bearer', token: 'ready' }],
     ['plain.corp', { kind: 'basic', username: 'plain', password: 'text' }],
     ['stored.corp', undefined],
-    // S19: no part of a name is enough.
     ['registry.corp', undefined],
     ['corp', undefined],
     ['evil-registry.corp:5000', undefined],
     ['registry.corp:50000', undefined],
     ['__proto__', undefined],
-  ])('finds those of %s', async (registry, credentials) => {
+  ])('S19: finds those of %s, by its whole name', async (registry, credentials) => {
     expect(await docker({ auths }).resolve(of(registry))).toEqual(credentials);
   });
 
@@ -77,7 +76,7 @@ describe('dockerConfigKeychain()', () => {
   );
 });
 
-describe('credential helpers (S18)', () => {
+describe('S18: credential helpers', () => {
   test('are asked for the server in play, once, before the file', async () => {
     helper(
       'echo',
@@ -139,7 +138,7 @@ describe('containersAuthKeychain()', () => {
     ['docker.io', 'vendor/app', 'vendor'],
     ['docker.io', 'library/php', 'hub'],
     ['evil.io', 'team/app', undefined],
-  ])('finds those of %s/%s', async (registry, repository, username) => {
+  ])('S19: finds those of %s/%s, by whole names', async (registry, repository, username) => {
     const found = await containers({ auths }).resolve(of(registry, repository));
     expect(found?.kind === 'basic' ? found.username : undefined).toBe(username);
   });

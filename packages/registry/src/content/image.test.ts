@@ -55,7 +55,7 @@ describe('resolveImage()', () => {
     });
   });
 
-  test('14: does not take an index at its word about a platform', async () => {
+  test('row 19: does not take an index at its word about a platform', async () => {
     const amd64 = await pushTestImage(client, named('liar:amd64'), { layers: LAYERS });
     await pushIndex(named('liar:1'), [{ ...amd64.manifest, platform: ARM64 }]);
     const asArm64 = resolveImage(named('liar:1'), { source: client, platform: ARM64 });
@@ -71,7 +71,7 @@ describe('resolveImage()', () => {
     });
   });
 
-  test('18: follows indexes of indexes, to a bound', async () => {
+  test('row 18: follows indexes of indexes, to a bound', async () => {
     const image = await pushTestImage(client, named('deep:image'), { layers: LAYERS });
     let current: Descriptor = { ...image.manifest, platform: image.platform };
     for (let depth = 1; depth <= 5; depth += 1) {

@@ -26,9 +26,28 @@ export function mergeLayers(
   layers: readonly Pick<LayerScan, 'entries'>[],
   options: { readonly maxEntries?: number } = {},
 ): FilesystemView {
-  const merger = new Merger(options.maxEntries ?? DEFAULT_LAYER_LIMITS.maxEntries);
+  const { root, anomalies } = mergeTree(layers, options.maxEntries ?? DEFAULT_LAYER_LIMITS.maxEntries);
+  return new Tree(root, anomalies);
+}
+
+/** As {@link mergeLayers}, but answers the tree itself: names of one file are nodes that share its `entry`. */
+export function mergeTree(
+  layers: readonly Pick<LayerScan, 'entries'>[],
+  maxEntries: number,
+): { readonly root: TreeNode; readonly anomalies: readonly LayerAnomaly[] } {
+  const merger = new Merger(maxEntries);
   for (const [index, layer] of layers.entries()) merger.apply(layer.entries, index);
-  return new Tree(merger.root, merger.anomalies);
+  return merger;
+}
+
+/** Goes through a tree, parents before children, names in code unit order. */
+export function* walkTree(root: TreeNode): Generator<[path: string, node: TreeNode]> {
+  const pending: [path: string, node: TreeNode][] = [['/', root]];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    yield next;
+    const [path, node] = next;
+    for (const [name, child] of sortedChildren(node).reverse()) pending.push([join(path, name), child]);
+  }
 }
 
 /**
@@ -46,9 +65,9 @@ export interface FilesystemView extends Iterable<FilesystemEntry> {
 
 class Tree implements FilesystemView {
   readonly anomalies: readonly LayerAnomaly[];
-  readonly #root: Node;
+  readonly #root: TreeNode;
 
-  constructor(root: Node, anomalies: readonly LayerAnomaly[]) {
+  constructor(root: TreeNode, anomalies: readonly LayerAnomaly[]) {
     this.#root = root;
     this.anomalies = anomalies;
   }
@@ -66,33 +85,28 @@ class Tree implements FilesystemView {
   }
 
   *[Symbol.iterator](): Generator<FilesystemEntry> {
-    const pending: [path: string, node: Node][] = [['/', this.#root]];
-    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      const [path, node] = next;
-      yield describe(path, node);
-      for (const [name, child] of sortedChildren(node).reverse()) pending.push([join(path, name), child]);
-    }
+    for (const [path, node] of walkTree(this.#root)) yield describe(path, node);
   }
 }
 
 /** A path of the tree; without an entry it is an implied directory. */
-interface Node {
+export interface TreeNode {
   entry: LayerEntry | undefined;
   layer: number;
   hardlinkTo?: string;
-  children?: Map<string, Node>;
+  children?: Map<string, TreeNode>;
 }
 
 const MAX_ANOMALIES = 100;
 
 /** Builds the tree, layer by layer. */
 class Merger {
-  readonly root: Node = { entry: undefined, layer: 0 };
+  readonly root: TreeNode = { entry: undefined, layer: 0 };
   readonly anomalies: LayerAnomaly[] = [];
   readonly #maxEntries: number;
   #nodes = 1;
   /** Archives list directory by directory, so the last parent is usually the next one too. */
-  #parent: { path: string; node: Node } | undefined;
+  #parent: { path: string; node: TreeNode } | undefined;
 
   constructor(maxEntries: number) {
     this.#maxEntries = maxEntries;
@@ -135,7 +149,7 @@ class Merger {
   }
 
   /** The node of an entry; that of a hardlink shares what its target is. */
-  #link(entry: LayerEntry, layer: number, target: Node | undefined): Node {
+  #link(entry: LayerEntry, layer: number, target: TreeNode | undefined): TreeNode {
     this.#count();
     if (entry.type !== 'hardlink') return { entry, layer };
     if (target?.entry !== undefined && !isDirectory(target)) {
@@ -146,7 +160,7 @@ class Merger {
   }
 
   /** Finds or makes the directory at a path. */
-  #directory(path: string, layer: number): Node {
+  #directory(path: string, layer: number): TreeNode {
     if (this.#parent?.path === path) return this.#parent.node;
     let node = this.root;
     for (const name of components(path)) {
@@ -176,12 +190,13 @@ class Merger {
   }
 }
 
-function isDirectory(node: Node): boolean {
+/** Tells whether a node is a directory, listed or implied. */
+export function isDirectory(node: TreeNode): boolean {
   return node.entry === undefined || node.entry.type === 'directory';
 }
 
-function find(root: Node, path: string): Node | undefined {
-  let node: Node | undefined = root;
+function find(root: TreeNode, path: string): TreeNode | undefined {
+  let node: TreeNode | undefined = root;
   for (const name of components(path)) {
     node = node.children?.get(name);
     if (node === undefined) return undefined;
@@ -189,7 +204,7 @@ function find(root: Node, path: string): Node | undefined {
   return node;
 }
 
-function describe(path: string, node: Node): FilesystemEntry {
+function describe(path: string, node: TreeNode): FilesystemEntry {
   const { entry, layer, hardlinkTo } = node;
   if (entry === undefined) {
     return { path, type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtime: 0, layer, implied: true };
@@ -198,19 +213,22 @@ function describe(path: string, node: Node): FilesystemEntry {
   return hardlinkTo === undefined ? { ...entry, type, layer } : { ...entry, type, path, layer, hardlinkTo };
 }
 
-function sortedChildren(node: Node | undefined): [string, Node][] {
+function sortedChildren(node: TreeNode | undefined): [string, TreeNode][] {
   return [...(node?.children ?? [])].sort(([one], [other]) => (one < other ? -1 : 1));
 }
 
-function components(path: string): string[] {
+/** The names along an absolute, cleaned path. */
+export function components(path: string): string[] {
   return path === '/' ? [] : path.slice(1).split('/');
 }
 
-function parentOf(path: string): string {
+/** The directory an absolute, cleaned path is in. */
+export function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf('/')) || '/';
 }
 
-function nameOf(path: string): string {
+/** The last name of a path. */
+export function nameOf(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 

@@ -2,56 +2,11 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../digest.ts';
 import { ImagevetError } from '../errors.ts';
+import { end, entry, pax, record } from '../testing/raw-tar.ts';
 import type { LayerLimits } from './limits.ts';
 import { scanLayer } from './scan-layer.ts';
 
-// Archives no writer makes: attack row 38, threats S11 to S13.
-
-/** Fields written over a well-formed header. */
-interface RawHeader {
-  readonly name: string;
-  readonly flag?: string;
-  /** Octal text, or the 12 bytes themselves. */
-  readonly size?: string | Buffer;
-  readonly uid?: string;
-  readonly linkName?: string;
-  readonly major?: string;
-  readonly magic?: string;
-  readonly checksum?: string;
-  readonly body?: Buffer | string;
-  readonly encoding?: 'latin1';
-}
-
-function entry({ name, flag = '0', body = '', ...fields }: RawHeader): Buffer {
-  const content = Buffer.from(body);
-  const header = Buffer.alloc(512);
-  const put = (at: number, text: string | Buffer) => Buffer.from(text).copy(header, at);
-  put(0, name);
-  put(100, '0000644\0');
-  put(108, Buffer.from(fields.uid ?? '0000000\0', fields.encoding));
-  put(116, '0000000\0');
-  put(124, fields.size ?? `${content.length.toString(8).padStart(11, '0')}\0`);
-  put(136, '00000000000\0');
-  put(148, ' '.repeat(8));
-  put(156, flag);
-  put(157, fields.linkName ?? '');
-  put(257, fields.magic ?? 'ustar\x0000');
-  put(329, fields.major ?? '0000000\0');
-  put(337, '0000000\0');
-  const sum = header.reduce((total, byte) => total + byte, 0);
-  put(148, fields.checksum ?? `${sum.toString(8).padStart(6, '0')}\0 `);
-  return Buffer.concat([header, content, Buffer.alloc((512 - (content.length % 512)) % 512)]);
-}
-
-const end = Buffer.alloc(1024);
-const pax = (...records: string[]) => entry({ name: 'pax', flag: 'x', body: records.join('') });
-
-function record(key: string, value: string): string {
-  const rest = ` ${key}=${value}\n`;
-  const bytes = Buffer.byteLength(rest);
-  const digits = String(bytes + String(bytes).length).length;
-  return `${bytes + digits}${rest}`;
-}
+// Archives no writer makes. What extraction does with them: extract/hostile-extraction.test.ts.
 
 async function scan(parts: readonly Buffer[], limits?: Partial<LayerLimits>) {
   async function* chunks(): AsyncGenerator<Uint8Array> {
@@ -62,7 +17,7 @@ async function scan(parts: readonly Buffer[], limits?: Partial<LayerLimits>) {
 
 const long = 'a/'.repeat(400);
 
-describe('scanLayer() refuses', () => {
+describe('row 38, S12, S13: scanLayer() refuses', () => {
   const negative = Buffer.alloc(12, 0xff);
   const huge = Buffer.concat([Buffer.from([0x80]), Buffer.alloc(11, 0xff)]);
   test.each<[what: string, parts: Buffer[], code: string]>([
@@ -124,7 +79,7 @@ describe('scanLayer() refuses', () => {
     expect(error).toMatchObject({ name: 'RegistryError', code });
   });
 
-  test('scanLayer() refuses a gzip bomb early', async () => {
+  test('row 20, S11: scanLayer() refuses a gzip bomb early', async () => {
     const bomb = gzipSync(Buffer.alloc(100 * 2 ** 20));
     await expect(scan([bomb])).rejects.toMatchObject({
       code: 'LIMIT_EXCEEDED',
@@ -136,7 +91,7 @@ describe('scanLayer() refuses', () => {
     });
   });
 
-  test('scanLayer() refuses more entries or names than the limits', async () => {
+  test('row 38, S11: scanLayer() refuses more entries or names than the limits', async () => {
     const entries = [1, 2, 3].map((number) => entry({ name: `file${number}` }));
     await expect(scan(entries, { maxEntries: 2 })).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
     await expect(scan(entries, { maxMetadataBytes: 15 })).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
@@ -145,7 +100,7 @@ describe('scanLayer() refuses', () => {
   });
 });
 
-describe('scanLayer() reads as container engines do, and notes', () => {
+describe('row 38, S12: scanLayer() reads as container engines do, and notes', () => {
   test.each<[what: string, parts: Buffer[], paths: string[], anomalies: string[]]>([
     ['an absolute name', [entry({ name: '/etc/passwd' })], ['/etc/passwd'], []],
     ['.. inside the root', [entry({ name: 'a/../b' })], ['/b'], ['dot-dot-in-path /b']],

@@ -6,11 +6,20 @@ import { type TarEntry, type TarHandler, TarReader } from './tar-reader.ts';
 import { cleanPath } from './tar-text.ts';
 import type { LayerAnomaly, LayerAnomalyKind, LayerEntry, LayerEntryType } from './types.ts';
 
+/** Takes the content of files as it passes. */
+export interface ContentSink {
+  /** The next piece of a file; its bytes are valid until {@link drain} has resolved. An empty file has none. */
+  write(file: LayerEntry, bytes: Uint8Array): void;
+  /** Waited for before more of the layer is read. */
+  drain(): Promise<void>;
+}
+
 /** How a {@link LayerReader} reads. */
 export interface LayerReaderOptions {
   readonly limits: LayerLimits;
   readonly hashFiles: boolean;
   readonly keepContent: RegExp | ((entry: LayerEntry) => boolean | number) | undefined;
+  readonly sink?: ContentSink | undefined;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -84,6 +93,7 @@ export class LayerReader implements TarHandler {
     this.#remaining -= bytes.length;
     const file = this.#file;
     if (file === undefined) return;
+    this.#options.sink?.write(file, bytes);
     if (this.#kept !== undefined) this.#filled += bytes.copy(this.#kept, this.#filled);
     if (this.#options.hashFiles) {
       if (bytes.length === file.size) file.digest = `sha256:${hash('sha256', bytes)}`;

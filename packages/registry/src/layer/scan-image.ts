@@ -157,7 +157,7 @@ async function* counting(
 }
 
 /** Says in the error which layer it was. */
-function ofLayer(error: RegistryError, layer: number, image: ResolvedImage): RegistryError {
+export function ofLayer(error: RegistryError, layer: number, image: ResolvedImage): RegistryError {
   const { digest } = image.layers[layer]!;
   return new RegistryError(error.code, `layer ${layer} (${digest}): ${error.message}`, {
     cause: error,

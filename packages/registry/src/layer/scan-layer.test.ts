@@ -107,7 +107,7 @@ describe('scanLayer()', () => {
     }
   });
 
-  test('scanLayer() reads all gzip members and zstd frames', async () => {
+  test('S12: scanLayer() reads all gzip members and zstd frames', async () => {
     const tar = await archive({ name: 'a', content: 'a'.repeat(2000) }, { name: 'b', content: 'b' });
     const halves = [tar.subarray(0, 1000), tar.subarray(1000)];
     const index = Buffer.from('502a4d18030000000a0b0c', 'hex');
@@ -123,7 +123,7 @@ describe('scanLayer()', () => {
     }
   });
 
-  test('scanLayer() reports bytes after the archive and after the compressed stream', async () => {
+  test('S12: scanLayer() reports bytes after the archive and after the compressed stream', async () => {
     const tar = await archive({ name: 'a', content: 'a' });
     const tailed = await scanLayer(stream(gzipSync(Buffer.concat([tar, Buffer.from('tail')]))));
     expect(tailed.anomalies).toEqual([{ kind: 'data-after-archive', path: '/' }]);

@@ -3,7 +3,7 @@ import { RegistryError } from '../errors.ts';
 import type { OperationOptions } from '../options.ts';
 import { abortable } from './abortable.ts';
 import { Inflation } from './inflate.ts';
-import { LayerReader } from './layer-reader.ts';
+import { type ContentSink, LayerReader } from './layer-reader.ts';
 import { checkInflation, DEFAULT_LAYER_LIMITS, type LayerLimits } from './limits.ts';
 import type { LayerEntry, LayerScan } from './types.ts';
 
@@ -31,15 +31,24 @@ export interface ScanLayerOptions extends OperationOptions {
  * a corrupt stream or archive and names that leave the root; `UNSUPPORTED` for sparse files; `LIMIT_EXCEEDED`.
  * @see OCI image-spec, layer.md
  */
-export async function scanLayer(
+export function scanLayer(
   chunks: AsyncIterable<Uint8Array>,
   options: ScanLayerOptions = {},
+): Promise<LayerScan> {
+  return readLayer(chunks, options);
+}
+
+/** As {@link scanLayer}, and hands the content of files to a sink. */
+export async function readLayer(
+  chunks: AsyncIterable<Uint8Array>,
+  options: ScanLayerOptions,
+  sink?: ContentSink,
 ): Promise<LayerScan> {
   const { hashFiles = true, keepContent, signal } = options;
   const limits: LayerLimits = { ...DEFAULT_LAYER_LIMITS, ...options.limits };
   const blob = new Digester(options.digest && digestAlgorithm(options.digest));
   const archive = new Digester(options.diffId && digestAlgorithm(options.diffId));
-  const reader = new LayerReader({ limits, hashFiles, keepContent });
+  const reader = new LayerReader({ limits, hashFiles, keepContent, sink });
   const ended = new AbortController();
   const stop = signal ? AbortSignal.any([signal, ended.signal]) : ended.signal;
   const inflation = new Inflation(hashing(abortable(chunks, stop), blob));
@@ -49,6 +58,7 @@ export async function scanLayer(
       archive.update(bytes);
       checkInflation(inflation.receivedBytes, archive.size, limits);
       reader.push(bytes);
+      await sink?.drain();
     }
   } finally {
     // The source may be waiting for more.

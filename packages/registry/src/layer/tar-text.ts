@@ -30,6 +30,17 @@ function decodeUtf8(bytes: Buffer): string {
   }
 }
 
+/** Encodes text as {@link decodeText} decoded it: to the bytes the archive held. */
+export function encodeText(text: string): Buffer {
+  if (text.isWellFormed()) return Buffer.from(text);
+  return Buffer.concat(
+    Array.from(text, (character) => {
+      const code = character.codePointAt(0)!;
+      return code >= 0xdc80 && code <= 0xdcff ? Buffer.of(code - 0xdc00) : Buffer.from(character);
+    }),
+  );
+}
+
 /** Length of the valid UTF-8 sequence at a position, 0 when there is none. */
 function sequenceLength(bytes: Buffer, index: number): number {
   const first = bytes[index]!;

@@ -50,11 +50,11 @@ describe('parseManifest()', () => {
     ['a descriptor member twice', JSON.stringify(image).replace('"size":5', '"size":5,"size":6')],
     ['a member in other letters', { ...image, Layers: [] }],
     ['a descriptor member in other letters', { ...image, layers: [{ ...layer, Digest: digestOf('x') }] }],
-  ])('finds %s ambiguous', (_what, document) => {
+  ])('S9, row 17: finds %s ambiguous', (_what, document) => {
     expect(() => parse(document)).toThrow(expect.objectContaining({ code: 'AMBIGUOUS_MANIFEST' }));
   });
 
-  test('finds bytes that are no UTF-8 ambiguous', () => {
+  test('S9, row 17: finds bytes that are no UTF-8 ambiguous', () => {
     const bytes = Buffer.concat([bytesOf(image).subarray(0, -1), Buffer.from(',"x":"\xff"}', 'latin1')]);
     expect(() => parseManifest(bytes)).toThrow(expect.objectContaining({ code: 'AMBIGUOUS_MANIFEST' }));
   });
@@ -64,7 +64,7 @@ describe('parseManifest()', () => {
     [MediaType.dockerManifest, image],
     ['text/html', image],
     [MediaType.ociManifest, index],
-  ])('finds a disagreement with %s ambiguous', (contentType, document) => {
+  ])('S9, row 17: finds a disagreement with %s ambiguous', (contentType, document) => {
     expect(() => parse(document, contentType)).toThrow(
       expect.objectContaining({ code: 'AMBIGUOUS_MANIFEST' }),
     );

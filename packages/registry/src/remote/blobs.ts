@@ -1,4 +1,4 @@
-import { type Digest, Digester, digestAlgorithm } from '../digest.ts';
+import { type Digest, Digester, digestAlgorithm, parseDigest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import type { HttpResponse } from '../http/transport.ts';
 import type { Descriptor } from '../oci/types.ts';
@@ -101,7 +101,7 @@ export async function deleteBlob(
     {
       method: 'DELETE',
       repository: { registry, repository },
-      path: `blobs/${digest}`,
+      path: `blobs/${parseDigest(digest)}`,
       action: DELETE,
       accept: [200, 202, 204],
       subject: `deleting blob ${formatReference({ registry, repository, digest })}`,
@@ -125,7 +125,7 @@ async function request(
     {
       method: 'GET',
       repository,
-      path: `blobs/${descriptor.digest}`,
+      path: `blobs/${parseDigest(descriptor.digest)}`,
       ...(ranged ? { headers: { range: `bytes=${offset}-` } } : {}),
       action: PULL,
       accept: ranged ? [200, 206] : [200],

@@ -100,7 +100,7 @@ describe.each(registries)('RegistryClient with %s', (_name, start) => {
     expect((await collect(client.tags(repository))).sort()).toEqual(['a', 'b', 'c']);
   });
 
-  test('lists referrers by the fallback tag', async () => {
+  test('lists referrers by the fallback tag where there is no API (row 25)', async () => {
     const reference = parseReference(`${host}/team/fallback:1`);
     const { manifest } = await pushTestImage(client, reference, { layers: [] });
     const artifact = { ...manifest, artifactType: 'application/x.test' };

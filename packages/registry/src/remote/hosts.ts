@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { RegistryError } from '../errors.ts';
 import type { TlsOptions } from '../http/connections.ts';
-import type { Repository } from '../reference.ts';
+import { isRepositoryPath, type Repository } from '../reference.ts';
 
 /** Where a registry really is, and how to trust it. */
 export interface RegistryHost {
@@ -49,6 +49,10 @@ export class Hosts {
 
   /** The URL of a path below a repository, or below `/v2/` for the registry itself. */
   join({ registry, repository }: Repository, path: string): URL {
+    if (repository !== '' && !isRepositoryPath(repository)) {
+      const name = JSON.stringify(repository.slice(0, 160));
+      throw new RegistryError('INVALID_REFERENCE', `${name} is not a repository of ${registry}`);
+    }
     const base = this.urlOf(registry);
     const prefix = base.pathname.replace(/\/+$/, '');
     return new URL(`${prefix}/v2/${repository === '' ? '' : `${repository}/`}${path}`, base.origin);

@@ -1,4 +1,13 @@
+<<<<<<< HEAD
+
 import { type Digest, digestAlgorithm, isDigest } from '../digest.ts';
+
+=======
+
+import { type Digest, digestAlgorithm, digestOf, isDigest, parseDigest } from '../digest.ts';
+
+>>>>>>> extract
+
 import { RegistryError } from '../errors.ts';
 import { readBody } from '../http/transport.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
@@ -6,7 +15,7 @@ import { ACCEPTED_MANIFESTS } from '../oci/media-types.ts';
 import { manifestDigest } from '../oci/schema1.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
-import { formatReference, type ImageReference, withDefaultTag } from '../reference.ts';
+import { formatReference, type ImageReference, isTag, withDefaultTag } from '../reference.ts';
 import { type Ask, DELETE, PULL, PUSH } from './ask.ts';
 
 /** @see OCI distribution-spec, "Pulling manifests" */
@@ -104,7 +113,7 @@ export async function pushManifest(
     {
       method: 'PUT',
       repository: reference,
-      path: `manifests/${reference.tag ?? reference.digest ?? digest}`,
+      path: `manifests/${reference.tag === undefined ? digest : checkedTag(reference.tag)}`,
       headers: { 'content-type': manifest.mediaType },
       body: manifest.bytes,
       action: PUSH,
@@ -173,7 +182,14 @@ export async function deleteManifest(
 }
 
 function nameOf(reference: ImageReference): string {
-  return reference.digest ?? reference.tag ?? 'latest';
+  const { digest, tag = 'latest' } = reference;
+  return digest === undefined ? checkedTag(tag) : parseDigest(digest);
+}
+
+/** A reference that was not parsed must not choose another path of the registry. */
+function checkedTag(tag: string): string {
+  if (isTag(tag)) return tag;
+  throw new RegistryError('INVALID_REFERENCE', `${JSON.stringify(tag.slice(0, 140))} is not a tag`);
 }
 
 function checkDigest(

@@ -1,4 +1,4 @@
-import type { Digest } from '../digest.ts';
+import { type Digest, parseDigest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import { nextPage } from '../http/link.ts';
 import { readBody } from '../http/transport.ts';
@@ -50,7 +50,7 @@ async function* everyReferrer(
   const { artifactType } = options;
   const query = artifactType === undefined ? '' : `?${new URLSearchParams({ artifactType })}`;
   const visited = new Set<string>();
-  let path: string | URL | undefined = `referrers/${subject}${query}`;
+  let path: string | URL | undefined = `referrers/${parseDigest(subject)}${query}`;
   while (path !== undefined) {
     const response = await ask(
       {

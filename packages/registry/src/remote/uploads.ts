@@ -1,4 +1,5 @@
 import type { BlobSource } from '../content/interfaces.ts';
+import { parseDigest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type Repository } from '../reference.ts';
@@ -31,7 +32,14 @@ export async function pushBlob(
   const { digest } = blob.descriptor;
   const subject = `pushing blob ${digest} to ${formatReference(repository)}`;
   const present = await ask(
-    { method: 'HEAD', repository, path: `blobs/${digest}`, action: PUSH, accept: [200, 404], subject },
+    {
+      method: 'HEAD',
+      repository,
+      path: `blobs/${parseDigest(digest)}`,
+      action: PUSH,
+      accept: [200, 404],
+      subject,
+    },
     options,
   );
   await present.dump();
