@@ -1,13 +1,4 @@
-<<<<<<< HEAD
-
-import { type Digest, digestAlgorithm, isDigest } from '../digest.ts';
-
-=======
-
-import { type Digest, digestAlgorithm, digestOf, isDigest, parseDigest } from '../digest.ts';
-
->>>>>>> extract
-
+import { type Digest, digestAlgorithm, isDigest, parseDigest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import { readBody } from '../http/transport.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
