@@ -58,6 +58,8 @@ export type RegistryErrorCode =
   | 'INVALID_LAYER'
   | 'INVALID_CREDENTIALS_FILE'
   | 'CREDENTIAL_HELPER_FAILED'
+  | 'INVALID_HOSTS_FILE'
+  | 'REGISTRY_BLOCKED'
   | 'NOT_FOUND'
   | 'AUTH_REQUIRED'
   | 'DENIED'
@@ -71,6 +73,7 @@ export type RegistryErrorCode =
   | 'UNSUPPORTED'
   | 'UPLOAD_FAILED'
   | 'UNREACHABLE'
+  | 'UNTRUSTED_CERTIFICATE'
   | 'TIMEOUT'
   | 'PROTOCOL_ERROR';
 

@@ -82,4 +82,17 @@ export {
   withDefaultTag,
 } from './reference.ts';
 export { RegistryClient, type RegistryClientOptions } from './remote/client.ts';
-export type { RegistryHost } from './remote/hosts.ts';
+export type {
+  EndpointCapability,
+  HostSource,
+  RegistryEndpoint,
+  RegistryHost,
+} from './remote/endpoints.ts';
+export { firstHostSource, type HostCertificates } from './remote/hosts.ts';
+export type { ResolutionReceipt } from './remote/manifests.ts';
+export type { MirrorFailure } from './remote/mirrors.ts';
+export {
+  type ReadRegistriesConfOptions,
+  type RegistriesConf,
+  readRegistriesConf,
+} from './remote/registries-conf.ts';

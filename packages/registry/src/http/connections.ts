@@ -1,16 +1,25 @@
 import { lookup as dnsLookup, type LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
+import { getCACertificates } from 'node:tls';
 import { Agent, type Dispatcher } from 'undici';
 import { isInternalAddress, refuseEgress } from './egress.ts';
 
-/** Whom to trust, and as whom to appear, in TLS. */
+/** Whom to trust in TLS. */
 export interface TlsOptions {
   /** PEM certificates of the authorities to trust instead of the built-in ones. */
   readonly ca?: string;
-  /** The same for single origins (`https://registry.corp`), with a client certificate where one is wanted. */
-  readonly tls?: Readonly<
-    Record<string, { readonly ca?: string; readonly cert?: string; readonly key?: string }>
-  >;
+}
+
+/** Whom to trust at one origin, and as whom to appear there. */
+export interface EndpointTls {
+  /** PEM certificates of the authorities to trust instead of the built-in ones. */
+  readonly ca?: string;
+  /** PEM certificates of authorities to trust beside the built-in ones. */
+  readonly addedCa?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  /** Takes any certificate. */
+  readonly skipVerify?: boolean;
 }
 
 type IsInternal = (address: string) => boolean;
@@ -43,14 +52,12 @@ export class Connections {
     return isIP(host) !== 0 && this.#isInternal(host);
   }
 
-  dispatcher(url: URL, guarded: boolean): Dispatcher {
-    const own = this.#tls.tls;
-    const special = own !== undefined && Object.hasOwn(own, url.origin) ? own[url.origin] : undefined;
-    const key = `${guarded} ${special === undefined ? '' : url.origin}`;
+  /** The connections to use for one hop; those of one `tls` are never used for another. */
+  dispatcher(guarded: boolean, tls?: EndpointTls): Dispatcher {
+    const key = JSON.stringify([guarded, tls]);
     let agent = this.#agents.get(key);
     if (agent === undefined) {
-      const tls = { ...(this.#tls.ca === undefined ? {} : { ca: this.#tls.ca }), ...special };
-      agent = new Agent({ connect: { ...tls, lookup: this.#lookup(guarded) } });
+      agent = new Agent({ connect: { ...this.#secured(tls), lookup: this.#lookup(guarded) } });
       this.#agents.set(key, agent);
     }
     return agent;
@@ -58,6 +65,17 @@ export class Connections {
 
   async close(): Promise<void> {
     await Promise.all([...this.#agents.values()].map((agent) => agent.destroy()));
+  }
+
+  #secured({ ca = this.#tls.ca, addedCa, cert, key, skipVerify }: EndpointTls = {}) {
+    const authorities =
+      addedCa === undefined ? ca : [...(ca === undefined ? getCACertificates() : [ca]), addedCa];
+    return {
+      ...(authorities === undefined ? {} : { ca: authorities }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
+      ...(skipVerify === true ? { rejectUnauthorized: false } : {}),
+    };
   }
 
   #lookup(guarded: boolean): LookupFunction {

@@ -8,6 +8,12 @@ const TIMEOUTS: ReadonlySet<string> = new Set([
   'ETIMEDOUT',
 ]);
 
+/** The certificate shown is not one we trust. @see X509_verify_cert_error_string(3) */
+const CERTIFICATE =
+  /^(?:ERR_TLS_CERT_ALTNAME_\w+|CERT_\w+|CRL_\w+|\w*SELF_SIGNED\w*|UNABLE_TO_(?:GET|VERIFY)_\w+|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|HOSTNAME_MISMATCH)$/;
+/** The other side's alert about ours. @see RFC 8446, 6.2 */
+const CLIENT_CERTIFICATE = /^ERR_SSL_\w*ALERT_(?:\w+_)?(?:CERTIFICATE|UNKNOWN_CA)(?:_\w+)?$/;
+
 /** The network's own errors in our terms; what was refused stays refused. */
 export function explain(
   error: unknown,
@@ -23,6 +29,22 @@ export function explain(
     return new RegistryError('PROTOCOL_ERROR', `${what}: the answer is not acceptable HTTP (${code})`, {
       cause,
     });
+  }
+  if (CERTIFICATE.test(code)) {
+    return new RegistryError('UNTRUSTED_CERTIFICATE', `${what}: ${code}`, {
+      cause,
+      hint: `Give the authority that signed the certificate of ${wanted.url.host} as \`ca\` of that host.`,
+    });
+  }
+  if (CLIENT_CERTIFICATE.test(code)) {
+    return new RegistryError(
+      'UNTRUSTED_CERTIFICATE',
+      `${what}: it refused our client certificate, or wants one`,
+      {
+        cause,
+        hint: `Give \`cert\` and \`key\` for ${wanted.url.host}.`,
+      },
+    );
   }
   return new RegistryError('UNREACHABLE', `${what}: ${code === '' ? cause.message : code}`, {
     cause,

@@ -3,7 +3,7 @@ import { request } from 'undici';
 import { RegistryError } from '../errors.ts';
 import type { OperationOptions } from '../options.ts';
 import { bounded, decoded, explained } from './body.ts';
-import { Connections, type TlsOptions } from './connections.ts';
+import { Connections, type EndpointTls, type TlsOptions } from './connections.ts';
 import { refuseEgress } from './egress.ts';
 import { explain, isTransient } from './failures.ts';
 import { redactUrl } from './redaction.ts';
@@ -12,6 +12,8 @@ import { jitterMs, pause, RETRIED_STATUS, retryAfterMs } from './retry.ts';
 
 /** How patient and how bold the transport is. */
 export interface TransportOptions extends TlsOptions {
+  /** Whom to trust at an origin for which a request says nothing. */
+  readonly tlsAt?: (url: URL) => EndpointTls | undefined;
   /** Tries of one idempotent request. @defaultValue 4 */
   readonly attempts?: number;
   /** First delay between tries, in milliseconds; doubled each time, with full jitter. @defaultValue 250 */
@@ -41,8 +43,14 @@ export interface HttpRequest {
   readonly body?: Uint8Array | (() => AsyncIterable<Uint8Array>);
   /** Sent to the origin of `url` only, and never again once a redirect left it. */
   readonly authorization?: string;
+  /** Headers sent to the origin of `url` only, like `authorization`. */
+  readonly ownHeaders?: Readonly<Record<string, string>>;
   /** The registry whose answer named `url`; such a URL may lead into the caller's network only from there. */
   readonly namedBy?: URL;
+  /** Whom to trust, and as whom to appear, at the origin of `url` only. */
+  readonly tls?: EndpointTls;
+  /** Tries, when it is idempotent. @defaultValue those of the transport */
+  readonly attempts?: number;
   /** @defaultValue 5 for GET and HEAD; nothing else is redirected */
   readonly maxRedirects?: number;
   /** Reads a successful body whole, within the retried request, refusing a larger one. */
@@ -66,8 +74,9 @@ const MAX_REDIRECTS = 5;
 
 /** Sends requests: retries what is idempotent, follows redirects by hand, keeps credentials at their origin. */
 export class Transport {
-  readonly #options: Required<Omit<TransportOptions, keyof TlsOptions | 'isInternalAddress'>>;
+  readonly #options: Required<Omit<TransportOptions, keyof TlsOptions | 'isInternalAddress' | 'tlsAt'>>;
   readonly #connections: Connections;
+  readonly #tlsAt: TransportOptions['tlsAt'];
   /** When a host that answered 429 wants to be asked again, by origin. */
   readonly #notBefore = new Map<string, number>();
 
@@ -80,6 +89,7 @@ export class Transport {
       bodyTimeoutMs: options.bodyTimeoutMs ?? 60_000,
       userAgent: options.userAgent ?? 'imagevet',
     };
+    this.#tlsAt = options.tlsAt;
     this.#connections = new Connections(options, options.isInternalAddress);
   }
 
@@ -91,7 +101,7 @@ export class Transport {
    */
   async send(wanted: HttpRequest, options: OperationOptions = {}): Promise<HttpResponse> {
     const { maxDelayMs, baseDelayMs } = this.#options;
-    const attempts = isRepeatable(wanted) ? this.#options.attempts : 1;
+    const attempts = isRepeatable(wanted) ? (wanted.attempts ?? this.#options.attempts) : 1;
     for (let attempt = 1; ; attempt += 1) {
       let delay: number;
       try {
@@ -129,10 +139,11 @@ export class Transport {
     const { namedBy = wanted.url } = wanted;
     const redirected = wanted.method === 'GET' || wanted.method === 'HEAD';
     const maxRedirects = redirected ? (wanted.maxRedirects ?? MAX_REDIRECTS) : 0;
-    let { url, authorization } = wanted;
+    let { url } = wanted;
+    let own = true;
     for (let hop = 0; ; hop += 1) {
-      if (url.origin !== wanted.url.origin) authorization = undefined;
-      const response = await this.#request(url, namedBy, authorization, wanted, options);
+      own &&= url.origin === wanted.url.origin;
+      const response = await this.#request(url, namedBy, own, wanted, options);
       const { location } = response.headers;
       if (!REDIRECTS.has(response.status) || typeof location !== 'string' || !redirected) return response;
       await response.dump();
@@ -144,7 +155,7 @@ export class Transport {
   async #request(
     url: URL,
     namedBy: URL,
-    authorization: string | undefined,
+    own: boolean,
     wanted: HttpRequest,
     options: OperationOptions,
   ): Promise<HttpResponse> {
@@ -157,11 +168,15 @@ export class Transport {
         'user-agent': this.#options.userAgent,
         // Bytes must arrive as they are stored, or no digest would fit.
         'accept-encoding': 'identity',
+        ...(own ? wanted.ownHeaders : {}),
         ...wanted.headers,
-        ...(authorization === undefined ? {} : { authorization }),
+        ...(own && wanted.authorization !== undefined ? { authorization: wanted.authorization } : {}),
       },
       body: openBody(wanted.body),
-      dispatcher: this.#connections.dispatcher(url, guarded),
+      dispatcher: this.#connections.dispatcher(
+        guarded,
+        (url.origin === wanted.url.origin ? wanted.tls : undefined) ?? this.#tlsAt?.(url),
+      ),
       signal: options.signal,
       headersTimeout: this.#options.headersTimeoutMs,
       bodyTimeout: this.#options.bodyTimeoutMs,
