@@ -15,6 +15,7 @@ export type {
   Fetcher,
   Pusher,
   ReferrerLister,
+  ResolveOptions,
   Resolver,
   TagLister,
 } from './content/interfaces.ts';
@@ -30,6 +31,7 @@ export {
   parseDigest,
 } from './digest.ts';
 export { ImagevetError, type ImagevetErrorOptions, RegistryError, type RegistryErrorCode } from './errors.ts';
+export { type ProxyOptions, proxyFromEnvironment } from './http/proxy.ts';
 export { type FilesystemEntry, type FilesystemView, mergeLayers } from './layer/filesystem-view.ts';
 export { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer/limits.ts';
 export {
@@ -82,6 +84,8 @@ export {
   withDefaultTag,
 } from './reference.ts';
 export { RegistryClient, type RegistryClientOptions } from './remote/client.ts';
+export { readContainerdHosts } from './remote/containerd-hosts.ts';
+export { readDockerCerts } from './remote/docker-certs.ts';
 export type {
   EndpointCapability,
   HostSource,

@@ -1,8 +1,11 @@
 import { lookup as dnsLookup, type LookupAddress } from 'node:dns';
+import { lookup } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
 import { getCACertificates } from 'node:tls';
-import { Agent, type Dispatcher } from 'undici';
+import { Agent, type Dispatcher, ProxyAgent } from 'undici';
 import { isInternalAddress, refuseEgress } from './egress.ts';
+import type { ProxyOptions } from './proxy.ts';
+import { ProxyRules } from './proxy.ts';
 
 /** Whom to trust in TLS. */
 export interface TlsOptions {
@@ -31,11 +34,13 @@ type IsInternal = (address: string) => boolean;
 export class Connections {
   readonly #tls: TlsOptions;
   readonly #isInternal: IsInternal;
-  readonly #agents = new Map<string, Agent>();
+  readonly #proxies: ProxyRules;
+  readonly #agents = new Map<string, Agent | ProxyAgent>();
   /** Whether a name led to internal addresses every time a direct connection was made to it. */
   readonly #inside = new Map<string, boolean>();
 
-  constructor(tls: TlsOptions, isInternal: IsInternal = isInternalAddress) {
+  constructor(tls: TlsOptions, isInternal: IsInternal = isInternalAddress, proxy: ProxyOptions = {}) {
+    this.#proxies = new ProxyRules(proxy);
     this.#tls = tls;
     this.#isInternal = isInternal;
   }
@@ -53,18 +58,39 @@ export class Connections {
   }
 
   /** The connections to use for one hop; those of one `tls` are never used for another. */
-  dispatcher(guarded: boolean, tls?: EndpointTls): Dispatcher {
-    const key = JSON.stringify([guarded, tls]);
+  dispatcher(url: URL, guarded: boolean, tls?: EndpointTls): Dispatcher {
+    const proxy = this.#proxies.proxyOf(url);
+    const key = JSON.stringify([guarded, tls, proxy]);
     let agent = this.#agents.get(key);
     if (agent === undefined) {
-      agent = new Agent({ connect: { ...this.#secured(tls), lookup: this.#lookup(guarded) } });
+      const secured = this.#secured(tls);
+      agent =
+        proxy === undefined
+          ? new Agent({ connect: { ...secured, lookup: this.#lookup(guarded) } })
+          : new ProxyAgent({ uri: proxy.href, requestTls: secured, ...this.#proxyTls() });
       this.#agents.set(key, agent);
     }
     return agent;
   }
 
+  /**
+   * Judges a URL that content named before a proxy connects to it. The proxy resolves names by itself, so this is what we
+   * can know here: where the name leads from here, if it is known here at all.
+   *
+   * @throws {@link RegistryError} `EGRESS_REFUSED`
+   */
+  async judge(url: URL): Promise<void> {
+    if (this.#proxies.proxyOf(url) === undefined) return;
+    const addresses = await lookup(url.hostname.replace(/^\[|\]$/g, ''), { all: true }).catch(() => []);
+    if (addresses.some(({ address }) => this.#isInternal(address))) throw refuseEgress(url.hostname);
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#agents.values()].map((agent) => agent.destroy()));
+  }
+
+  #proxyTls() {
+    return this.#tls.ca === undefined ? {} : { proxyTls: { ca: this.#tls.ca } };
   }
 
   #secured({ ca = this.#tls.ca, addedCa, cert, key, skipVerify }: EndpointTls = {}) {

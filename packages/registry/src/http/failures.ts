@@ -30,6 +30,21 @@ export function explain(
       cause,
     });
   }
+  const refusal = /^Proxy response \((\d{3})\)|\((407)\)$/.exec(cause.message);
+  if (refusal !== null) {
+    const status = Number(refusal[1] ?? refusal[2]);
+    return new RegistryError(
+      status >= 500 ? 'UNREACHABLE' : 'DENIED',
+      `${what}: the proxy answered ${status}`,
+      {
+        cause,
+        hint:
+          status === 407
+            ? 'Give the proxy as http://user:password@host:port.'
+            : 'The proxy does not let it through.',
+      },
+    );
+  }
   if (CERTIFICATE.test(code)) {
     return new RegistryError('UNTRUSTED_CERTIFICATE', `${what}: ${code}`, {
       cause,

@@ -6,6 +6,7 @@ import { bounded, decoded, explained } from './body.ts';
 import { Connections, type EndpointTls, type TlsOptions } from './connections.ts';
 import { refuseEgress } from './egress.ts';
 import { explain, isTransient } from './failures.ts';
+import type { ProxyOptions } from './proxy.ts';
 import { redactUrl } from './redaction.ts';
 import { nextUrl, REDIRECTS } from './redirects.ts';
 import { jitterMs, pause, RETRIED_STATUS, retryAfterMs } from './retry.ts';
@@ -14,6 +15,13 @@ import { jitterMs, pause, RETRIED_STATUS, retryAfterMs } from './retry.ts';
 export interface TransportOptions extends TlsOptions {
   /** Whom to trust at an origin for which a request says nothing. */
   readonly tlsAt?: (url: URL) => EndpointTls | undefined;
+  /**
+   * Proxies by scheme. A proxy resolves names itself, so of a URL that content named only what can be known here is
+   * judged: literal addresses, and names that lead into this network from here.
+   *
+   * @defaultValue none; the environment is not read
+   */
+  readonly proxy?: ProxyOptions;
   /** Tries of one idempotent request. @defaultValue 4 */
   readonly attempts?: number;
   /** First delay between tries, in milliseconds; doubled each time, with full jitter. @defaultValue 250 */
@@ -74,7 +82,9 @@ const MAX_REDIRECTS = 5;
 
 /** Sends requests: retries what is idempotent, follows redirects by hand, keeps credentials at their origin. */
 export class Transport {
-  readonly #options: Required<Omit<TransportOptions, keyof TlsOptions | 'isInternalAddress' | 'tlsAt'>>;
+  readonly #options: Required<
+    Omit<TransportOptions, keyof TlsOptions | 'isInternalAddress' | 'tlsAt' | 'proxy'>
+  >;
   readonly #connections: Connections;
   readonly #tlsAt: TransportOptions['tlsAt'];
   /** When a host that answered 429 wants to be asked again, by origin. */
@@ -90,7 +100,7 @@ export class Transport {
       userAgent: options.userAgent ?? 'imagevet',
     };
     this.#tlsAt = options.tlsAt;
-    this.#connections = new Connections(options, options.isInternalAddress);
+    this.#connections = new Connections(options, options.isInternalAddress, options.proxy);
   }
 
   /**
@@ -162,6 +172,7 @@ export class Transport {
     const foreign = url.origin !== namedBy.origin;
     const guarded = foreign && !this.#connections.isInside(namedBy.hostname);
     if (guarded && this.#connections.isInternalLiteral(url.hostname)) throw refuseEgress(url.hostname);
+    if (guarded) await this.#connections.judge(url);
     const response = await request(url, {
       method: wanted.method,
       headers: {
@@ -174,6 +185,7 @@ export class Transport {
       },
       body: openBody(wanted.body),
       dispatcher: this.#connections.dispatcher(
+        url,
         guarded,
         (url.origin === wanted.url.origin ? wanted.tls : undefined) ?? this.#tlsAt?.(url),
       ),

@@ -1,6 +1,13 @@
 import { Authorizer } from '../auth/authorizer.ts';
 import { anonymousKeychain, type Keychain } from '../auth/keychain.ts';
-import type { BlobSource, Fetcher, Pusher, ReferrerLister, TagLister } from '../content/interfaces.ts';
+import type {
+  BlobSource,
+  Fetcher,
+  Pusher,
+  ReferrerLister,
+  ResolveOptions,
+  TagLister,
+} from '../content/interfaces.ts';
 import type { Digest } from '../digest.ts';
 import { type HttpResponse, Transport, type TransportOptions } from '../http/transport.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
@@ -77,8 +84,9 @@ export class RegistryClient implements Fetcher, Pusher, TagLister, ReferrerListe
     this.#ask = (request, operation) => mirrors.ask(request, operation);
   }
 
-  async resolve(reference: ImageReference, options?: OperationOptions): Promise<Descriptor> {
-    const { mediaType, digest, size } = await resolveManifest(this.#ask, reference, {
+  async resolve(reference: ImageReference, options: ResolveOptions = {}): Promise<Descriptor> {
+    const ask = options.mirrors === false ? itself(this.#ask) : this.#ask;
+    const { mediaType, digest, size } = await resolveManifest(ask, reference, {
       now: this.#now,
       ...options,
     });

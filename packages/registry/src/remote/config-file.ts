@@ -99,6 +99,18 @@ export class TomlTable {
     return value === undefined ? [] : [value].flat();
   }
 
+  /** A list of strings or lists of one or two strings; a single string is a list of one. */
+  pairs(name: string): readonly (readonly [string, string?])[] {
+    const isPair = (item: unknown) =>
+      [item].flat().length <= 2 &&
+      [item].flat().length > 0 &&
+      [item].flat().every((text) => typeof text === 'string');
+    const fits = (value: unknown) => (Array.isArray(value) ? value : [value]).every(isPair);
+    const value = this.#member(name, fits, 'a file, a list of files or of pairs of files');
+    if (value === undefined) return [];
+    return (Array.isArray(value) ? value : [value]).map((item) => [item].flat() as [string, string?]);
+  }
+
   table(name: string): TomlTable | undefined {
     const value = this.#member(name, isObject, 'a table');
     return value === undefined ? undefined : new TomlTable(value as JsonObject, this.path);

@@ -169,7 +169,7 @@ location = "blocked.test"
 blocked = true
 `);
     const skopeo = async (name: string) => {
-      const flags = ['--registries-conf', file, 'inspect', '--format', '{{.Digest}}'];
+      const flags = ['--registries-conf', file, 'inspect', '--no-tags', '--format', '{{.Digest}}'];
       const { stdout } = await run('skopeo', [...flags, `docker://${name}`]);
       return stdout.trim();
     };
