@@ -31,7 +31,9 @@ export {
   parseDigest,
 } from './digest.ts';
 export { ImagevetError, type ImagevetErrorOptions, RegistryError, type RegistryErrorCode } from './errors.ts';
+export type { MinimumThroughput } from './http/body.ts';
 export { type ProxyOptions, proxyFromEnvironment } from './http/proxy.ts';
+export type { RateLimit } from './http/rate-limit.ts';
 export { type FilesystemEntry, type FilesystemView, mergeLayers } from './layer/filesystem-view.ts';
 export { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer/limits.ts';
 export {
@@ -83,7 +85,7 @@ export {
   type Repository,
   withDefaultTag,
 } from './reference.ts';
-export { RegistryClient, type RegistryClientOptions } from './remote/client.ts';
+export { type RateLimitEvent, RegistryClient, type RegistryClientOptions } from './remote/client.ts';
 export { readContainerdHosts } from './remote/containerd-hosts.ts';
 export { readDockerCerts } from './remote/docker-certs.ts';
 export type {

@@ -14,6 +14,9 @@ const CERTIFICATE =
 /** The other side's alert about ours. @see RFC 8446, 6.2 */
 const CLIENT_CERTIFICATE = /^ERR_SSL_\w*ALERT_(?:\w+_)?(?:CERTIFICATE|UNKNOWN_CA)(?:_\w+)?$/;
 
+/** Over HTTP/2 the alert about a client certificate is lost: all we see is the end of the connection. */
+const HUNG_UP: ReadonlySet<string> = new Set(['ECONNRESET', 'UND_ERR_SOCKET', 'ERR_HTTP2_INVALID_SESSION']);
+
 /** The network's own errors in our terms; what was refused stays refused. */
 export function explain(
   error: unknown,
@@ -63,7 +66,10 @@ export function explain(
   }
   return new RegistryError('UNREACHABLE', `${what}: ${code === '' ? cause.message : code}`, {
     cause,
-    hint: `Check that ${wanted.url.host} is right and can be reached from here.`,
+    hint:
+      wanted.url.protocol === 'https:' && HUNG_UP.has(code)
+        ? `${wanted.url.host} ended the connection; where it wants a client certificate, give \`cert\` and \`key\` for it.`
+        : `Check that ${wanted.url.host} is right and can be reached from here.`,
   });
 }
 

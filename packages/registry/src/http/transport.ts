@@ -2,17 +2,18 @@ import type { Dispatcher } from 'undici';
 import { request } from 'undici';
 import { RegistryError } from '../errors.ts';
 import type { OperationOptions } from '../options.ts';
-import { bounded, decoded, explained } from './body.ts';
+import { bounded, brisk, decoded, explained, type MinimumThroughput } from './body.ts';
 import { Connections, type EndpointTls, type TlsOptions } from './connections.ts';
 import { refuseEgress } from './egress.ts';
 import { explain, isTransient } from './failures.ts';
+import { Pace, type PaceOptions } from './pace.ts';
 import type { ProxyOptions } from './proxy.ts';
 import { redactUrl } from './redaction.ts';
 import { nextUrl, REDIRECTS } from './redirects.ts';
 import { jitterMs, pause, RETRIED_STATUS, retryAfterMs } from './retry.ts';
 
 /** How patient and how bold the transport is. */
-export interface TransportOptions extends TlsOptions {
+export interface TransportOptions extends TlsOptions, PaceOptions {
   /** Whom to trust at an origin for which a request says nothing. */
   readonly tlsAt?: (url: URL) => EndpointTls | undefined;
   /**
@@ -32,6 +33,8 @@ export interface TransportOptions extends TlsOptions {
   readonly headersTimeoutMs?: number;
   /** Time without a byte of the body, in milliseconds. @defaultValue 60000 */
   readonly bodyTimeoutMs?: number;
+  /** Ends a body that comes more slowly than this; a blob is then resumed, a few times. @defaultValue none */
+  readonly minimumThroughput?: MinimumThroughput;
   /** @defaultValue imagevet */
   readonly userAgent?: string;
   /**
@@ -80,12 +83,15 @@ export interface HttpResponse {
 
 const MAX_REDIRECTS = 5;
 
+/** Options without a default. */
+type Unset = 'isInternalAddress' | 'tlsAt' | 'proxy' | 'minimumThroughput';
+
 /** Sends requests: retries what is idempotent, follows redirects by hand, keeps credentials at their origin. */
 export class Transport {
-  readonly #options: Required<
-    Omit<TransportOptions, keyof TlsOptions | 'isInternalAddress' | 'tlsAt' | 'proxy'>
-  >;
+  readonly #options: Required<Omit<TransportOptions, keyof TlsOptions | keyof PaceOptions | Unset>>;
   readonly #connections: Connections;
+  readonly #pace: Pace;
+  readonly #minimumThroughput: MinimumThroughput | undefined;
   readonly #tlsAt: TransportOptions['tlsAt'];
   /** When a host that answered 429 wants to be asked again, by origin. */
   readonly #notBefore = new Map<string, number>();
@@ -99,6 +105,8 @@ export class Transport {
       bodyTimeoutMs: options.bodyTimeoutMs ?? 60_000,
       userAgent: options.userAgent ?? 'imagevet',
     };
+    this.#pace = new Pace(options);
+    this.#minimumThroughput = options.minimumThroughput;
     this.#tlsAt = options.tlsAt;
     this.#connections = new Connections(options, options.isInternalAddress, options.proxy);
   }
@@ -116,7 +124,7 @@ export class Transport {
       let delay: number;
       try {
         await pause((this.#notBefore.get(wanted.url.origin) ?? 0) - Date.now(), options.signal);
-        const response = await this.#attempt(wanted, options);
+        const response = await this.#paced(wanted, options);
         if (!RETRIED_STATUS.has(response.status)) return response;
         const asked = retryAfterMs(response.headers['retry-after']);
         delay = asked ?? jitterMs(attempt, baseDelayMs, maxDelayMs);
@@ -136,6 +144,14 @@ export class Transport {
   /** Ends every connection. */
   close(): Promise<void> {
     return this.#connections.close();
+  }
+
+  /** An upload reads while it is sent, perhaps from the same host, so it may not keep others from their turn. */
+  #paced(wanted: HttpRequest, options: OperationOptions): Promise<HttpResponse> {
+    const attempt = () => this.#attempt(wanted, options);
+    return typeof wanted.body === 'function'
+      ? attempt()
+      : this.#pace.run(wanted.url.origin, attempt, options.signal);
   }
 
   async #attempt(wanted: HttpRequest, options: OperationOptions): Promise<HttpResponse> {
@@ -194,7 +210,9 @@ export class Transport {
       bodyTimeout: this.#options.bodyTimeoutMs,
     });
     const dump = () => response.body.dump({ limit: 256 * 1024 }).catch(() => {});
-    const body = explained(response.body, wanted, options.signal);
+    const least = this.#minimumThroughput;
+    const told = explained(response.body, wanted, options.signal);
+    const body = least === undefined ? told : brisk(told, least, redactUrl(url));
     const { 'content-encoding': encoding, ...headers } = response.headers;
     const base = { status: response.statusCode, dump, url };
     if (encoding === undefined || encoding === 'identity' || encoding === '') {

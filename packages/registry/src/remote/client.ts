@@ -9,6 +9,8 @@ import type {
   TagLister,
 } from '../content/interfaces.ts';
 import type { Digest } from '../digest.ts';
+import { type RateLimit, rateLimitOf } from '../http/rate-limit.ts';
+import { redactUrl } from '../http/redaction.ts';
 import { type HttpResponse, Transport, type TransportOptions } from '../http/transport.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
@@ -50,8 +52,17 @@ export interface RegistryClientOptions extends Omit<TransportOptions, 'tlsAt'> {
   readonly chunkBytes?: number;
   /** The time of receipts. @defaultValue now */
   readonly now?: () => Date;
+  /** Called whenever what a registry says is left of an allowance has changed. */
+  readonly onRateLimit?: (event: RateLimitEvent) => void;
   /** Called once for each warning a registry gives, cleaned of control characters. @see RFC 7234, 5.5, code 299 */
   readonly onWarning?: (warning: { readonly registry: string; readonly text: string }) => void;
+}
+
+/** What a registry or mirror said is left of an allowance. */
+export interface RateLimitEvent extends RateLimit {
+  readonly registry: string;
+  /** URL of the endpoint that said so. */
+  readonly endpoint: string;
 }
 
 /**
@@ -66,6 +77,8 @@ export class RegistryClient implements Fetcher, Pusher, TagLister, ReferrerListe
   readonly #chunkBytes: number;
   readonly #onWarning: RegistryClientOptions['onWarning'];
   readonly #now: () => Date;
+  readonly #onRateLimit: RegistryClientOptions['onRateLimit'];
+  readonly #rateLimits = new Map<string, string>();
   readonly #warned = new Set<string>();
   readonly #ask: Ask;
 
@@ -75,6 +88,7 @@ export class RegistryClient implements Fetcher, Pusher, TagLister, ReferrerListe
     this.#authorizer = new Authorizer(this.#transport, options.keychain ?? anonymousKeychain);
     this.#chunkBytes = options.chunkBytes ?? 0;
     this.#onWarning = options.onWarning;
+    this.#onRateLimit = options.onRateLimit;
     this.#now = options.now ?? (() => new Date());
     const mirrors = new Mirrors(
       this.#hosts,
@@ -207,8 +221,22 @@ export class RegistryClient implements Fetcher, Pusher, TagLister, ReferrerListe
     return exchange(this.#transport, this.#authorizer, request, endpoint, {
       ...options,
       ...(from === undefined ? {} : { mountFrom: from.repository }),
-      onAnswer: ({ headers }) => this.#warn(registry, headers.warning),
+      onAnswer: ({ headers }) => {
+        this.#warn(registry, headers.warning);
+        this.#count(registry, endpoint, headers);
+      },
     });
+  }
+
+  #count(registry: string, endpoint: Endpoint, headers: HttpResponse['headers']): void {
+    const rateLimit = this.#onRateLimit === undefined ? undefined : rateLimitOf(headers);
+    if (rateLimit === undefined) return;
+    const url = redactUrl(endpoint.url);
+    const said = JSON.stringify(rateLimit);
+    if (this.#rateLimits.get(`${registry} ${url}`) === said) return;
+    if (this.#rateLimits.size >= 1024) this.#rateLimits.clear();
+    this.#rateLimits.set(`${registry} ${url}`, said);
+    this.#onRateLimit?.({ registry, endpoint: url, ...rateLimit });
   }
 
   #warn(registry: string, header: string | string[] | undefined): void {
