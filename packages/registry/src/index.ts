@@ -97,6 +97,7 @@ export type {
 export { firstHostSource, type HostCertificates } from './remote/hosts.ts';
 export type { ResolutionReceipt } from './remote/manifests.ts';
 export type { MirrorFailure } from './remote/mirrors.ts';
+export type { RegistryInfo } from './remote/ping.ts';
 export {
   type ReadRegistriesConfOptions,
   type RegistriesConf,

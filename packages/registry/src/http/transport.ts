@@ -49,7 +49,8 @@ export interface TransportOptions extends TlsOptions, PaceOptions {
 export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
   readonly url: URL;
-  readonly headers?: Readonly<Record<string, string>>;
+  /** A list of values is sent as so many lines. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   /** Bytes, or what opens a stream of them. Only bytes are sent again after a failure. */
   readonly body?: Uint8Array | (() => AsyncIterable<Uint8Array>);
   /** Sent to the origin of `url` only, and never again once a redirect left it. */

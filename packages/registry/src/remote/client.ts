@@ -9,6 +9,7 @@ import type {
   TagLister,
 } from '../content/interfaces.ts';
 import type { Digest } from '../digest.ts';
+import { RegistryError } from '../errors.ts';
 import { type RateLimit, rateLimitOf } from '../http/rate-limit.ts';
 import { redactUrl } from '../http/redaction.ts';
 import { type HttpResponse, Transport, type TransportOptions } from '../http/transport.ts';
@@ -29,6 +30,7 @@ import {
   resolveManifest,
 } from './manifests.ts';
 import { type MirrorFailure, Mirrors } from './mirrors.ts';
+import { ping, type RegistryInfo } from './ping.ts';
 import { addToReferrersTag, listReferrers, removeFromReferrersTag } from './referrers.ts';
 import { listTags } from './tags.ts';
 import { pushBlob } from './uploads.ts';
@@ -187,6 +189,18 @@ export class RegistryClient implements Fetcher, Pusher, TagLister, ReferrerListe
   /** Lists the repositories a registry admits to. @see distribution, "Catalog" */
   repositories(registry: string, options?: OperationOptions): AsyncIterable<string> {
     return listRepositories(this.#ask, registry, options);
+  }
+
+  /**
+   * Asks a registry what it is, without credentials: its API, how it lets callers in, what is left of an allowance.
+   *
+   * @throws {@link RegistryError} `NOT_FOUND` where there is no registry, `UNREACHABLE`, `REGISTRY_BLOCKED`
+   */
+  async ping(registry: string, options: OperationOptions = {}): Promise<RegistryInfo> {
+    const endpoints = await this.#hosts.endpoints({ registry, repository: '' }, options);
+    const own = endpoints.find(({ mirror }) => !mirror);
+    if (own !== undefined) return ping(this.#transport, own, registry, options);
+    throw new RegistryError('UNSUPPORTED', `asking ${registry}: its hosts entries name only mirrors`);
   }
 
   referrers(

@@ -64,6 +64,25 @@ export async function resolveManifest(
   return { reference: subject, digest: hashed, mediaType, size, ...given(read.response, now()) };
 }
 
+/** Old Harbor reads one media type of one line, and falls back to schema 1 when it does not know the whole line. */
+async function askManifest(
+  ask: Ask,
+  method: 'GET' | 'HEAD',
+  reference: ImageReference,
+  options?: OperationOptions,
+): Promise<RegistryResponse> {
+  const response = await askAccepting(ask, method, reference, [ACCEPTED_MANIFESTS.join(', ')], options);
+  const type = String(response.headers['content-type'] ?? '').split(';')[0];
+  if (reference.digest !== undefined || !SCHEMA_1.has(type?.trim() ?? '')) return response;
+  await response.dump();
+  return askAccepting(ask, method, reference, ACCEPTED_MANIFESTS, options);
+}
+
+const SCHEMA_1: ReadonlySet<string> = new Set([
+  'application/vnd.docker.distribution.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v1+prettyjws',
+]);
+
 async function readManifest(
   ask: Ask,
   reference: ImageReference,
@@ -85,10 +104,11 @@ async function readManifest(
   }
 }
 
-function askManifest(
+function askAccepting(
   ask: Ask,
   method: 'GET' | 'HEAD',
   reference: ImageReference,
+  accept: readonly string[],
   options?: OperationOptions,
 ): Promise<RegistryResponse> {
   return ask(
@@ -96,7 +116,7 @@ function askManifest(
       method,
       repository: reference,
       path: `manifests/${nameOf(reference)}`,
-      headers: { accept: ACCEPTED_MANIFESTS.join(', ') },
+      headers: { accept },
       action: PULL,
       reads: reference.digest === undefined ? 'tag' : 'digest',
       accept: [200],
