@@ -41,6 +41,7 @@ export function explain(
       `${what}: the proxy answered ${status}`,
       {
         cause,
+        details: { status },
         hint:
           status === 407
             ? 'Give the proxy as http://user:password@host:port.'

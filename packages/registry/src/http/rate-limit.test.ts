@@ -24,7 +24,7 @@ describe('rateLimitOf()', () => {
   });
 
   test('reads back what is written, and takes anything', () => {
-    const count = fc.integer({ min: 0, max: 1e9 });
+    const count = fc.integer({ min: 0, max: 999_999_999 });
     fc.assert(
       fc.property(count, count, (limit, windowSeconds) => {
         expect(rateLimitOf({ 'ratelimit-limit': `${limit};w=${windowSeconds}` })).toEqual({

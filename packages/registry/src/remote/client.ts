@@ -43,10 +43,10 @@ export interface RegistryClientOptions extends Omit<TransportOptions, 'tlsAt'> {
    * entry a registry is asked by https at its own name, and by http when that name is a loopback address. Credentials
    * are looked up for the host that is asked, so a mirror never sees those of what it mirrors.
    *
-   * A {@link HostSource} answers with mirrors too; {@link readRegistriesConf} and {@link readContainerdHosts} make one.
+   * A {@link HostSource} answers with mirrors too; `readRegistriesConf` and `readContainerdHosts` make one.
    */
   readonly hosts?: Readonly<Record<string, RegistryHost>> | HostSource;
-  /** Certificates by host, for endpoints that bring none; {@link readDockerCerts} reads them. */
+  /** Certificates by host, for endpoints that bring none; `readDockerCerts` reads them. */
   readonly certificates?: HostCertificates;
   /** Called whenever a mirror failed and the next endpoint was asked instead. */
   readonly onMirrorFailure?: (failure: MirrorFailure) => void;

@@ -74,6 +74,15 @@ server = "https://registry-1.docker.io"
     ]);
   });
 
+  test('leaves a path alone that is to be left alone', async () => {
+    const text = '[host."a.corp/v2"]\n[host."https://b.corp/v2"]\noverride_path = true\n';
+    expect(await endpointsOf({ '_default/hosts.toml': text }, 'c.corp/app')).toMatchObject([
+      { url: 'https://a.corp' },
+      { url: 'https://b.corp/v2', exactPath: true },
+      { url: 'https://c.corp' },
+    ]);
+  });
+
   test.each([
     ['own.corp:5000', 'own.corp:5000'],
     ['own.corp_5000_', 'own.corp:5000'],

@@ -55,7 +55,7 @@ async function readDirectory(directory: string): Promise<HostsFile | undefined> 
   const own = await settingsOf(file, directory);
   const hosts = await hostsOf(file, directory);
   return (registry) => {
-    const upstream = { ...own, url: server === undefined ? defaultUrl(registry) : withScheme(server) };
+    const upstream = { ...own, url: server === undefined ? defaultUrl(registry) : urlOf(server, own) };
     const home = new Set([registry, hostOf(upstream.url), hostOf(defaultUrl(registry))]);
     const listed = hosts.map((one) => (home.has(hostOf(one.url)) ? one : asMirror(one, registry)));
     const again = listed.some((one) => one.mirror !== true && originOf(one.url) === originOf(upstream.url));
@@ -68,7 +68,8 @@ async function hostsOf(file: TomlTable, directory: string): Promise<readonly Reg
   const hosts: RegistryEndpoint[] = [];
   for (const name of table?.names ?? []) {
     const one = table?.table(name);
-    if (one !== undefined) hosts.push({ url: withScheme(name), ...(await settingsOf(one, directory)) });
+    const settings = one && (await settingsOf(one, directory));
+    if (settings !== undefined) hosts.push({ url: urlOf(name, settings), ...settings });
   }
   return hosts;
 }
@@ -107,9 +108,10 @@ function asMirror(endpoint: RegistryEndpoint, namespace: string): RegistryEndpoi
   return { ...endpoint, mirror: true, namespace };
 }
 
-function withScheme(text: string): string {
+/** A host without a scheme is asked by https; `/v2` at the end is what would be added anyway. */
+function urlOf(text: string, { exactPath }: Pick<RegistryEndpoint, 'exactPath'>): string {
   const url = /^https?:\/\//.test(text) ? text : `https://${text}`;
-  return url.replace(/\/v2\/?$/, '');
+  return exactPath === true ? url : url.replace(/\/v2\/?$/, '');
 }
 
 function hostOf(url: string): string {

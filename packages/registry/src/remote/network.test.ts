@@ -204,6 +204,18 @@ describe('RegistryClient behind a proxy', () => {
     expect(it.proxy.requests).toEqual([]);
   });
 
+  test('leaves it to the proxy where a name leads that is not known here', async () => {
+    await using store = await startRegistry();
+    const elsewhere = `http://store.test:${new URL(store.url).port}`;
+    await using it = await hidden({ server: { elsewhere } });
+    const image = await pushTestImage(it.client, NAME, { layers: LAYERS });
+    await using direct = new RegistryClient({ hosts: { 'example.test': { url: store.url } } });
+    await pushTestImage(direct, NAME, { layers: LAYERS });
+    it.registry.misbehave('redirect-content');
+    expect((await it.client.fetchManifest(NAME)).descriptor).toEqual(image.manifest);
+    expect(it.proxy.requests.at(-1)).toContain(elsewhere);
+  });
+
   test.each(['http://169.254.169.254', 'http://localhost:1', 'http://10.0.0.1'])(
     'does not let content lead it to %s',
     async (elsewhere) => {

@@ -3,8 +3,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { available, startDockerRegistry } from '../../../../test/services.ts';
+import type { RegistryError } from '../errors.ts';
 import { parseReference } from '../reference.ts';
 import { pushTestImage } from '../testing/image.ts';
 import { RegistryClient } from './client.ts';
@@ -137,6 +139,36 @@ location = "mirror.corp/hub"
     ],
   ])('refuses %s', async (_what, text) => {
     await expect(readRegistriesConf({ file: written(text) })).rejects.toMatchObject(INVALID);
+  });
+
+  test('reads any text, or refuses it', async () => {
+    const line = fc.constantFrom(
+      ...[
+        '[[registry]]',
+        '[[registry.mirror]]',
+        '[registries.search]',
+        'prefix = "*.corp.com"',
+        'location = "a.corp.com"',
+      ],
+      ...[
+        'location = "b/c"',
+        'insecure = true',
+        'blocked = true',
+        'mirror-by-digest-only = true',
+        'blocked = 1',
+        '"',
+        '',
+      ],
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(line, { maxLength: 8 }), async (lines) => {
+        try {
+          await placesOf(lines.join('\n'), 'a.corp.com/app');
+        } catch (error) {
+          expect(['INVALID_HOSTS_FILE', 'REGISTRY_BLOCKED']).toContain((error as RegistryError).code);
+        }
+      }),
+    );
   });
 
   test('refuses a file that is not there', async () => {
