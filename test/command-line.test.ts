@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { main } from '../examples/cli/src/main.ts';
 import { startWorld, type World } from '../examples/demo/src/index.ts';
+import type { RegistryHost } from '../packages/registry/src/index.ts';
 import { available, dockerHost } from './services.ts';
 
 let world: World;
@@ -19,7 +20,7 @@ beforeAll(async () => {
   flags = [
     ...[
       '--registry-host',
-      hosts?.['docker.io']?.url ?? '',
+      (hosts as Readonly<Record<string, RegistryHost>> | undefined)?.['docker.io']?.url ?? '',
       '--hub',
       hubUrl ?? '',
       '--git-host',

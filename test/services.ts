@@ -64,14 +64,19 @@ export interface RunningService {
 
 /** Starts Debian's docker-registry (distribution 2.8) on a free loopback port. */
 export async function startDockerRegistry(
-  options: { readonly htpasswd?: string; readonly schema1?: boolean } = {},
+  options: {
+    readonly htpasswd?: string;
+    readonly schema1?: boolean;
+    /** Speaks TLS with this certificate, and wants a client certificate of `clientCa`; PEM. */
+    readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa: string };
+  } = {},
 ): Promise<RunningService> {
   const directory = mkdtempSync(join(tmpdir(), 'imagevet-registry-'));
   const port = await freePort();
   const lines = [
     'version: 0.1',
     `storage: {filesystem: {rootdirectory: ${directory}/data}, delete: {enabled: true}}`,
-    `http: {addr: "127.0.0.1:${port}"}`,
+    `http: {addr: "127.0.0.1:${port}"${options.tls === undefined ? '' : `, tls: ${tlsConfig(directory, options.tls)}`}}`,
   ];
   if (options.htpasswd !== undefined) {
     writeFileSync(join(directory, 'htpasswd'), options.htpasswd);
@@ -82,8 +87,14 @@ export async function startDockerRegistry(
   return startService('docker-registry', ['serve', join(directory, 'config.yml')], {
     directory,
     port,
-    scheme: 'http',
+    scheme: options.tls === undefined ? 'http' : 'https',
   });
+}
+
+function tlsConfig(directory: string, files: Readonly<Record<string, string>>): string {
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, `${name}.pem`), text);
+  const path = (name: string) => `${directory}/${name}.pem`;
+  return `{certificate: ${path('cert')}, key: ${path('key')}, clientcas: [${path('clientCa')}]}`;
 }
 
 /** A notary-server over TLS with its own CA. */

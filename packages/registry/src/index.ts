@@ -23,6 +23,7 @@ export type {
   Fetcher,
   Pusher,
   ReferrerLister,
+  ResolveOptions,
   Resolver,
   TagLister,
 } from './content/interfaces.ts';
@@ -46,6 +47,9 @@ export {
   extractLayer,
 } from './extract/extract-image.ts';
 export type { Extraction, ExtractOptions, NoticeKind, SkipReason } from './extract/types.ts';
+export type { MinimumThroughput } from './http/body.ts';
+export { type ProxyOptions, proxyFromEnvironment } from './http/proxy.ts';
+export type { RateLimit } from './http/rate-limit.ts';
 export { type FilesystemEntry, type FilesystemView, mergeLayers } from './layer/filesystem-view.ts';
 export { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer/limits.ts';
 export {
@@ -112,5 +116,16 @@ export {
   type Repository,
   withDefaultTag,
 } from './reference.ts';
-export { RegistryClient, type RegistryClientOptions } from './remote/client.ts';
-export type { RegistryHost } from './remote/hosts.ts';
+export { type RateLimitEvent, RegistryClient, type RegistryClientOptions } from './remote/client.ts';
+export { readContainerdHosts } from './remote/containerd-hosts.ts';
+export { readDockerCerts } from './remote/docker-certs.ts';
+export type { EndpointCapability, HostSource, RegistryEndpoint, RegistryHost } from './remote/endpoints.ts';
+export { firstHostSource, type HostCertificates } from './remote/hosts.ts';
+export type { ResolutionReceipt } from './remote/manifests.ts';
+export type { MirrorFailure } from './remote/mirrors.ts';
+export type { RegistryInfo } from './remote/ping.ts';
+export {
+  type ReadRegistriesConfOptions,
+  type RegistriesConf,
+  readRegistriesConf,
+} from './remote/registries-conf.ts';

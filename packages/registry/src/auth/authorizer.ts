@@ -1,3 +1,4 @@
+import type { EndpointTls } from '../http/connections.ts';
 import type { Transport } from '../http/transport.ts';
 import type { OperationOptions } from '../options.ts';
 import type { Repository } from '../reference.ts';
@@ -14,6 +15,8 @@ export interface Access {
   readonly scopes: readonly Scope[];
   /** Origins of token servers the user named for this registry. */
   readonly tokenServers: readonly string[];
+  /** Whom to trust at the registry, also when it gives its tokens itself. */
+  readonly tls?: EndpointTls;
 }
 
 const BASIC_LIFETIME_MS = 3_600_000;
@@ -99,6 +102,7 @@ export class Authorizer {
           realm,
           registryUrl,
           ...(service === undefined ? {} : { service }),
+          ...(access.tls === undefined || realm.origin !== registryUrl.origin ? {} : { tls: access.tls }),
           scopes: requestedScopes(access.scopes, scope),
           ...(trusted && credentials !== undefined ? { credentials } : {}),
         },

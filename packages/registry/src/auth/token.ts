@@ -1,4 +1,5 @@
 import { RegistryError } from '../errors.ts';
+import type { EndpointTls } from '../http/connections.ts';
 import { redactUrl } from '../http/redaction.ts';
 import { type HttpRequest, readBody, type Transport } from '../http/transport.ts';
 import { parseStrictJson } from '../oci/strict-json.ts';
@@ -27,6 +28,7 @@ export interface TokenRequest {
   /** The registry whose challenge named the realm. */
   readonly registryUrl: URL;
   readonly service?: string;
+  readonly tls?: EndpointTls;
   readonly scopes: readonly Scope[];
   /** Already judged fit for this realm; without them the token is an anonymous one. */
   readonly credentials?: Credentials;
@@ -48,7 +50,13 @@ export async function fetchToken(
   const request =
     credentials?.kind === 'identity' ? refreshRequest(wanted, credentials.token) : getRequest(wanted);
   const response = await transport.send(
-    { ...request, namedBy: wanted.registryUrl, maxRedirects: 0, maxBodyBytes: MAX_TOKEN_BYTES },
+    {
+      ...request,
+      ...(wanted.tls === undefined ? {} : { tls: wanted.tls }),
+      namedBy: wanted.registryUrl,
+      maxRedirects: 0,
+      maxBodyBytes: MAX_TOKEN_BYTES,
+    },
     options,
   );
   if (response.status !== 200) {

@@ -202,7 +202,9 @@ class Copy {
     const { destination, signal } = this.#options;
     if (destination.resolve === undefined) return false;
     try {
-      return (await destination.resolve({ ...this.#to, digest }, { signal })).digest === digest;
+      return (
+        (await destination.resolve({ ...this.#to, digest }, { mirrors: false, signal })).digest === digest
+      );
     } catch (error) {
       if (error instanceof RegistryError && error.code === 'NOT_FOUND') return false;
       throw error;

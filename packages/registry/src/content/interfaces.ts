@@ -3,10 +3,16 @@ import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import type { ImageReference, Repository } from '../reference.ts';
 
+/** Options of {@link Resolver.resolve}. */
+export interface ResolveOptions extends OperationOptions {
+  /** Lets a mirror answer; false asks the registry itself, as who writes there must. @defaultValue true */
+  readonly mirrors?: boolean;
+}
+
 /** Turns a name into a digest. */
 export interface Resolver {
   /** Resolves a reference to the descriptor it names now. @throws RegistryError `NOT_FOUND` */
-  resolve(reference: ImageReference, options?: OperationOptions): Promise<Descriptor>;
+  resolve(reference: ImageReference, options?: ResolveOptions): Promise<Descriptor>;
 }
 
 /** Turns a blob's digest into a descriptor. */

@@ -18,6 +18,45 @@ export async function* explained(
   }
 }
 
+/** The least a body must bring while it is waited for. */
+export interface MinimumThroughput {
+  readonly bytesPerSecond: number;
+  /** Time waited after which the bytes are counted, in milliseconds. @defaultValue 10000 */
+  readonly windowMs?: number;
+}
+
+/**
+ * A body that ends with an error when it trickles. Only the time spent waiting for bytes counts, so a reader that takes
+ * its time is no fault of the server's.
+ *
+ * @throws {@link RegistryError} `TIMEOUT`
+ */
+export async function* brisk(
+  body: AsyncIterable<Uint8Array>,
+  { bytesPerSecond, windowMs = 10_000 }: MinimumThroughput,
+  what: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let waitedMs = 0;
+  let bytes = 0;
+  let since = performance.now();
+  for await (const chunk of body) {
+    waitedMs += performance.now() - since;
+    bytes += chunk.byteLength;
+    if (waitedMs >= windowMs) {
+      if (bytes * 1000 < bytesPerSecond * waitedMs) {
+        throw new RegistryError(
+          'TIMEOUT',
+          `${what}: ${bytes} bytes in ${Math.round(waitedMs)} ms, expected ${bytesPerSecond} a second`,
+        );
+      }
+      waitedMs = 0;
+      bytes = 0;
+    }
+    yield chunk;
+    since = performance.now();
+  }
+}
+
 /** The body as it was before the server encoded it. What it may grow to is for the reader to bound. */
 export async function* decoded(
   body: AsyncIterable<Uint8Array>,

@@ -1,16 +1,28 @@
 import { lookup as dnsLookup, type LookupAddress } from 'node:dns';
+import { lookup } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
-import { Agent, type Dispatcher } from 'undici';
+import { getCACertificates } from 'node:tls';
+import { Agent, type Dispatcher, ProxyAgent } from 'undici';
 import { isInternalAddress, refuseEgress } from './egress.ts';
+import type { ProxyOptions } from './proxy.ts';
+import { ProxyRules } from './proxy.ts';
 
-/** Whom to trust, and as whom to appear, in TLS. */
+/** Whom to trust in TLS. */
 export interface TlsOptions {
   /** PEM certificates of the authorities to trust instead of the built-in ones. */
   readonly ca?: string;
-  /** The same for single origins (`https://registry.corp`), with a client certificate where one is wanted. */
-  readonly tls?: Readonly<
-    Record<string, { readonly ca?: string; readonly cert?: string; readonly key?: string }>
-  >;
+}
+
+/** Whom to trust at one origin, and as whom to appear there. */
+export interface EndpointTls {
+  /** PEM certificates of the authorities to trust instead of the built-in ones. */
+  readonly ca?: string;
+  /** PEM certificates of authorities to trust beside the built-in ones. */
+  readonly addedCa?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  /** Takes any certificate. */
+  readonly skipVerify?: boolean;
 }
 
 type IsInternal = (address: string) => boolean;
@@ -22,11 +34,13 @@ type IsInternal = (address: string) => boolean;
 export class Connections {
   readonly #tls: TlsOptions;
   readonly #isInternal: IsInternal;
-  readonly #agents = new Map<string, Agent>();
+  readonly #proxies: ProxyRules;
+  readonly #agents = new Map<string, Agent | ProxyAgent>();
   /** Whether a name led to internal addresses every time a direct connection was made to it. */
   readonly #inside = new Map<string, boolean>();
 
-  constructor(tls: TlsOptions, isInternal: IsInternal = isInternalAddress) {
+  constructor(tls: TlsOptions, isInternal: IsInternal = isInternalAddress, proxy: ProxyOptions = {}) {
+    this.#proxies = new ProxyRules(proxy);
     this.#tls = tls;
     this.#isInternal = isInternal;
   }
@@ -43,21 +57,51 @@ export class Connections {
     return isIP(host) !== 0 && this.#isInternal(host);
   }
 
-  dispatcher(url: URL, guarded: boolean): Dispatcher {
-    const own = this.#tls.tls;
-    const special = own !== undefined && Object.hasOwn(own, url.origin) ? own[url.origin] : undefined;
-    const key = `${guarded} ${special === undefined ? '' : url.origin}`;
+  /** The connections to use for one hop; those of one `tls` are never used for another. */
+  dispatcher(url: URL, guarded: boolean, tls?: EndpointTls): Dispatcher {
+    const proxy = this.#proxies.proxyOf(url);
+    const key = JSON.stringify([guarded, tls, proxy]);
     let agent = this.#agents.get(key);
     if (agent === undefined) {
-      const tls = { ...(this.#tls.ca === undefined ? {} : { ca: this.#tls.ca }), ...special };
-      agent = new Agent({ connect: { ...tls, lookup: this.#lookup(guarded) } });
+      const secured = this.#secured(tls);
+      agent =
+        proxy === undefined
+          ? new Agent({ connect: { ...secured, lookup: this.#lookup(guarded) } })
+          : new ProxyAgent({ uri: proxy.href, requestTls: secured, ...this.#proxyTls() });
       this.#agents.set(key, agent);
     }
     return agent;
   }
 
+  /**
+   * Judges a URL that content named before a proxy connects to it. The proxy resolves names by itself, so this is what we
+   * can know here: where the name leads from here, if it is known here at all.
+   *
+   * @throws {@link RegistryError} `EGRESS_REFUSED`
+   */
+  async judge(url: URL): Promise<void> {
+    if (this.#proxies.proxyOf(url) === undefined) return;
+    const addresses = await lookup(url.hostname.replace(/^\[|\]$/g, ''), { all: true }).catch(() => []);
+    if (addresses.some(({ address }) => this.#isInternal(address))) throw refuseEgress(url.hostname);
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#agents.values()].map((agent) => agent.destroy()));
+  }
+
+  #proxyTls() {
+    return this.#tls.ca === undefined ? {} : { proxyTls: { ca: this.#tls.ca } };
+  }
+
+  #secured({ ca = this.#tls.ca, addedCa, cert, key, skipVerify }: EndpointTls = {}) {
+    const authorities =
+      addedCa === undefined ? ca : [...(ca === undefined ? getCACertificates() : [ca]), addedCa];
+    return {
+      ...(authorities === undefined ? {} : { ca: authorities }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
+      ...(skipVerify === true ? { rejectUnauthorized: false } : {}),
+    };
   }
 
   #lookup(guarded: boolean): LookupFunction {

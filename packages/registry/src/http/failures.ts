@@ -8,6 +8,15 @@ const TIMEOUTS: ReadonlySet<string> = new Set([
   'ETIMEDOUT',
 ]);
 
+/** The certificate shown is not one we trust. @see X509_verify_cert_error_string(3) */
+const CERTIFICATE =
+  /^(?:ERR_TLS_CERT_ALTNAME_\w+|CERT_\w+|CRL_\w+|\w*SELF_SIGNED\w*|UNABLE_TO_(?:GET|VERIFY)_\w+|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|HOSTNAME_MISMATCH)$/;
+/** The other side's alert about ours. @see RFC 8446, 6.2 */
+const CLIENT_CERTIFICATE = /^ERR_SSL_\w*ALERT_(?:\w+_)?(?:CERTIFICATE|UNKNOWN_CA)(?:_\w+)?$/;
+
+/** Over HTTP/2 the alert about a client certificate is lost: all we see is the end of the connection. */
+const HUNG_UP: ReadonlySet<string> = new Set(['ECONNRESET', 'UND_ERR_SOCKET', 'ERR_HTTP2_INVALID_SESSION']);
+
 /** The network's own errors in our terms; what was refused stays refused. */
 export function explain(
   error: unknown,
@@ -24,9 +33,44 @@ export function explain(
       cause,
     });
   }
+  const refusal = /^Proxy response \((\d{3})\)|\((407)\)$/.exec(cause.message);
+  if (refusal !== null) {
+    const status = Number(refusal[1] ?? refusal[2]);
+    return new RegistryError(
+      status >= 500 ? 'UNREACHABLE' : 'DENIED',
+      `${what}: the proxy answered ${status}`,
+      {
+        cause,
+        details: { status },
+        hint:
+          status === 407
+            ? 'Give the proxy as http://user:password@host:port.'
+            : 'The proxy does not let it through.',
+      },
+    );
+  }
+  if (CERTIFICATE.test(code)) {
+    return new RegistryError('UNTRUSTED_CERTIFICATE', `${what}: ${code}`, {
+      cause,
+      hint: `Give the authority that signed the certificate of ${wanted.url.host} as \`ca\` of that host.`,
+    });
+  }
+  if (CLIENT_CERTIFICATE.test(code)) {
+    return new RegistryError(
+      'UNTRUSTED_CERTIFICATE',
+      `${what}: it refused our client certificate, or wants one`,
+      {
+        cause,
+        hint: `Give \`cert\` and \`key\` for ${wanted.url.host}.`,
+      },
+    );
+  }
   return new RegistryError('UNREACHABLE', `${what}: ${code === '' ? cause.message : code}`, {
     cause,
-    hint: `Check that ${wanted.url.host} is right and can be reached from here.`,
+    hint:
+      wanted.url.protocol === 'https:' && HUNG_UP.has(code)
+        ? `${wanted.url.host} ended the connection; where it wants a client certificate, give \`cert\` and \`key\` for it.`
+        : `Check that ${wanted.url.host} is right and can be reached from here.`,
   });
 }
 

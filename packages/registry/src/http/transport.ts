@@ -2,16 +2,27 @@ import type { Dispatcher } from 'undici';
 import { request } from 'undici';
 import { RegistryError } from '../errors.ts';
 import type { OperationOptions } from '../options.ts';
-import { bounded, decoded, explained } from './body.ts';
-import { Connections, type TlsOptions } from './connections.ts';
+import { bounded, brisk, decoded, explained, type MinimumThroughput } from './body.ts';
+import { Connections, type EndpointTls, type TlsOptions } from './connections.ts';
 import { refuseEgress } from './egress.ts';
 import { explain, isTransient } from './failures.ts';
+import { Pace, type PaceOptions } from './pace.ts';
+import type { ProxyOptions } from './proxy.ts';
 import { redactUrl } from './redaction.ts';
 import { nextUrl, REDIRECTS } from './redirects.ts';
 import { jitterMs, pause, RETRIED_STATUS, retryAfterMs } from './retry.ts';
 
 /** How patient and how bold the transport is. */
-export interface TransportOptions extends TlsOptions {
+export interface TransportOptions extends TlsOptions, PaceOptions {
+  /** Whom to trust at an origin for which a request says nothing. */
+  readonly tlsAt?: (url: URL) => EndpointTls | undefined;
+  /**
+   * Proxies by scheme. A proxy resolves names itself, so of a URL that content named only what can be known here is
+   * judged: literal addresses, and names that lead into this network from here.
+   *
+   * @defaultValue none; the environment is not read
+   */
+  readonly proxy?: ProxyOptions;
   /** Tries of one idempotent request. @defaultValue 4 */
   readonly attempts?: number;
   /** First delay between tries, in milliseconds; doubled each time, with full jitter. @defaultValue 250 */
@@ -22,6 +33,8 @@ export interface TransportOptions extends TlsOptions {
   readonly headersTimeoutMs?: number;
   /** Time without a byte of the body, in milliseconds. @defaultValue 60000 */
   readonly bodyTimeoutMs?: number;
+  /** Ends a body that comes more slowly than this; a blob is then resumed, a few times. @defaultValue none */
+  readonly minimumThroughput?: MinimumThroughput;
   /** @defaultValue imagevet */
   readonly userAgent?: string;
   /**
@@ -36,13 +49,20 @@ export interface TransportOptions extends TlsOptions {
 export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
   readonly url: URL;
-  readonly headers?: Readonly<Record<string, string>>;
+  /** A list of values is sent as so many lines. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   /** Bytes, or what opens a stream of them. Only bytes are sent again after a failure. */
   readonly body?: Uint8Array | (() => AsyncIterable<Uint8Array>);
   /** Sent to the origin of `url` only, and never again once a redirect left it. */
   readonly authorization?: string;
+  /** Headers sent to the origin of `url` only, like `authorization`. */
+  readonly ownHeaders?: Readonly<Record<string, string>>;
   /** The registry whose answer named `url`; such a URL may lead into the caller's network only from there. */
   readonly namedBy?: URL;
+  /** Whom to trust, and as whom to appear, at the origin of `url` only. */
+  readonly tls?: EndpointTls;
+  /** Tries, when it is idempotent. @defaultValue those of the transport */
+  readonly attempts?: number;
   /** @defaultValue 5 for GET and HEAD; nothing else is redirected */
   readonly maxRedirects?: number;
   /** Reads a successful body whole, within the retried request, refusing a larger one. */
@@ -64,10 +84,16 @@ export interface HttpResponse {
 
 const MAX_REDIRECTS = 5;
 
+/** Options without a default. */
+type Unset = 'isInternalAddress' | 'tlsAt' | 'proxy' | 'minimumThroughput';
+
 /** Sends requests: retries what is idempotent, follows redirects by hand, keeps credentials at their origin. */
 export class Transport {
-  readonly #options: Required<Omit<TransportOptions, keyof TlsOptions | 'isInternalAddress'>>;
+  readonly #options: Required<Omit<TransportOptions, keyof TlsOptions | keyof PaceOptions | Unset>>;
   readonly #connections: Connections;
+  readonly #pace: Pace;
+  readonly #minimumThroughput: MinimumThroughput | undefined;
+  readonly #tlsAt: TransportOptions['tlsAt'];
   /** When a host that answered 429 wants to be asked again, by origin. */
   readonly #notBefore = new Map<string, number>();
 
@@ -80,7 +106,10 @@ export class Transport {
       bodyTimeoutMs: options.bodyTimeoutMs ?? 60_000,
       userAgent: options.userAgent ?? 'imagevet',
     };
-    this.#connections = new Connections(options, options.isInternalAddress);
+    this.#pace = new Pace(options);
+    this.#minimumThroughput = options.minimumThroughput;
+    this.#tlsAt = options.tlsAt;
+    this.#connections = new Connections(options, options.isInternalAddress, options.proxy);
   }
 
   /**
@@ -91,12 +120,12 @@ export class Transport {
    */
   async send(wanted: HttpRequest, options: OperationOptions = {}): Promise<HttpResponse> {
     const { maxDelayMs, baseDelayMs } = this.#options;
-    const attempts = isRepeatable(wanted) ? this.#options.attempts : 1;
+    const attempts = isRepeatable(wanted) ? (wanted.attempts ?? this.#options.attempts) : 1;
     for (let attempt = 1; ; attempt += 1) {
       let delay: number;
       try {
         await pause((this.#notBefore.get(wanted.url.origin) ?? 0) - Date.now(), options.signal);
-        const response = await this.#attempt(wanted, options);
+        const response = await this.#paced(wanted, options);
         if (!RETRIED_STATUS.has(response.status)) return response;
         const asked = retryAfterMs(response.headers['retry-after']);
         delay = asked ?? jitterMs(attempt, baseDelayMs, maxDelayMs);
@@ -118,6 +147,14 @@ export class Transport {
     return this.#connections.close();
   }
 
+  /** An upload reads while it is sent, perhaps from the same host, so it may not keep others from their turn. */
+  #paced(wanted: HttpRequest, options: OperationOptions): Promise<HttpResponse> {
+    const attempt = () => this.#attempt(wanted, options);
+    return typeof wanted.body === 'function'
+      ? attempt()
+      : this.#pace.run(wanted.url.origin, attempt, options.signal);
+  }
+
   async #attempt(wanted: HttpRequest, options: OperationOptions): Promise<HttpResponse> {
     const response = await this.#follow(wanted, options);
     if (wanted.maxBodyBytes === undefined || response.status !== 200) return response;
@@ -129,10 +166,11 @@ export class Transport {
     const { namedBy = wanted.url } = wanted;
     const redirected = wanted.method === 'GET' || wanted.method === 'HEAD';
     const maxRedirects = redirected ? (wanted.maxRedirects ?? MAX_REDIRECTS) : 0;
-    let { url, authorization } = wanted;
+    let { url } = wanted;
+    let own = true;
     for (let hop = 0; ; hop += 1) {
-      if (url.origin !== wanted.url.origin) authorization = undefined;
-      const response = await this.#request(url, namedBy, authorization, wanted, options);
+      own &&= url.origin === wanted.url.origin;
+      const response = await this.#request(url, namedBy, own, wanted, options);
       const { location } = response.headers;
       if (!REDIRECTS.has(response.status) || typeof location !== 'string' || !redirected) return response;
       await response.dump();
@@ -144,30 +182,38 @@ export class Transport {
   async #request(
     url: URL,
     namedBy: URL,
-    authorization: string | undefined,
+    own: boolean,
     wanted: HttpRequest,
     options: OperationOptions,
   ): Promise<HttpResponse> {
     const foreign = url.origin !== namedBy.origin;
     const guarded = foreign && !this.#connections.isInside(namedBy.hostname);
     if (guarded && this.#connections.isInternalLiteral(url.hostname)) throw refuseEgress(url.hostname);
+    if (guarded) await this.#connections.judge(url);
     const response = await request(url, {
       method: wanted.method,
       headers: {
         'user-agent': this.#options.userAgent,
         // Bytes must arrive as they are stored, or no digest would fit.
         'accept-encoding': 'identity',
+        ...(own ? wanted.ownHeaders : {}),
         ...wanted.headers,
-        ...(authorization === undefined ? {} : { authorization }),
+        ...(own && wanted.authorization !== undefined ? { authorization: wanted.authorization } : {}),
       },
       body: openBody(wanted.body),
-      dispatcher: this.#connections.dispatcher(url, guarded),
+      dispatcher: this.#connections.dispatcher(
+        url,
+        guarded,
+        (url.origin === wanted.url.origin ? wanted.tls : undefined) ?? this.#tlsAt?.(url),
+      ),
       signal: options.signal,
       headersTimeout: this.#options.headersTimeoutMs,
       bodyTimeout: this.#options.bodyTimeoutMs,
     });
     const dump = () => response.body.dump({ limit: 256 * 1024 }).catch(() => {});
-    const body = explained(response.body, wanted, options.signal);
+    const least = this.#minimumThroughput;
+    const told = explained(response.body, wanted, options.signal);
+    const body = least === undefined ? told : brisk(told, least, redactUrl(url));
     const { 'content-encoding': encoding, ...headers } = response.headers;
     const base = { status: response.statusCode, dump, url };
     if (encoding === undefined || encoding === 'identity' || encoding === '') {

@@ -1,10 +1,10 @@
 import { type Digest, Digester, digestAlgorithm, parseDigest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
-import type { HttpResponse } from '../http/transport.ts';
 import type { Descriptor } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type Repository } from '../reference.ts';
-import { type Ask, DELETE, PULL } from './ask.ts';
+import { type AnsweringEndpoint, type Ask, DELETE, PULL, type RegistryResponse } from './ask.ts';
+import { blamed } from './mirrors.ts';
 
 /** Connections one blob may lose in a row without gaining this much between them: a server that trickles gets no further. */
 const MAX_POOR_CUTS = 4;
@@ -12,7 +12,8 @@ const MIN_GAIN_BYTES = 64 * 1024;
 
 /**
  * Streams a blob, hashing as it goes. A cut connection is resumed by Range through a fresh request to the registry, so
- * that an expired redirect is renewed; the hash runs on. The last chunk is withheld until size and digest agree.
+ * that an expired redirect is renewed; the hash runs on. The last chunk is withheld until size and digest agree. A mirror
+ * that breaks off again and again is given up for the next endpoint; the error for wrong bytes names the mirrors they came from.
  *
  * @see OCI distribution-spec, "Pulling blobs"
  */
@@ -28,9 +29,14 @@ export async function* openBlob(
   let withheld: Uint8Array | undefined;
   let resumable = true;
   let finished = false;
+  const without = new Set<string>();
+  let source: AnsweringEndpoint | undefined;
   for (let poor = 0; !finished; ) {
     const before = digester.size;
-    const part = await request(ask, repository, descriptor, { offset: before, resumable }, subject, options);
+    const from = { offset: before, resumable, without };
+    const part = await request(ask, repository, descriptor, from, subject, options);
+    const { endpoint } = part.response;
+    if (source?.mirror !== true || endpoint.mirror) source = endpoint;
     resumable = !part.response.decoded;
     try {
       let unwanted = part.skip;
@@ -39,7 +45,7 @@ export async function* openBlob(
         unwanted -= received.byteLength - chunk.byteLength;
         if (chunk.byteLength === 0) continue;
         digester.update(chunk);
-        if (digester.size > descriptor.size) throw tooLong(subject, descriptor);
+        if (digester.size > descriptor.size) throw blamed(tooLong(subject, descriptor), source);
         if (withheld !== undefined) yield withheld;
         withheld = chunk;
       }
@@ -51,12 +57,16 @@ export async function* openBlob(
       // The last bytes may arrive with the cut.
       finished = digester.size === descriptor.size && descriptor.size > 0;
       poor = digester.size - before >= MIN_GAIN_BYTES ? 0 : poor + 1;
-      if (poor >= MAX_POOR_CUTS) throw error;
+      if (poor < MAX_POOR_CUTS) continue;
+      if (!endpoint.mirror || !(error instanceof RegistryError)) throw error;
+      endpoint.passOver(error);
+      without.add(endpoint.url);
+      poor = 0;
     }
   }
   const received = digester.digest();
   if (received !== descriptor.digest) {
-    throw new RegistryError(
+    const error = new RegistryError(
       'DIGEST_MISMATCH',
       `${subject}: expected ${descriptor.digest}, received ${received}`,
       {
@@ -64,6 +74,7 @@ export async function* openBlob(
         details: { expected: descriptor.digest, received },
       },
     );
+    throw source === undefined ? error : blamed(error, source);
   }
   if (withheld !== undefined) yield withheld;
 }
@@ -116,10 +127,14 @@ async function request(
   ask: Ask,
   repository: Repository,
   descriptor: Descriptor,
-  { offset, resumable }: { readonly offset: number; readonly resumable: boolean },
+  {
+    offset,
+    resumable,
+    without,
+  }: { readonly offset: number; readonly resumable: boolean; readonly without: ReadonlySet<string> },
   subject: string,
   options: OperationOptions,
-): Promise<{ readonly response: HttpResponse; readonly skip: number }> {
+): Promise<{ readonly response: RegistryResponse; readonly skip: number }> {
   const ranged = offset > 0 && resumable;
   const response = await ask(
     {
@@ -128,6 +143,8 @@ async function request(
       path: `blobs/${parseDigest(descriptor.digest)}`,
       ...(ranged ? { headers: { range: `bytes=${offset}-` } } : {}),
       action: PULL,
+      reads: 'blob',
+      without,
       accept: ranged ? [200, 206] : [200],
       subject,
     },
@@ -137,9 +154,11 @@ async function request(
     const length = Number(response.headers['content-length'] ?? descriptor.size);
     if (length !== descriptor.size) {
       await response.dump();
-      throw length > descriptor.size
-        ? tooLong(subject, descriptor)
-        : tooShort(subject, descriptor, length, false);
+      const error =
+        length > descriptor.size
+          ? tooLong(subject, descriptor)
+          : tooShort(subject, descriptor, length, false);
+      throw blamed(error, response.endpoint);
     }
     return { response, skip: offset };
   }
@@ -147,10 +166,11 @@ async function request(
   const total = range?.[2] === '*' ? descriptor.size : Number(range?.[2]);
   if (range === null || Number(range[1]) !== offset || total !== descriptor.size || response.decoded) {
     await response.dump();
-    throw new RegistryError(
+    const error = new RegistryError(
       'PROTOCOL_ERROR',
       `${subject}: asked from byte ${offset}, received another range`,
     );
+    throw blamed(error, response.endpoint);
   }
   return { response, skip: 0 };
 }

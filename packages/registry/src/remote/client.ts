@@ -1,44 +1,72 @@
 import { Authorizer } from '../auth/authorizer.ts';
-import { parseChallenges } from '../auth/challenge.ts';
 import { anonymousKeychain, type Keychain } from '../auth/keychain.ts';
-import type { Scope } from '../auth/scope.ts';
 import type {
   BlobResolver,
   BlobSource,
   Fetcher,
   Pusher,
   ReferrerLister,
+  ResolveOptions,
   TagLister,
 } from '../content/interfaces.ts';
 import { VerifiedStream } from '../content/verify.ts';
 import type { Digest } from '../digest.ts';
+import { RegistryError } from '../errors.ts';
+import { type RateLimit, rateLimitOf } from '../http/rate-limit.ts';
+import { redactUrl } from '../http/redaction.ts';
 import { type HttpResponse, Transport, type TransportOptions } from '../http/transport.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import type { ImageReference, Repository } from '../reference.ts';
-import type { Ask, RegistryRequest } from './ask.ts';
+import { type Ask, itself, type RegistryRequest } from './ask.ts';
 import { deleteBlob, openBlob, resolveBlob } from './blobs.ts';
 import { listRepositories } from './catalog.ts';
-import { failureOf } from './failures.ts';
-import { Hosts, type RegistryHost } from './hosts.ts';
-import { deleteManifest, fetchManifest, pushManifest, resolveManifest } from './manifests.ts';
+import type { Endpoint, HostSource, RegistryHost } from './endpoints.ts';
+import { exchange } from './exchange.ts';
+import { type HostCertificates, Hosts } from './hosts.ts';
+import {
+  deleteManifest,
+  fetchManifest,
+  pushManifest,
+  type ResolutionReceipt,
+  resolveManifest,
+} from './manifests.ts';
+import { type MirrorFailure, Mirrors } from './mirrors.ts';
+import { ping, type RegistryInfo } from './ping.ts';
 import { addToReferrersTag, listReferrers, removeFromReferrersTag } from './referrers.ts';
 import { listTags } from './tags.ts';
 import { pushBlob } from './uploads.ts';
 
-export interface RegistryClientOptions extends Omit<TransportOptions, 'tls'> {
+export interface RegistryClientOptions extends Omit<TransportOptions, 'tlsAt'> {
   /** @defaultValue {@link anonymousKeychain} */
   readonly keychain?: Keychain;
   /**
    * Where a registry really is, by its canonical name: `{ 'docker.io': { url: 'https://mirror.corp' } }`. Without an
    * entry a registry is asked by https at its own name, and by http when that name is a loopback address. Credentials
    * are looked up for the host that is asked, so a mirror never sees those of what it mirrors.
+   *
+   * A {@link HostSource} answers with mirrors too; `readRegistriesConf` and `readContainerdHosts` make one.
    */
-  readonly hosts?: Readonly<Record<string, RegistryHost>>;
+  readonly hosts?: Readonly<Record<string, RegistryHost>> | HostSource;
+  /** Certificates by host, for endpoints that bring none; `readDockerCerts` reads them. */
+  readonly certificates?: HostCertificates;
+  /** Called whenever a mirror failed and the next endpoint was asked instead. */
+  readonly onMirrorFailure?: (failure: MirrorFailure) => void;
   /** Bytes of one PATCH when a blob goes up in chunks; 0 sends it in one PUT. @defaultValue 0 */
   readonly chunkBytes?: number;
+  /** The time of receipts. @defaultValue now */
+  readonly now?: () => Date;
+  /** Called whenever what a registry says is left of an allowance has changed. */
+  readonly onRateLimit?: (event: RateLimitEvent) => void;
   /** Called once for each warning a registry gives, cleaned of control characters. @see RFC 7234, 5.5, code 299 */
   readonly onWarning?: (warning: { readonly registry: string; readonly text: string }) => void;
+}
+
+/** What a registry or mirror said is left of an allowance. */
+export interface RateLimitEvent extends RateLimit {
+  readonly registry: string;
+  /** URL of the endpoint that said so. */
+  readonly endpoint: string;
 }
 
 /**
@@ -52,20 +80,45 @@ export class RegistryClient implements Fetcher, BlobResolver, Pusher, TagLister,
   readonly #hosts: Hosts;
   readonly #chunkBytes: number;
   readonly #onWarning: RegistryClientOptions['onWarning'];
+  readonly #now: () => Date;
+  readonly #onRateLimit: RegistryClientOptions['onRateLimit'];
+  readonly #rateLimits = new Map<string, string>();
   readonly #warned = new Set<string>();
   readonly #ask: Ask;
 
   constructor(options: RegistryClientOptions = {}) {
-    this.#hosts = new Hosts(options.hosts ?? {});
-    this.#transport = new Transport({ ...options, tls: this.#hosts.tls });
+    this.#hosts = new Hosts(options.hosts ?? {}, options.certificates);
+    this.#transport = new Transport({ ...options, tlsAt: (url) => this.#hosts.tlsAt(url) });
     this.#authorizer = new Authorizer(this.#transport, options.keychain ?? anonymousKeychain);
     this.#chunkBytes = options.chunkBytes ?? 0;
     this.#onWarning = options.onWarning;
-    this.#ask = (request, operation = {}) => this.#send(request, operation);
+    this.#onRateLimit = options.onRateLimit;
+    this.#now = options.now ?? (() => new Date());
+    const mirrors = new Mirrors(
+      this.#hosts,
+      (request, endpoint, operation) => this.#send(request, endpoint, operation),
+      options.onMirrorFailure,
+    );
+    this.#ask = (request, operation) => mirrors.ask(request, operation);
   }
 
-  resolve(reference: ImageReference, options?: OperationOptions): Promise<Descriptor> {
-    return resolveManifest(this.#ask, reference, options);
+  async resolve(reference: ImageReference, options: ResolveOptions = {}): Promise<Descriptor> {
+    const ask = options.mirrors === false ? itself(this.#ask) : this.#ask;
+    const { mediaType, digest, size } = await resolveManifest(ask, reference, {
+      now: this.#now,
+      ...options,
+    });
+    return { mediaType, digest, size };
+  }
+
+  /**
+   * Resolves a reference, and says who answered, when, and under which entity tag: what a tag meant, to be held against
+   * what it means later.
+   *
+   * @throws {@link RegistryError} `NOT_FOUND`
+   */
+  resolveWithReceipt(reference: ImageReference, options?: OperationOptions): Promise<ResolutionReceipt> {
+    return resolveManifest(this.#ask, reference, { now: this.#now, ...options });
   }
 
   fetchManifest(reference: ImageReference, options?: OperationOptions): Promise<VerifiedManifest> {
@@ -112,7 +165,7 @@ export class RegistryClient implements Fetcher, BlobResolver, Pusher, TagLister,
    * @throws {@link RegistryError} `NOT_FOUND`
    */
   async tag(reference: ImageReference, tag: string, options?: OperationOptions): Promise<Descriptor> {
-    const { bytes, descriptor } = await this.fetchManifest(reference, options);
+    const { bytes, descriptor } = await fetchManifest(itself(this.#ask), reference, options);
     const { registry, repository } = reference;
     const target = { registry, repository, tag };
     await pushManifest(this.#ask, target, { bytes, mediaType: descriptor.mediaType }, options);
@@ -145,6 +198,18 @@ export class RegistryClient implements Fetcher, BlobResolver, Pusher, TagLister,
     return listRepositories(this.#ask, registry, options);
   }
 
+  /**
+   * Asks a registry what it is, without credentials: its API, how it lets callers in, what is left of an allowance.
+   *
+   * @throws {@link RegistryError} `NOT_FOUND` where there is no registry, `UNREACHABLE`, `REGISTRY_BLOCKED`
+   */
+  async ping(registry: string, options: OperationOptions = {}): Promise<RegistryInfo> {
+    const endpoints = await this.#hosts.endpoints({ registry, repository: '' }, options);
+    const own = endpoints.find(({ mirror }) => !mirror);
+    if (own !== undefined) return ping(this.#transport, own, registry, options);
+    throw new RegistryError('UNSUPPORTED', `asking ${registry}: its hosts entries name only mirrors`);
+  }
+
   referrers(
     repository: Repository,
     subject: Digest,
@@ -162,56 +227,37 @@ export class RegistryClient implements Fetcher, BlobResolver, Pusher, TagLister,
     return this.close();
   }
 
-  async #send(request: RegistryRequest, options: OperationOptions): Promise<HttpResponse> {
-    options.signal?.throwIfAborted();
+  async #send(
+    request: RegistryRequest,
+    endpoint: Endpoint,
+    options: OperationOptions & { readonly attempts?: number },
+  ): Promise<HttpResponse> {
     const { registry } = request.repository;
-    const base = this.#hosts.urlOf(registry);
-    const url =
-      request.path instanceof URL ? request.path : this.#hosts.join(request.repository, request.path);
-    const own = url.origin === base.origin;
-    const access = {
-      repository: {
-        registry: this.#hosts.credentialsKey(registry),
-        repository: request.repository.repository,
+    const { mountFrom } = request;
+    // The blob's other repository may have another path there as well.
+    const [from] =
+      mountFrom === undefined
+        ? []
+        : await this.#hosts.endpoints({ registry, repository: mountFrom }, options);
+    return exchange(this.#transport, this.#authorizer, request, endpoint, {
+      ...options,
+      ...(from === undefined ? {} : { mountFrom: from.repository }),
+      onAnswer: ({ headers }) => {
+        this.#warn(registry, headers.warning);
+        this.#count(registry, endpoint, headers);
       },
-      scopes: scopesOf(request),
-      tokenServers: this.#hosts.tokenServersOf(registry),
-    };
-    const send = (authorization: string | undefined) =>
-      this.#transport.send(
-        {
-          method: request.method,
-          url,
-          namedBy: base,
-          ...(request.headers === undefined ? {} : { headers: request.headers }),
-          ...(request.body === undefined ? {} : { body: request.body }),
-          ...(request.maxBodyBytes === undefined ? {} : { maxBodyBytes: request.maxBodyBytes }),
-          ...(authorization === undefined || !own ? {} : { authorization }),
-        },
-        options,
-      );
-    const shown = own ? await this.#authorizer.known(access, options) : undefined;
-    let response = await send(shown);
-    if (response.status === 401 && own && response.url.origin === base.origin) {
-      const challenges = await this.#challengesOf(response, base, options);
-      const authorization = await this.#authorizer.answer(challenges, base, access, shown, options);
-      if (authorization !== undefined) {
-        await response.dump();
-        response = await send(authorization);
-      }
-    }
-    this.#warn(registry, response.headers.warning);
-    if (request.accept.includes(response.status)) return response;
-    throw await failureOf(response, request);
+    });
   }
 
-  /** What the 401 asks for; a registry that does not say is asked at its front door. */
-  async #challengesOf(response: HttpResponse, base: URL, options: OperationOptions) {
-    const challenges = parseChallenges(response.headers['www-authenticate']);
-    if (challenges.length > 0) return challenges;
-    const door = await this.#transport.send({ method: 'GET', url: new URL('/v2/', base) }, options);
-    await door.dump();
-    return door.url.origin === base.origin ? parseChallenges(door.headers['www-authenticate']) : [];
+  #count(registry: string, endpoint: Endpoint, headers: HttpResponse['headers']): void {
+    const rateLimit = this.#onRateLimit === undefined ? undefined : rateLimitOf(headers);
+    if (rateLimit === undefined) return;
+    const url = redactUrl(endpoint.url);
+    const said = JSON.stringify(rateLimit);
+    if (this.#rateLimits.get(`${registry} ${url}`) === said) return;
+    if (this.#rateLimits.size >= 1024) this.#rateLimits.clear();
+    this.#rateLimits.set(`${registry} ${url}`, said);
+    this.#onRateLimit?.({ registry, endpoint: url, ...rateLimit });
   }
 
   #warn(registry: string, header: string | string[] | undefined): void {
@@ -223,10 +269,4 @@ export class RegistryClient implements Fetcher, BlobResolver, Pusher, TagLister,
       this.#onWarning({ registry, text });
     }
   }
-}
-
-function scopesOf({ repository, action, mountFrom }: RegistryRequest): readonly Scope[] {
-  if (action === 'catalog') return [{ type: 'registry', name: 'catalog', actions: ['*'] }];
-  const own: Scope = { type: 'repository', name: repository.repository, actions: action };
-  return mountFrom === undefined ? [own] : [own, { type: 'repository', name: mountFrom, actions: ['pull'] }];
 }

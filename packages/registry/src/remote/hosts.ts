@@ -1,87 +1,89 @@
-import { isIP } from 'node:net';
-import { RegistryError } from '../errors.ts';
-import type { TlsOptions } from '../http/connections.ts';
-import { isRepositoryPath, type Repository } from '../reference.ts';
+import type { EndpointTls } from '../http/connections.ts';
+import type { OperationOptions } from '../options.ts';
+import type { Repository } from '../reference.ts';
+import {
+  defaultUrl,
+  type Endpoint,
+  endpointOf,
+  type HostSource,
+  type RegistryEndpoint,
+  type RegistryHost,
+} from './endpoints.ts';
 
-/** Where a registry really is, and how to trust it. */
-export interface RegistryHost {
-  /** Origin, with a path prefix where the registry has one: `https://mirror.corp/hub`. */
-  readonly url: string;
-  /** PEM certificates of the authorities to trust for this host instead of the built-in ones. */
-  readonly ca?: string;
-  /** PEM client certificate and key. */
-  readonly cert?: string;
-  readonly key?: string;
-  /** Origins of token servers outside the registry's own host that may see its credentials. */
-  readonly tokenServers?: readonly string[];
-}
-
-const DOCKER_HUB_URL = 'https://registry-1.docker.io';
+/** PEM certificates by the host that presents or asks for them: `registry.corp`, `10.0.0.1:5000`. */
+export type HostCertificates = Readonly<
+  Record<string, Pick<RegistryHost, 'ca' | 'addedCa' | 'cert' | 'key'>>
+>;
 
 /** Maps canonical registry names to where they are asked. */
 export class Hosts {
-  readonly #hosts: Readonly<Record<string, RegistryHost>>;
-  readonly tls: NonNullable<TlsOptions['tls']>;
+  readonly #source: HostSource;
+  readonly #certificates: HostCertificates;
+  readonly #tls: Readonly<Record<string, EndpointTls>>;
 
-  constructor(hosts: Readonly<Record<string, RegistryHost>>) {
-    this.#hosts = hosts;
-    const special = Object.entries(hosts).filter(
-      ([, { ca, cert }]) => ca !== undefined || cert !== undefined,
+  constructor(
+    hosts: Readonly<Record<string, RegistryHost>> | HostSource,
+    certificates: HostCertificates = {},
+  ) {
+    this.#source = isSource(hosts) ? hosts : recordSource(hosts);
+    this.#certificates = certificates;
+    const named = isSource(hosts) ? [] : Object.entries(hosts);
+    this.#tls = Object.fromEntries(
+      named.flatMap(([registry, host]) => {
+        const { url, tls } = endpointOf(host, { registry, repository: '' });
+        return tls === undefined ? [] : [[url.origin, tls]];
+      }),
     );
-    this.tls = Object.fromEntries(
-      special.map(([registry, { ca, cert, key }]) => [
-        this.urlOf(registry).origin,
-        { ...(ca === undefined ? {} : { ca }), ...(cert === undefined ? {} : { cert, key }) },
-      ]),
+  }
+
+  /** Every endpoint of a repository, in the order to ask; the registry itself is among them unless its source left it out. */
+  async endpoints(repository: Repository, options?: OperationOptions): Promise<readonly Endpoint[]> {
+    const { registry } = repository;
+    const given = await this.#source.endpoints(repository, options);
+    if (given !== undefined) return given.map((one) => endpointOf(this.#certified(one), repository));
+    const own = endpointOf(this.#certified({ url: defaultUrl(registry) }, registry), repository);
+    return [{ ...own, credentialsKey: registry }];
+  }
+
+  /** Whom to trust at an origin that is no registry asked: a token server, the place of a redirect. */
+  tlsAt(url: URL): EndpointTls | undefined {
+    return (
+      this.#tls[url.origin] ??
+      (Object.hasOwn(this.#certificates, url.host) ? this.#certificates[url.host] : undefined)
     );
   }
 
-  /** @throws {@link RegistryError} `INVALID_REFERENCE` for a host entry that is no http(s) URL */
-  urlOf(registry: string): URL {
-    const text = this.#entry(registry)?.url ?? defaultUrl(registry);
-    const url = URL.parse(text);
-    if (url !== null && (url.protocol === 'https:' || url.protocol === 'http:') && url.username === '')
-      return url;
-    throw new RegistryError('INVALID_REFERENCE', `registry ${registry} has no usable URL`, {
-      hint: 'Give hosts entries as https://host[:port][/prefix], without credentials.',
-    });
-  }
-
-  /** The URL of a path below a repository, or below `/v2/` for the registry itself. */
-  join({ registry, repository }: Repository, path: string): URL {
-    if (repository !== '' && !isRepositoryPath(repository)) {
-      const name = JSON.stringify(repository.slice(0, 160));
-      throw new RegistryError('INVALID_REFERENCE', `${name} is not a repository of ${registry}`);
-    }
-    const base = this.urlOf(registry);
-    const prefix = base.pathname.replace(/\/+$/, '');
-    return new URL(`${prefix}/v2/${repository === '' ? '' : `${repository}/`}${path}`, base.origin);
-  }
-
-  /** The name credentials are kept under: of the host that is asked. */
-  credentialsKey(registry: string): string {
-    if (this.#entry(registry) === undefined) return registry;
-    const { host } = this.urlOf(registry);
-    return host === new URL(DOCKER_HUB_URL).host ? 'docker.io' : host;
-  }
-
-  tokenServersOf(registry: string): readonly string[] {
-    return (this.#entry(registry)?.tokenServers ?? []).flatMap((text) => URL.parse(text)?.origin ?? []);
-  }
-
-  #entry(registry: string): RegistryHost | undefined {
-    return Object.hasOwn(this.#hosts, registry) ? this.#hosts[registry] : undefined;
+  #certified(endpoint: RegistryEndpoint, registry?: string): RegistryEndpoint {
+    if (endpoint.ca !== undefined || endpoint.addedCa !== undefined || endpoint.cert !== undefined)
+      return endpoint;
+    const host = URL.parse(endpoint.url)?.host;
+    const name = [host, registry].find((one) => one !== undefined && Object.hasOwn(this.#certificates, one));
+    return name === undefined ? endpoint : { ...this.#certificates[name], ...endpoint };
   }
 }
 
-function defaultUrl(registry: string): string {
-  if (registry === 'docker.io') return DOCKER_HUB_URL;
-  const hostname = URL.parse(`http://${registry}`)?.hostname ?? '';
-  return `${isLoopback(hostname) ? 'http' : 'https'}://${registry}`;
+/** The first of several sources that knows a registry. */
+export function firstHostSource(...sources: readonly HostSource[]): HostSource {
+  return {
+    endpoints: async (repository, options) => {
+      for (const source of sources) {
+        const endpoints = await source.endpoints(repository, options);
+        if (endpoints !== undefined) return endpoints;
+      }
+      return undefined;
+    },
+  };
 }
 
-function isLoopback(hostname: string): boolean {
-  return (
-    hostname === 'localhost' || hostname === '[::1]' || (isIP(hostname) === 4 && hostname.startsWith('127.'))
-  );
+function isSource(hosts: Readonly<Record<string, RegistryHost>> | HostSource): hosts is HostSource {
+  return typeof hosts.endpoints === 'function';
+}
+
+function recordSource(hosts: Readonly<Record<string, RegistryHost>>): HostSource {
+  return {
+    endpoints: ({ registry }) => {
+      const host = Object.hasOwn(hosts, registry) ? hosts[registry] : undefined;
+      return host === undefined ? undefined : [host];
+    },
+  };
 }

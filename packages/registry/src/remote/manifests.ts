@@ -7,7 +7,25 @@ import { manifestDigest } from '../oci/schema1.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, isTag, withDefaultTag } from '../reference.ts';
-import { type Ask, DELETE, PULL, PUSH } from './ask.ts';
+import { type Ask, DELETE, PULL, PUSH, type RegistryResponse } from './ask.ts';
+import { blamed } from './mirrors.ts';
+
+/** What a name meant when it was asked. */
+export interface ResolutionReceipt {
+  /** The canonical reference. */
+  readonly reference: string;
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Bytes of the manifest. */
+  readonly size: number;
+  /** ISO 8601. */
+  readonly at: string;
+  /** URL of the registry or mirror that answered. */
+  readonly endpoint: string;
+  /** A mirror's answer for a tag is the mirror's word; content is verified by digest from then on. */
+  readonly mirror: boolean;
+  readonly etag?: string;
+}
 
 /** @see OCI distribution-spec, "Pulling manifests" */
 export async function fetchManifest(
@@ -15,48 +33,17 @@ export async function fetchManifest(
   reference: ImageReference,
   options?: OperationOptions,
 ): Promise<VerifiedManifest> {
-  const subject = formatReference(withDefaultTag(reference));
-  const response = await ask(
-    {
-      method: 'GET',
-      repository: reference,
-      path: `manifests/${nameOf(reference)}`,
-      headers: { accept: ACCEPTED_MANIFESTS.join(', ') },
-      action: PULL,
-      accept: [200],
-      maxBodyBytes: MAX_MANIFEST_BYTES,
-      subject,
-    },
-    options,
-  );
-  const bytes = await readBody(response, MAX_MANIFEST_BYTES, `manifest of ${subject}`);
-  const type = response.headers['content-type'];
-  if (reference.digest !== undefined) checkDigest(bytes, type, reference.digest, subject);
-  return parseManifest(bytes, {
-    ...(typeof type === 'string' ? { contentType: type } : {}),
-    ...(reference.digest === undefined ? {} : { algorithm: digestAlgorithm(reference.digest) }),
-  });
+  return (await readManifest(ask, reference, options)).manifest;
 }
 
 /** Resolves by HEAD; the registry's word for the digest counts only as an answer to "which", never as proof of bytes. */
 export async function resolveManifest(
   ask: Ask,
   reference: ImageReference,
-  options?: OperationOptions,
-): Promise<Descriptor> {
+  { now, ...options }: OperationOptions & { readonly now: () => Date },
+): Promise<ResolutionReceipt> {
   const subject = formatReference(withDefaultTag(reference));
-  const response = await ask(
-    {
-      method: 'HEAD',
-      repository: reference,
-      path: `manifests/${nameOf(reference)}`,
-      headers: { accept: ACCEPTED_MANIFESTS.join(', ') },
-      action: PULL,
-      accept: [200],
-      subject,
-    },
-    options,
-  );
+  const response = await askManifest(ask, 'HEAD', reference, options);
   await response.dump();
   const digest = response.headers['docker-content-digest'];
   const length = Number(response.headers['content-length']);
@@ -68,11 +55,87 @@ export async function resolveManifest(
     typeof type === 'string'
   ) {
     if (reference.digest !== undefined && reference.digest !== digest)
-      throw mismatch(subject, reference.digest, digest);
-    return { mediaType: type.split(';')[0] ?? type, digest, size: length };
+      throw blamed(mismatch(subject, reference.digest, digest), response.endpoint);
+    const found = { digest, mediaType: type.split(';')[0] ?? type, size: length };
+    return { reference: subject, ...found, ...given(response, now()) };
   }
   // Some registries and proxies leave the headers out.
-  return (await fetchManifest(ask, reference, options)).descriptor;
+  const read = await readManifest(ask, reference, options);
+  const { digest: hashed, mediaType, size } = read.manifest.descriptor;
+  return { reference: subject, digest: hashed, mediaType, size, ...given(read.response, now()) };
+}
+
+/** Old Harbor reads one media type of one line, and falls back to schema 1 when it does not know the whole line. */
+async function askManifest(
+  ask: Ask,
+  method: 'GET' | 'HEAD',
+  reference: ImageReference,
+  options?: OperationOptions,
+): Promise<RegistryResponse> {
+  const response = await askAccepting(ask, method, reference, [ACCEPTED_MANIFESTS.join(', ')], options);
+  const type = String(response.headers['content-type'] ?? '').split(';')[0];
+  if (reference.digest !== undefined || !SCHEMA_1.has(type?.trim() ?? '')) return response;
+  await response.dump();
+  return askAccepting(ask, method, reference, ACCEPTED_MANIFESTS, options);
+}
+
+const SCHEMA_1: ReadonlySet<string> = new Set([
+  'application/vnd.docker.distribution.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v1+prettyjws',
+]);
+
+async function readManifest(
+  ask: Ask,
+  reference: ImageReference,
+  options?: OperationOptions,
+): Promise<{ readonly manifest: VerifiedManifest; readonly response: RegistryResponse }> {
+  const subject = formatReference(withDefaultTag(reference));
+  const response = await askManifest(ask, 'GET', reference, options);
+  try {
+    const bytes = await readBody(response, MAX_MANIFEST_BYTES, `manifest of ${subject}`);
+    const type = response.headers['content-type'];
+    if (reference.digest !== undefined) checkDigest(bytes, type, reference.digest, subject);
+    const manifest = parseManifest(bytes, {
+      ...(typeof type === 'string' ? { contentType: type } : {}),
+      ...(reference.digest === undefined ? {} : { algorithm: digestAlgorithm(reference.digest) }),
+    });
+    return { manifest, response };
+  } catch (error) {
+    throw error instanceof RegistryError ? blamed(error, response.endpoint) : error;
+  }
+}
+
+function askAccepting(
+  ask: Ask,
+  method: 'GET' | 'HEAD',
+  reference: ImageReference,
+  accept: readonly string[],
+  options?: OperationOptions,
+): Promise<RegistryResponse> {
+  return ask(
+    {
+      method,
+      repository: reference,
+      path: `manifests/${nameOf(reference)}`,
+      headers: { accept },
+      action: PULL,
+      reads: reference.digest === undefined ? 'tag' : 'digest',
+      accept: [200],
+      ...(method === 'GET' ? { maxBodyBytes: MAX_MANIFEST_BYTES } : {}),
+      subject: formatReference(withDefaultTag(reference)),
+    },
+    options,
+  );
+}
+
+function given({ endpoint, headers }: RegistryResponse, at: Date) {
+  const { etag } = headers;
+  return {
+    at: at.toISOString(),
+    endpoint: endpoint.url,
+    mirror: endpoint.mirror,
+    ...(typeof etag === 'string' ? { etag: etag.slice(0, 256) } : {}),
+  };
 }
 
 /** What a registry took in. */

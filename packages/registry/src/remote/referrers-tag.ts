@@ -5,7 +5,7 @@ import { MediaType } from '../oci/media-types.ts';
 import type { Descriptor } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import type { ImageReference, Repository } from '../reference.ts';
-import type { Ask } from './ask.ts';
+import { type Ask, itself } from './ask.ts';
 import { fetchManifest, pushManifest, referrerOf, type UnlistedSubject } from './manifests.ts';
 
 /** Times a lost update is repaired before giving up. */
@@ -26,7 +26,7 @@ export async function readReferrersTag(
   options?: OperationOptions,
 ): Promise<readonly Descriptor[]> {
   try {
-    const manifest = await fetchManifest(ask, tagOf(repository, subject), options);
+    const manifest = await fetchManifest(itself(ask), tagOf(repository, subject), options);
     return manifest.kind === 'index' ? manifest.index.manifests : [];
   } catch (error) {
     if (error instanceof RegistryError && NOT_LISTED.has(error.code)) return [];
@@ -61,7 +61,7 @@ export async function removeFromReferrersTag(
 ): Promise<void> {
   let unlisted: UnlistedSubject | undefined;
   try {
-    const { bytes, descriptor } = await fetchManifest(ask, reference, options);
+    const { bytes, descriptor } = await fetchManifest(itself(ask), reference, options);
     unlisted = referrerOf({ bytes, mediaType: descriptor.mediaType }, descriptor);
   } catch (error) {
     // What cannot be read has no subject we could know of; deleting it is still right.

@@ -1,4 +1,5 @@
 export { collect } from './collect.ts';
+export { startProxy, type TestProxy, type TestProxyOptions } from './connect-proxy.ts';
 export type { Fault } from './faults.ts';
 export { type GitHost, type GitHostOptions, startGitHost } from './git-host.ts';
 export {

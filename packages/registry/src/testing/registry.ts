@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type Answer, deliver, errorAnswer } from './answer.ts';
 import { type Fault, Mischief } from './faults.ts';
@@ -35,6 +36,8 @@ export interface TestRegistryOptions {
   readonly faults?: readonly Fault[];
   /** Origin that faults lead to: `http://127.0.0.1:<port>`. @defaultValue the metadata address of clouds */
   readonly elsewhere?: string;
+  /** Speaks TLS with this certificate; wants a client certificate of `clientCa` when that is given. PEM. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string };
   /** Loopback address to listen on. @defaultValue 127.0.0.1 */
   readonly address?: string;
   /** Answers before the registry does; return true when answered. For faults of your own. */
@@ -57,17 +60,18 @@ export async function startRegistry(options: TestRegistryOptions = {}): Promise<
   });
   const requests: string[] = [];
   const authorizations: string[] = [];
-  const server = createServer((request, response) => {
+  const answerTo = (request: IncomingMessage, response: ServerResponse) => {
     requests.push(`${request.method} ${request.url}`);
     if (request.headers.authorization !== undefined) authorizations.push(request.headers.authorization);
     respond(request, response).catch((error: unknown) => {
       if (!response.headersSent) response.writeHead(500);
       response.end(String(error));
     });
-  });
+  };
+  const server = options.tls === undefined ? createServer(answerTo) : tlsServer(options.tls, answerTo);
   const address = options.address ?? '127.0.0.1';
   await listen(server, address);
-  const url = `http://${address}:${(server.address() as AddressInfo).port}`;
+  const url = `${options.tls === undefined ? 'http' : 'https'}://${address}:${(server.address() as AddressInfo).port}`;
   const tokens = new TokenServer(url, options.bearer);
   const places = { url, elsewhere: options.elsewhere ?? METADATA_ORIGIN };
   let mischief = new Mischief(options.faults ?? [], places);
@@ -112,6 +116,14 @@ export async function startRegistry(options: TestRegistryOptions = {}): Promise<
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+function tlsServer(
+  { cert, key, clientCa }: NonNullable<TestRegistryOptions['tls']>,
+  answerTo: (request: IncomingMessage, response: ServerResponse) => void,
+) {
+  const client = clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true };
+  return createTlsServer({ cert, key, ...client }, answerTo);
 }
 
 function basicChallenge(request: IncomingMessage, basic: TestRegistryOptions['basic']): string | undefined {
