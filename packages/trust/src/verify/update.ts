@@ -1,5 +1,6 @@
 import type { OperationOptions } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
+import { parseGoTime } from '../json/go-time.ts';
 import { checkCollectionName } from '../metadata/names.ts';
 import { parseMetadata } from '../metadata/parse.ts';
 import type { MetadataFile, RootMetadata, SnapshotMetadata, TimestampMetadata } from '../metadata/types.ts';
@@ -29,9 +30,18 @@ export interface UpdateOptions extends OperationOptions {
   readonly maxVersionStep?: number | undefined;
   /** Longest metadata file accepted, whatever its parent says. @defaultValue 32 MiB */
   readonly maxMetadataBytes?: number | undefined;
+  /** Longest time since the timestamp was signed. @defaultValue no limit but its expiry */
+  readonly maxStalenessMs?: number | undefined;
+  /** How long a timestamp is valid when it is signed. @defaultValue 14 days */
+  readonly timestampLifetimeMs?: number | undefined;
 }
 
-const DEFAULTS = { maxVersionStep: 1_000_000, maxMetadataBytes: 32 * 1024 * 1024 };
+const DEFAULTS = {
+  maxVersionStep: 1_000_000,
+  maxMetadataBytes: 32 * 1024 * 1024,
+  // notary-server's constant; it has no setting for it.
+  timestampLifetimeMs: 14 * 86_400_000,
+};
 const MAX_TIMESTAMP_BYTES = 1024 * 1024;
 const MAX_ROOT_BYTES = 4 * 1024 * 1024;
 /** Rotations followed in one update. */
@@ -90,6 +100,36 @@ export function readState(state: TrustState | undefined): Map<string, MetadataFi
   return new Map(
     Object.entries(state?.files ?? {}).map(([role, text]) => [role, parseMetadata(role, Buffer.from(text))]),
   );
+}
+
+/** How far the server's clock may be ahead of ours. */
+const CLOCK_SKEW_MS = 5 * 60_000;
+
+// A timestamp that is valid for longer than any the server signs would hide its age.
+function checkStaleness(
+  timestamp: MetadataFile<TimestampMetadata>,
+  options: Pick<UpdateOptions, 'maxStalenessMs' | 'timestampLifetimeMs'>,
+  now: Date,
+): void {
+  const { maxStalenessMs, timestampLifetimeMs = DEFAULTS.timestampLifetimeMs } = options;
+  if (maxStalenessMs === undefined) return;
+  if (!(maxStalenessMs >= 0) || !(timestampLifetimeMs > 0)) {
+    throw new TrustError(
+      'INVALID_OPTIONS',
+      'verify: maxStalenessMs and timestampLifetimeMs must be times in milliseconds',
+    );
+  }
+  const { expires } = timestamp.signed;
+  const ageMs = now.getTime() - (parseGoTime(expires) - timestampLifetimeMs);
+  if (ageMs >= -CLOCK_SKEW_MS && ageMs <= maxStalenessMs) return;
+  const told = ageMs < 0 ? `expires only ${expires}` : `signed ${Math.round(ageMs / 1000)} s ago`;
+  throw new TrustError('STALE', `verify timestamp: ${told}, at most ${maxStalenessMs / 1000} s are accepted`, {
+    details: { expires, ageMs, maxStalenessMs, timestampLifetimeMs },
+    hint:
+      ageMs < 0
+        ? 'The server signs timestamps for longer than timestampLifetimeMs says, so their age is unknown.'
+        : 'Either an old answer is replayed, or nobody published: a publish makes the server sign a new timestamp.',
+  });
 }
 
 class CollectionUpdate {
@@ -201,6 +241,7 @@ class CollectionUpdate {
     verifySignatures(timestamp, authorityOf(root.signed.roles.timestamp, root.signed.keys));
     checkVersion(timestamp, this.#known.get('timestamp'), rules);
     checkExpiry(timestamp, rules, 'FREEZE');
+    checkStaleness(timestamp, this.#options, rules.now);
 
     // TUF 5.5: snapshot, by the hash the timestamp names.
     const seen = this.#known.get('snapshot') as MetadataFile<SnapshotMetadata> | undefined;
