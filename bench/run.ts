@@ -5,12 +5,14 @@ import type { ClaimOutcome } from './claim.ts';
 import { benchLineage } from './lineage.ts';
 import { benchRegistryCopy } from './registry-copy.ts';
 import { benchRegistryLayers } from './registry-layers.ts';
+import { benchTrust } from './trust.ts';
 
 type Bench = (print: (line: string) => void) => Promise<readonly ClaimOutcome[]>;
 
 const suites: Readonly<Record<string, readonly Bench[]>> = {
   registry: [benchRegistryLayers, benchRegistryCopy],
   lineage: [benchLineage],
+  trust: [benchTrust],
 };
 
 process.exitCode = await main(process.argv.slice(2));
