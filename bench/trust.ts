@@ -158,7 +158,12 @@ async function signatureChecks(state: TrustStateStore, collection: string): Prom
   const targets = files.get('targets')!.signed as TargetsMetadata;
   const keys: Record<string, PublicKey> = { ...root.keys, ...targets.delegations.keys };
   const jobs = [...files.values()].flatMap(({ signatures, signedBytes }) =>
-    signatures.map(({ keyid, method, sig }) => ({ keyid, method, sig: Buffer.from(sig, 'base64'), signedBytes })),
+    signatures.map(({ keyid, method, sig }) => ({
+      keyid,
+      method,
+      sig: Buffer.from(sig, 'base64'),
+      signedBytes,
+    })),
   );
   if (jobs.length !== 5) throw new Error(`expected 5 signatures, received ${jobs.length}`);
   return () => {
@@ -244,7 +249,9 @@ async function bundle(directory: string): Promise<string> {
       options.conditions = ['@imagevet/source'];
     },
     // undici asks for Node's own modules with require().
-    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+    banner: {
+      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+    },
   });
   return join(outDir, 'trust-whole.mjs');
 }

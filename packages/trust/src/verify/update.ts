@@ -133,13 +133,17 @@ function checkStaleness(
   const ageMs = now.getTime() - (parseGoTime(expires) - timestampLifetimeMs);
   if (ageMs >= -CLOCK_SKEW_MS && ageMs <= maxStalenessMs) return;
   const told = ageMs < 0 ? `expires only ${expires}` : `signed ${Math.round(ageMs / 1000)} s ago`;
-  throw new TrustError('STALE', `verify timestamp: ${told}, at most ${maxStalenessMs / 1000} s are accepted`, {
-    details: { expires, ageMs, maxStalenessMs, timestampLifetimeMs },
-    hint:
-      ageMs < 0
-        ? 'The server signs timestamps for longer than timestampLifetimeMs says, so their age is unknown.'
-        : 'Either an old answer is replayed, or nobody published: a publish makes the server sign a new timestamp.',
-  });
+  throw new TrustError(
+    'STALE',
+    `verify timestamp: ${told}, at most ${maxStalenessMs / 1000} s are accepted`,
+    {
+      details: { expires, ageMs, maxStalenessMs, timestampLifetimeMs },
+      hint:
+        ageMs < 0
+          ? 'The server signs timestamps for longer than timestampLifetimeMs says, so their age is unknown.'
+          : 'Either an old answer is replayed, or nobody published: a publish makes the server sign a new timestamp.',
+    },
+  );
 }
 
 class CollectionUpdate {
