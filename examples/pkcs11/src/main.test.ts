@@ -1,6 +1,6 @@
 // A real PKCS#11 token (SoftHSM) and a real notary-server; the stock clients accept what the token signed.
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -134,6 +134,22 @@ describe.skipIf(!available('notary-server', 'notary', 'docker', 'softhsm2-util',
       await expect(key.sign(Buffer.from('text'), { signal: controller.signal })).rejects.toBe(
         controller.signal.reason,
       );
+    });
+
+    test('NCC-6: the PIN is on no command line', async () => {
+      const tool = join(directory, 'pkcs11-tool');
+      const log = join(directory, 'arguments');
+      writeFileSync(
+        tool,
+        `#!/bin/sh\necho "$@" >> '${log}'\nPATH='${process.env.PATH}' exec pkcs11-tool "$@"\n`,
+      );
+      chmodSync(tool, 0o755);
+      const environment = { ...token.environment, PATH: `${directory}:${process.env.PATH}` };
+      const key = await generateTokenKey({ ...token, environment }, '0b', 'watched');
+      expect((await key.sign(Buffer.from('text'))).length).toBe(64);
+      const lines = readFileSync(log, 'utf8').trim().split('\n');
+      expect(lines.length).toBe(4);
+      for (const line of lines) expect(line.split(' ')).not.toContain(token.pin);
     });
   },
 );
