@@ -6,6 +6,7 @@ import { benchLineage } from './lineage.ts';
 import { benchRebuild } from './rebuild.ts';
 import { benchRegistryCopy } from './registry-copy.ts';
 import { benchRegistryLayers } from './registry-layers.ts';
+import { benchTrust } from './trust.ts';
 
 type Bench = (print: (line: string) => void) => Promise<readonly ClaimOutcome[]>;
 
@@ -13,6 +14,7 @@ const suites: Readonly<Record<string, readonly Bench[]>> = {
   registry: [benchRegistryLayers, benchRegistryCopy],
   lineage: [benchLineage],
   rebuild: [benchRebuild],
+  trust: [benchTrust],
 };
 
 process.exitCode = await main(process.argv.slice(2));

@@ -104,8 +104,18 @@ export interface NotaryService extends RunningService {
   readonly ca: string;
 }
 
-/** Starts Debian's notary-server: TLS, memory store, local ed25519 signer. */
-export async function startNotaryServer(): Promise<NotaryService> {
+/** Starts Debian's notary-server: TLS, memory store, local ed25519 signer; with `auth`, for holders of tokens. */
+export async function startNotaryServer(
+  options: {
+    /** The token service, and its certificate in a file. */
+    readonly auth?: {
+      readonly realm: string;
+      readonly service: string;
+      readonly issuer: string;
+      readonly rootcertbundle: string;
+    };
+  } = {},
+): Promise<NotaryService> {
   const directory = mkdtempSync(join(tmpdir(), 'imagevet-notary-'));
   const port = await freePort();
   writeCertificates(directory);
@@ -121,6 +131,7 @@ export async function startNotaryServer(): Promise<NotaryService> {
       storage: { backend: 'memory' },
       caching: { max_age: { current_metadata: 0, consistent_metadata: 0 } },
       logging: { level: 'error' },
+      ...(options.auth === undefined ? {} : { auth: { type: 'token', options: options.auth } }),
     }),
   );
   const service = await startService('notary-server', ['-config', join(directory, 'config.json')], {

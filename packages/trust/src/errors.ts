@@ -6,8 +6,8 @@ import { ImagevetError, type ImagevetErrorOptions } from '@imagevet/registry';
  * - Nothing there: `NOT_SIGNED` (the collection has no trust data), `TAG_NOT_SIGNED`, `DIGEST_NOT_SIGNED`.
  * - Refused trust data: `ROOT_NOT_PINNED`, `ROOT_MISMATCH` (another root than the pinned one), `ROOT_CHAIN`
  *   (a root its predecessor did not sign), `INVALID_CERTIFICATE`, `WRONG_KEY`, `INVALID_SIGNATURE`,
- *   `ALGORITHM_MISMATCH`, `THRESHOLD`, `EXPIRED`, `FREEZE` (the timestamp expired), `ROLLBACK`, `FAST_FORWARD`,
- *   `MIX_AND_MATCH` (bytes other than the parent file promised), `MISSING_METADATA`, `MALFORMED`, `LIMIT_EXCEEDED`.
+ *   `ALGORITHM_MISMATCH`, `THRESHOLD`, `EXPIRED`, `FREEZE` (the timestamp expired), `STALE` (valid, but older
+ *   than the caller accepts), `ROLLBACK`, `FAST_FORWARD`, `MIX_AND_MATCH` (bytes other than the parent file promised), `MISSING_METADATA`, `MALFORMED`, `LIMIT_EXCEEDED`.
  * - No answer: `UNREACHABLE`, `TIMEOUT`, `AUTH_REQUIRED`, `DENIED`.
  * - Publishing: `VERSION_CONFLICT` (somebody else published), `SERVER_REFUSED`, `BROKEN_COLLECTION`, `ROTATION_PENDING`.
  * - Keys: `KEY_NOT_FOUND`, `BAD_PASSPHRASE`, `INVALID_KEY`, `UNSUPPORTED_KEY`.
@@ -27,6 +27,7 @@ export type TrustErrorCode =
   | 'THRESHOLD'
   | 'EXPIRED'
   | 'FREEZE'
+  | 'STALE'
   | 'ROLLBACK'
   | 'FAST_FORWARD'
   | 'MIX_AND_MATCH'

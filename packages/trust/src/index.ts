@@ -68,6 +68,7 @@ export type {
 } from './metadata/types.ts';
 export { type NotaryChange, NotaryClient, type NotaryServer } from './notary/client.ts';
 export type { NotaryCredentials, NotaryCredentialsProvider } from './notary/credentials.ts';
+export { type DockerNotaryServerOptions, dockerNotaryServer } from './notary/docker-server.ts';
 export type { MetadataSelector, MetadataSource } from './notary/metadata-source.ts';
 export type { PublishPart } from './notary/multipart.ts';
 export { defaultNotaryUrl } from './notary/server.ts';

@@ -43,6 +43,15 @@ export interface VerifyOptions extends OperationOptions {
   readonly maxVersionStep?: number;
   /** Longest metadata file accepted. @defaultValue 32 MiB */
   readonly maxMetadataBytes?: number;
+  /**
+   * Longest time since the server signed its timestamp: how old an answer somebody between may replay. The format records
+   * no signing time; it is the expiry less {@link VerifyOptions.timestampLifetimeMs}. notary-server signs a timestamp anew
+   * only with a publish or once it expired, so a quiet collection needs publishes (`witness`) as often as this asks for.
+   * @defaultValue no limit but the timestamp's own expiry
+   */
+  readonly maxStalenessMs?: number;
+  /** How long the server's timestamps are valid when it signs them. @defaultValue 14 days, as notary-server */
+  readonly timestampLifetimeMs?: number;
 }
 
 /** What a collection vouches for. */
@@ -133,7 +142,8 @@ async function withVerified<T>(
   if (server === undefined)
     throw new TrustError('INVALID_OPTIONS', `verify ${collection}: no notary server was given`);
   return withMetadataSource(server, async (source) => {
-    const { root, now, maxVersionStep, maxMetadataBytes, signal } = options;
+    const { root, now, maxVersionStep, maxMetadataBytes, maxStalenessMs, timestampLifetimeMs, signal } =
+      options;
     const verified = await updateCollection(collection, {
       source,
       root,
@@ -141,6 +151,8 @@ async function withVerified<T>(
       now,
       maxVersionStep,
       maxMetadataBytes,
+      maxStalenessMs,
+      timestampLifetimeMs,
       ...(signal === undefined ? {} : { signal }),
     });
     try {

@@ -45,8 +45,8 @@ export async function healCollection(
   return withNotaryClient(options.server, async (client) => {
     const root = (await read(client, 'root')) as MetadataFile<RootMetadata>;
     const snapshot = (await read(client, 'snapshot')) as MetadataFile<SnapshotMetadata>;
-    verifyRootItself(root, collection, now());
-    if (!isTrustedRoot(root, collection, options.root ?? (await ownRootKeys(keys, own)))) {
+    const signers = verifyRootItself(root, collection, now());
+    if (!isTrustedRoot(root, collection, options.root ?? (await ownRootKeys(keys, own)), signers)) {
       throw new TrustError('ROOT_MISMATCH', `heal ${collection}: its root is not the pinned one`);
     }
     const unsigned: UnsignedRole[] = [];

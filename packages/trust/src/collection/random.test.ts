@@ -55,46 +55,50 @@ describe.each(notaryServers)('against $name', ({ start }) => {
   });
   afterAll(() => running.close());
 
-  test(`publish() of ${runs} random collections breaks none of them`, async () => {
-    const { server } = running;
-    const root = await team.generate({ role: 'root' });
-    const keys: string[] = [];
-    for await (const { keyId, role } of team.list()) if (role === 'team') keys.push(keyId);
-    const publicKeys = await Promise.all(keys.map(async (keyId) => (await team.open(keyId)).publicKey));
-    let count = 0;
-    await fc.assert(
-      fc.asyncProperty(collections, async ({ targets, signers, paths, threshold, snapshotKey }) => {
-        count += 1;
-        // A name no other starts with: the memory store of notary-server deletes and lists by prefix.
-        const collection = `random.example.com/${count}/app`;
-        const state = createMemoryTrustState();
-        const draft = new TrustedCollection(collection, { server, keys: team, snapshotKey, state });
-        for (const { tag, content, ...rest } of targets) {
-          draft.setTarget({ tag, digest: digestOf(content), ...rest }, { roles: ['targets'] });
-        }
-        for (const signer of signers) {
-          draft.setDelegation({ name: `targets/${signer}`, keys: publicKeys, threshold, paths });
-        }
-        const first = await draft.publish();
-        await draft.witness('targets').publish();
-        const listed = await listTrusted({ collection }, { server, root: { keyIds: first.rootKeyIds } });
-        const expected = targets.map(({ tag, content, size, custom: data }) => ({
-          tag,
-          digest: digestOf(content),
-          length: size,
-          ...(data === undefined ? {} : { custom: JSON.parse(JSON.stringify(data)) }),
-        }));
-        expect(
-          listed.map(({ tag, digest, length, custom: data }) => ({
+  test(
+    `publish() of ${runs} random collections breaks none of them`,
+    async () => {
+      const { server } = running;
+      const root = await team.generate({ role: 'root' });
+      const keys: string[] = [];
+      for await (const { keyId, role } of team.list()) if (role === 'team') keys.push(keyId);
+      const publicKeys = await Promise.all(keys.map(async (keyId) => (await team.open(keyId)).publicKey));
+      let count = 0;
+      await fc.assert(
+        fc.asyncProperty(collections, async ({ targets, signers, paths, threshold, snapshotKey }) => {
+          count += 1;
+          // A name no other starts with: the memory store of notary-server deletes and lists by prefix.
+          const collection = `random.example.com/${count}/app`;
+          const state = createMemoryTrustState();
+          const draft = new TrustedCollection(collection, { server, keys: team, snapshotKey, state });
+          for (const { tag, content, ...rest } of targets) {
+            draft.setTarget({ tag, digest: digestOf(content), ...rest }, { roles: ['targets'] });
+          }
+          for (const signer of signers) {
+            draft.setDelegation({ name: `targets/${signer}`, keys: publicKeys, threshold, paths });
+          }
+          const first = await draft.publish();
+          await draft.witness('targets').publish();
+          const listed = await listTrusted({ collection }, { server, root: { keyIds: first.rootKeyIds } });
+          const expected = targets.map(({ tag, content, size, custom: data }) => ({
             tag,
-            digest,
-            length,
-            ...(data === undefined ? {} : { custom: data }),
-          })),
-        ).toEqual(expected.sort((left, right) => (left.tag < right.tag ? -1 : 1)));
-      }),
-      { numRuns: runs, endOnFailure: true },
-    );
-    expect(root.keyId).toMatch(/^[0-9a-f]{64}$/);
-  }, 600_000);
+            digest: digestOf(content),
+            length: size,
+            ...(data === undefined ? {} : { custom: JSON.parse(JSON.stringify(data)) }),
+          }));
+          expect(
+            listed.map(({ tag, digest, length, custom: data }) => ({
+              tag,
+              digest,
+              length,
+              ...(data === undefined ? {} : { custom: data }),
+            })),
+          ).toEqual(expected.sort((left, right) => (left.tag < right.tag ? -1 : 1)));
+        }),
+        { numRuns: runs, endOnFailure: true },
+      );
+      expect(root.keyId).toMatch(/^[0-9a-f]{64}$/);
+    },
+    Math.max(600_000, runs * 1000),
+  );
 });

@@ -26,10 +26,11 @@ const KINDS: ReadonlyMap<string, string> = new Map([
 
 /** TUF id: sha256 of the key object's canonical JSON. Metadata names keys by it. */
 export function tufKeyId(key: PublicKey): string {
-  const { keytype, keyval } = key;
-  return createHash('sha256')
-    .update(canonicalJson({ keytype, keyval: { private: null, public: keyval.public } }))
+  const known = decodedOf(key);
+  known.tufId ??= createHash('sha256')
+    .update(canonicalJson({ keytype: key.keytype, keyval: { private: null, public: key.keyval.public } }))
     .digest('hex');
+  return known.tufId;
 }
 
 /**
@@ -39,7 +40,9 @@ export function tufKeyId(key: PublicKey): string {
  * @throws {@link TrustError} `INVALID_KEY`
  */
 export function canonicalKeyId(key: PublicKey): string {
-  return tufKeyId(plainKey(key));
+  const known = decodedOf(key);
+  known.canonicalId ??= tufKeyId(plainKey(key));
+  return known.canonicalId;
 }
 
 /** The plain key: of a certificate the key inside its first (leaf) certificate, else the key itself. */
@@ -76,6 +79,12 @@ export function exportPublicKey(key: KeyObject): PublicKey {
  * @throws {@link TrustError} `INVALID_KEY` or `UNSUPPORTED_KEY`
  */
 export function importPublicKey(key: PublicKey): KeyObject {
+  const known = decodedOf(key);
+  known.key ??= decodeKey(key);
+  return known.key;
+}
+
+function decodeKey(key: PublicKey): KeyObject {
   const content = Buffer.from(key.keyval.public, 'base64');
   const expected = KINDS.get(key.keytype);
   if (expected === undefined) throw unsupported(`key type ${JSON.stringify(key.keytype.slice(0, 32))}`);
@@ -104,7 +113,13 @@ export function importPublicKey(key: PublicKey): KeyObject {
  *
  * @throws {@link TrustError} `INVALID_KEY`
  */
-export function certificatesOf(key: PublicKey): X509Certificate[] {
+export function certificatesOf(key: PublicKey): readonly X509Certificate[] {
+  const known = decodedOf(key);
+  known.certificates ??= decodeCertificates(key);
+  return known.certificates;
+}
+
+function decodeCertificates(key: PublicKey): X509Certificate[] {
   const pem = Buffer.from(key.keyval.public, 'base64').toString('latin1');
   try {
     return parsePem(pem)
@@ -117,7 +132,38 @@ export function certificatesOf(key: PublicKey): X509Certificate[] {
 
 /** Bytes of each half of a raw ECDSA signature, by the key's curve. */
 export function curveBytes(key: KeyObject): number {
-  return CURVE_BYTES[key.asymmetricKeyDetails?.namedCurve ?? ''] ?? 0;
+  let bytes = curves.get(key);
+  if (bytes === undefined) {
+    bytes = CURVE_BYTES[key.asymmetricKeyDetails?.namedCurve ?? ''] ?? 0;
+    curves.set(key, bytes);
+  }
+  return bytes;
+}
+
+/** What was computed from a key, for as long as the key object lives. */
+interface DecodedKey {
+  readonly keytype: string;
+  readonly content: string;
+  tufId?: string;
+  canonicalId?: string;
+  key?: KeyObject;
+  certificates?: readonly X509Certificate[];
+}
+
+// One verification asks for the ids, the certificate and the key of each signer several times over; decoding them is
+// what costs most of it beside the signatures themselves.
+const decoded = new WeakMap<PublicKey, DecodedKey>();
+const curves = new WeakMap<KeyObject, number>();
+
+function decodedOf(key: PublicKey): DecodedKey {
+  const { keytype, keyval } = key;
+  let known = decoded.get(key);
+  // Whoever changes a key object gets what belongs to its new content.
+  if (known === undefined || known.keytype !== keytype || known.content !== keyval.public) {
+    known = { keytype, content: keyval.public };
+    decoded.set(key, known);
+  }
+  return known;
 }
 
 function leafCertificate(key: PublicKey): X509Certificate {

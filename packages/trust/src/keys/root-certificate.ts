@@ -12,6 +12,7 @@ const DAY_MS = 86_400_000;
 const LIFETIME_DAYS = 3650;
 /** A clock of the signer may run ahead of ours by this much. */
 const NOT_BEFORE_SKEW_MS = DAY_MS;
+const COMMON_NAME = derOid('2.5.4.3');
 const SHA1_SIGNATURES = [derOid('1.2.840.113549.1.1.5'), derOid('1.2.840.10045.4.1')];
 
 /**
@@ -34,7 +35,7 @@ export async function issueRootCertificate(
     );
   }
   const now = options.now?.() ?? new Date();
-  const name = derSequence(der(0x31, derSequence(derOid('2.5.4.3'), der(0x0c, Buffer.from(collection)))));
+  const name = derSequence(der(0x31, derSequence(COMMON_NAME, der(0x0c, Buffer.from(collection)))));
   const algorithm = derSequence(derOid('1.2.840.10045.4.3.2'));
   const serial = randomBytes(16);
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40;
@@ -78,7 +79,7 @@ export function checkRootCertificate(
 ): CertificateProblem | undefined {
   const invalid = (reason: string): CertificateProblem => ({ kind: 'invalid', reason });
   if (!key.keytype.endsWith('-x509')) return invalid(`root key is ${key.keytype}, not a certificate`);
-  let certificates: X509Certificate[];
+  let certificates: readonly X509Certificate[];
   try {
     certificates = certificatesOf(key);
     importPublicKey(key);
@@ -106,9 +107,18 @@ export function certificateExpiry(key: PublicKey): Date | undefined {
   return key.keytype.endsWith('-x509') ? certificatesOf(key)[0]?.validToDate : undefined;
 }
 
+// The one common name of the subject; none when there are several. Read from the DER: Node's own ways to it print the
+// whole certificate first.
 function commonName(certificate: X509Certificate): string {
-  const name = (certificate.toLegacyObject().subject as { CN?: string | string[] } | undefined)?.CN;
-  return typeof name === 'string' ? name : '';
+  const [body] = readDerSequence(certificate.raw);
+  const fields = readDer(body?.content ?? new Uint8Array()).filter(({ tag }) => tag === 0x30);
+  // signature algorithm, issuer, validity, subject
+  const names = readDer(fields[3]?.content ?? new Uint8Array())
+    .flatMap((set) => readDer(set.content))
+    .map((attribute) => readDer(attribute.content))
+    .filter(([type]) => type !== undefined && COMMON_NAME.equals(type.bytes));
+  const [, value] = names[0] ?? [];
+  return names.length === 1 && value !== undefined ? Buffer.from(value.content).toString('utf8') : '';
 }
 
 function signedWithSha1(certificate: X509Certificate): boolean {

@@ -1,9 +1,11 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { decodeMultipart } from '../testing/multipart-reader.ts';
 import { startNotary } from '../testing/notary.ts';
+import { createServerCertificate } from '../testing/server-certificate.ts';
 import { NotaryClient } from './client.ts';
 import { type NotaryCredentials, parseChallenge } from './credentials.ts';
 import { encodeMultipart } from './multipart.ts';
@@ -127,6 +129,24 @@ describe('NotaryClient', () => {
     const client = new NotaryClient({ url });
     await expect(client.fetchMetadata(collection, 'root')).rejects.toMatchObject({ code: 'AUTH_REQUIRED' });
     await client.close();
+  });
+
+  test("trusts the certificates it is given beside the system's, and no others", async () => {
+    const system = getCACertificates('default');
+    const [secure, other] = [await startNotary({ tls: true }), await createServerCertificate()];
+    const fetchWith = async (ca: string) => {
+      const client = new NotaryClient({ url: secure.url, ca });
+      return client.fetchMetadata(collection, 'root').finally(() => client.close());
+    };
+    try {
+      await expect(fetchWith(other.cert)).rejects.toMatchObject({ code: 'UNREACHABLE' });
+      expect(await fetchWith(secure.server.ca ?? '')).toBeUndefined();
+      setDefaultCACertificates([secure.server.ca ?? '']);
+      expect(await fetchWith(other.cert)).toBeUndefined();
+    } finally {
+      setDefaultCACertificates(system);
+      await secure.close();
+    }
   });
 
   test('stops when it is told to, with the reason it is given', async () => {

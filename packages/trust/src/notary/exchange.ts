@@ -1,5 +1,5 @@
 import { getCACertificates } from 'node:tls';
-import { Agent, type Dispatcher, request } from 'undici';
+import { Agent, buildConnector, type Dispatcher, request } from 'undici';
 import { TrustError } from '../errors.ts';
 
 /** What an exchange needs to know of a server. */
@@ -104,13 +104,36 @@ async function readBody(
 }
 
 function createAgent({ ca, clientCertificate }: ExchangeOptions): Agent {
-  return new Agent({
-    connections: 4,
-    connect: {
-      ...(ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] }),
-      ...clientCertificate,
-    },
-  });
+  const connect = ca === undefined ? { ...clientCertificate } : connector(ca, clientCertificate);
+  return new Agent({ connections: 4, connect });
+}
+
+/** Failures that more trusted certificates can mend. */
+const UNKNOWN_ISSUER: readonly (string | undefined)[] = [
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+];
+
+// Trusts the given certificates beside the system's. Those alone are tried first: reading a few hundred others takes longer
+// than a whole verification, and a server that wants a CA of its own hardly needs them.
+function connector(
+  ca: string,
+  clientCertificate: ExchangeOptions['clientCertificate'],
+): buildConnector.connector {
+  const given = buildConnector({ ca, ...clientCertificate });
+  let all: buildConnector.connector | undefined;
+  return (options, callback) => {
+    if (all !== undefined) return all(options, callback);
+    given(options, (...[error, socket]) => {
+      if (error === null) return callback(null, socket);
+      if (!UNKNOWN_ISSUER.includes((error as NodeJS.ErrnoException).code)) return callback(error, null);
+      all ??= buildConnector({ ca: [...getCACertificates('default'), ca], ...clientCertificate });
+      all(options, callback);
+    });
+  };
 }
 
 function first(value: string | string[] | undefined): string | undefined {

@@ -24,6 +24,7 @@ export type RootTrust =
  * Verifies a root by its own keys.
  *
  * @param now - Leave out to accept expired certificates, as for every root but the newest.
+ * @param signers - Keys whose signatures of this very root are known to hold; they are not verified again.
  * @throws {@link TrustError} `INVALID_CERTIFICATE`, `EXPIRED`, and what `verifySignatures` throws
  * @see TUF specification 5.3.4
  */
@@ -31,8 +32,11 @@ export function verifyRootItself(
   root: MetadataFile<RootMetadata>,
   collection: string,
   now: Date | undefined,
-): VerifiedKey[] {
-  return verifySignatures(root, rootAuthority(root, collection, now));
+  signers: readonly VerifiedKey[] = [],
+): readonly VerifiedKey[] {
+  const authority = rootAuthority(root, collection, now);
+  const usable = signers.filter(({ tufId }) => authority.keys.has(tufId));
+  return usable.length >= authority.threshold ? usable : verifySignatures(root, authority);
 }
 
 /**
@@ -67,27 +71,28 @@ export function verifyRootSuccession(
 
 /**
  * Tells whether a root is one that {@link RootTrust} vouches for: the trusted keys alone reach the threshold.
+ *
+ * @param signers - What {@link verifyRootItself} returned for it.
  */
 export function isTrustedRoot(
   root: MetadataFile<RootMetadata>,
   collection: string,
   trust: RootTrust,
+  signers: readonly VerifiedKey[],
 ): boolean {
   if ('firstUse' in trust) return true;
   const { keys, threshold } = rootAuthority(root, collection, undefined);
-  const vouched = [...keys].filter(([tufId, key]) =>
-    'keyIds' in trust
-      ? trust.keyIds.includes(tufId) || trust.keyIds.includes(canonicalKeyId(key))
-      : isIssuedBy(key, trust.ca),
+  const vouched = new Set(
+    [...keys].flatMap(([tufId, key]) => {
+      const keyId = canonicalKeyId(key);
+      const named =
+        'keyIds' in trust
+          ? trust.keyIds.includes(tufId) || trust.keyIds.includes(keyId)
+          : isIssuedBy(key, trust.ca);
+      return named ? [keyId] : [];
+    }),
   );
-  if (vouched.length === 0) return false;
-  try {
-    verifySignatures(root, { keys: new Map(vouched), threshold });
-    return true;
-  } catch (error) {
-    if (TrustError.is(error)) return false;
-    throw error;
-  }
+  return signers.filter(({ keyId }) => vouched.has(keyId)).length >= threshold;
 }
 
 function rootAuthority(

@@ -7,7 +7,7 @@ import { readIfPresent, writeDurably } from '../storage/durable-file.ts';
 export interface TrustState {
   /** Text of the verified metadata files by role. */
   readonly files: Readonly<Record<string, string>>;
-  /** When the server was last asked, milliseconds since 1970. */
+  /** When these files were first verified together, milliseconds since 1970. */
   readonly checkedAt: number;
 }
 

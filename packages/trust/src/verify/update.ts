@@ -1,11 +1,12 @@
 import type { OperationOptions } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
+import { parseGoTime } from '../json/go-time.ts';
 import { checkCollectionName } from '../metadata/names.ts';
 import { parseMetadata } from '../metadata/parse.ts';
 import type { MetadataFile, RootMetadata, SnapshotMetadata, TimestampMetadata } from '../metadata/types.ts';
 import type { MetadataSource } from '../notary/metadata-source.ts';
 import { isTrustedRoot, type RootTrust, verifyRootItself, verifyRootSuccession } from './root-trust.ts';
-import { authorityOf, verifySignatures } from './signatures.ts';
+import { authorityOf, type VerifiedKey, verifySignatures } from './signatures.ts';
 import type { TrustState, TrustStateStore } from './state.ts';
 import {
   checkExpiry,
@@ -29,9 +30,18 @@ export interface UpdateOptions extends OperationOptions {
   readonly maxVersionStep?: number | undefined;
   /** Longest metadata file accepted, whatever its parent says. @defaultValue 32 MiB */
   readonly maxMetadataBytes?: number | undefined;
+  /** Longest time since the timestamp was signed. @defaultValue no limit but its expiry */
+  readonly maxStalenessMs?: number | undefined;
+  /** How long a timestamp is valid when it is signed. @defaultValue 14 days */
+  readonly timestampLifetimeMs?: number | undefined;
 }
 
-const DEFAULTS = { maxVersionStep: 1_000_000, maxMetadataBytes: 32 * 1024 * 1024 };
+const DEFAULTS = {
+  maxVersionStep: 1_000_000,
+  maxMetadataBytes: 32 * 1024 * 1024,
+  // notary-server's constant; it has no setting for it.
+  timestampLifetimeMs: 14 * 86_400_000,
+};
 const MAX_TIMESTAMP_BYTES = 1024 * 1024;
 const MAX_ROOT_BYTES = 4 * 1024 * 1024;
 /** Rotations followed in one update. */
@@ -71,18 +81,28 @@ export async function updateCollection(
   return update.run(await options.state.load(collection));
 }
 
-/** Remembers a verified collection, unless a newer one was remembered meanwhile. */
+/** Remembers a verified collection, unless this or a newer one is remembered already. */
 export async function saveUpdate(
   verified: VerifiedCollection,
   state: TrustStateStore,
   checkedAt: Date = new Date(),
 ): Promise<void> {
-  const stored = readState(await state.load(verified.collection));
-  const newer = (role: 'root' | 'timestamp'): number =>
-    (stored.get(role)?.signed.version ?? 0) - verified[role].signed.version;
+  const stored = (await state.load(verified.collection))?.files ?? {};
+  const files = await verified.files();
+  const roles = Object.keys(files);
+  if (
+    roles.length === Object.keys(stored).length &&
+    roles.every((role) => Object.hasOwn(stored, role) && stored[role] === files[role])
+  )
+    return;
+  const newer = (role: 'root' | 'timestamp'): number => {
+    const text = Object.hasOwn(stored, role) ? stored[role] : undefined;
+    const version = text === undefined ? 0 : parseMetadata(role, Buffer.from(text)).signed.version;
+    return version - verified[role].signed.version;
+  };
   // A newer root may have started the timestamps anew; an equal one has not.
   if (newer('root') > 0 || (newer('root') === 0 && newer('timestamp') > 0)) return;
-  await state.save(verified.collection, { files: await verified.files(), checkedAt: checkedAt.getTime() });
+  await state.save(verified.collection, { files, checkedAt: checkedAt.getTime() });
 }
 
 /** Reads the files of a state; what was verified once may have expired since. */
@@ -92,11 +112,47 @@ export function readState(state: TrustState | undefined): Map<string, MetadataFi
   );
 }
 
+/** How far the server's clock may be ahead of ours. */
+const CLOCK_SKEW_MS = 5 * 60_000;
+
+// A timestamp that is valid for longer than any the server signs would hide its age.
+function checkStaleness(
+  timestamp: MetadataFile<TimestampMetadata>,
+  options: Pick<UpdateOptions, 'maxStalenessMs' | 'timestampLifetimeMs'>,
+  now: Date,
+): void {
+  const { maxStalenessMs, timestampLifetimeMs = DEFAULTS.timestampLifetimeMs } = options;
+  if (maxStalenessMs === undefined) return;
+  if (!(maxStalenessMs >= 0) || !(timestampLifetimeMs > 0)) {
+    throw new TrustError(
+      'INVALID_OPTIONS',
+      'verify: maxStalenessMs and timestampLifetimeMs must be times in milliseconds',
+    );
+  }
+  const { expires } = timestamp.signed;
+  const ageMs = now.getTime() - (parseGoTime(expires) - timestampLifetimeMs);
+  if (ageMs >= -CLOCK_SKEW_MS && ageMs <= maxStalenessMs) return;
+  const told = ageMs < 0 ? `expires only ${expires}` : `signed ${Math.round(ageMs / 1000)} s ago`;
+  throw new TrustError(
+    'STALE',
+    `verify timestamp: ${told}, at most ${maxStalenessMs / 1000} s are accepted`,
+    {
+      details: { expires, ageMs, maxStalenessMs, timestampLifetimeMs },
+      hint:
+        ageMs < 0
+          ? 'The server signs timestamps for longer than timestampLifetimeMs says, so their age is unknown.'
+          : 'Either an old answer is replayed, or nobody published: a publish makes the server sign a new timestamp.',
+    },
+  );
+}
+
 class CollectionUpdate {
   readonly #collection: string;
   readonly #options: UpdateOptions;
   readonly #rules: UpdateRules;
   #known = new Map<string, MetadataFile>();
+  /** Whose signatures hold on roots this update looked at. */
+  readonly #rootSigners = new Map<MetadataFile, readonly VerifiedKey[]>();
 
   constructor(collection: string, options: UpdateOptions, rules: UpdateRules) {
     this.#collection = collection;
@@ -122,7 +178,23 @@ class CollectionUpdate {
     const root = this.#known.get('root') as MetadataFile<RootMetadata> | undefined;
     const { root: trust } = this.#options;
     if (root === undefined) return undefined;
-    return trust === undefined || isTrustedRoot(root, this.#collection, trust) ? root : undefined;
+    return trust === undefined || this.#isTrusted(root, trust) ? root : undefined;
+  }
+
+  // One that its own keys did not sign is trusted by nobody.
+  #isTrusted(root: MetadataFile<RootMetadata>, trust: RootTrust): boolean {
+    try {
+      return isTrustedRoot(root, this.#collection, trust, this.#verifyRoot(root, undefined));
+    } catch (error) {
+      if (TrustError.is(error)) return false;
+      throw error;
+    }
+  }
+
+  #verifyRoot(root: MetadataFile<RootMetadata>, now: Date | undefined): readonly VerifiedKey[] {
+    const signers = verifyRootItself(root, this.#collection, now, this.#rootSigners.get(root));
+    if (!this.#rootSigners.has(root)) this.#rootSigners.set(root, signers);
+    return signers;
   }
 
   // TUF 5.2: the trusted root comes from the caller's pin.
@@ -141,10 +213,10 @@ class CollectionUpdate {
     if (newest === undefined) {
       throw new TrustError('NOT_SIGNED', `verify ${this.#collection}: the server has no trust data for it`);
     }
-    verifyRootItself(newest, this.#collection, undefined);
+    this.#verifyRoot(newest, undefined);
     // The pinned key may have been rotated: go back to the root it signed, then follow the chain from there.
     for (let root = newest, steps = 0; ; steps += 1) {
-      if (isTrustedRoot(root, this.#collection, trust)) return root;
+      if (this.#isTrusted(root, trust)) return root;
       const previous =
         steps < MAX_ROOT_STEPS && root.signed.version > 1 ? root.signed.version - 1 : undefined;
       const older = previous === undefined ? undefined : await this.#fetchRoot(previous);
@@ -168,7 +240,7 @@ class CollectionUpdate {
       if (next === undefined) return root;
       // TUF 5.3.4, 5.3.5; 5.3.7: expiry of those in between does not matter.
       verifyRootSuccession(root, next, this.#collection);
-      verifyRootItself(next, this.#collection, undefined);
+      this.#verifyRoot(next, undefined);
       this.#forgetRotated(root, next);
       root = next;
     }
@@ -193,7 +265,7 @@ class CollectionUpdate {
     const collection = this.#collection;
     const rules = this.#rules;
     // TUF 5.3.10: the newest root must not be expired, nor its certificates.
-    const rootKeys = verifyRootItself(root, collection, rules.allowExpired ? undefined : rules.now);
+    const rootKeys = this.#verifyRoot(root, rules.allowExpired ? undefined : rules.now);
     checkExpiry(root, rules, 'EXPIRED');
 
     // TUF 5.4: timestamp, always from the server.
@@ -201,6 +273,7 @@ class CollectionUpdate {
     verifySignatures(timestamp, authorityOf(root.signed.roles.timestamp, root.signed.keys));
     checkVersion(timestamp, this.#known.get('timestamp'), rules);
     checkExpiry(timestamp, rules, 'FREEZE');
+    checkStaleness(timestamp, this.#options, rules.now);
 
     // TUF 5.5: snapshot, by the hash the timestamp names.
     const seen = this.#known.get('snapshot') as MetadataFile<SnapshotMetadata> | undefined;
