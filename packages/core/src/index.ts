@@ -87,6 +87,13 @@ export {
   publicServices,
 } from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
+export {
+  type ArchiveProxy,
+  type ArchiveProxyOptions,
+  type FetchedMaterial,
+  type MovedArchive,
+  startArchiveProxy,
+} from './rebuild/archive-proxy.ts';
 export { type BuilderPoolOptions, builderPool } from './rebuild/builder-pool.ts';
 export { type BuildkitBuilderOptions, buildkitBuilder } from './rebuild/buildkit/buildkit-builder.ts';
 export type { BuildkitAddress } from './rebuild/buildkit/connect.ts';
