@@ -1,5 +1,5 @@
 import type { FilesystemEntry, FilesystemView } from '@imagevet/registry';
-import { BENIGN_CHANGES } from './benign/table.ts';
+import { BENIGN_CHANGES, benignChange, FONT_CACHE } from './benign/table.ts';
 import type { PathPair } from './compare-files.ts';
 import { DPKG_STATUS_BEFORE, PACKAGE_LISTS, STATUS_DIRECTORY } from './package-lists.ts';
 import { PackageMoves } from './package-moves.ts';
@@ -40,7 +40,7 @@ export class Explainer {
 /** Paths whose content explanations need; what an image's scan must keep. */
 export const KEPT_CONTENT: RegExp = new RegExp(
   `^(?:${[...BENIGN_CHANGES.keys(), ...Object.keys(PACKAGE_LISTS), DPKG_STATUS_BEFORE].map(literal).join('|')}|` +
-    `${literal(STATUS_DIRECTORY)}/[^/]+|/var/lib/dpkg/info/[^/]+\\.list)$`,
+    `${FONT_CACHE}|${literal(STATUS_DIRECTORY)}/[^/]+|/var/lib/dpkg/info/[^/]+\\.list)$`,
 );
 
 function literal(path: string): string {
@@ -66,7 +66,7 @@ function isPrivileged({ type, mode, xattrs }: FilesystemEntry): boolean {
 }
 
 function explainChange({ path, original, rebuilt }: PathPair): Explanation | undefined {
-  const rule = BENIGN_CHANGES.get(path);
+  const rule = benignChange(path);
   const [before, after] = [original?.content, rebuilt?.content];
   if (rule === undefined || before === undefined || after === undefined) return undefined;
   return rule.same(Buffer.from(before), Buffer.from(after)) ? { cause: rule.cause, benign: true } : undefined;

@@ -1,3 +1,4 @@
+import { sameFonts } from './fontconfig-cache.ts';
 import { sameLibraries } from './ldconfig-cache.ts';
 
 /** A way in which a file may differ between two equal builds. */
@@ -30,6 +31,16 @@ export const BENIGN_CHANGES: ReadonlyMap<string, BenignChange> = new Map([
     { cause: 'inode numbers and times in the cache of ldconfig', same: sameLibraries },
   ],
 ]);
+
+const FONTS: BenignChange = { cause: 'the time of the folder in a cache of fontconfig', same: sameFonts };
+/** Names of the caches that {@link sameFonts} can read: little-endian, 64 bits. */
+export const FONT_CACHE = '/var/cache/fontconfig/[0-9a-f]{32}-le64\\.cache-\\d{1,3}';
+const FONT_CACHE_PATH = new RegExp(`^${FONT_CACHE}$`);
+
+/** The only difference a file may have, by its path. */
+export function benignChange(path: string): BenignChange | undefined {
+  return BENIGN_CHANGES.get(path) ?? (FONT_CACHE_PATH.test(path) ? FONTS : undefined);
+}
 
 /** Texts that are the same once what a pattern finds, line by line and but for its group, is taken out. */
 function sameButFor(cause: string, pattern: string): BenignChange {
