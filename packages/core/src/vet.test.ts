@@ -337,6 +337,16 @@ describe('vet() whose endorsement fails', () => {
   });
 });
 
+test('vet() without services of its own asks the registry it is given the name of, be it internal', async () => {
+  await using registry = await startRegistry();
+  await using client = new RegistryClient();
+  const image = `${registry.host}/app:1`;
+  await pushTestImage(client, parseReference(image), { layers: [[{ path: 'a', content: 'a' }]] });
+  const report = await vet(image, { sources: [] });
+  expect(report.lineage.nodes[0]?.image).toBeDefined();
+  expect(report.gaps.map(({ code }) => code)).not.toContain('EGRESS_REFUSED');
+});
+
 test('vet() with an internal registry that does not answer denies, and nothing is left', async () => {
   const target = { ...world.target, registry: '127.0.0.1:1' };
   const report = await vet('application:1', options({ target }));

@@ -132,7 +132,7 @@ export async function vet(reference: string | ImageReference, options: VetOption
 
 function traceLineage(image: ImageReference, options: VetOptions): Promise<Lineage> {
   const wired = options.registry !== undefined && options.sources !== undefined && options.host !== undefined;
-  const services = wired ? undefined : publicServices();
+  const services = wired ? undefined : publicServices({ internalRegistries: [image.registry] });
   return resolveLineage(image, {
     registry: options.registry ?? services?.registry,
     sources: options.sources ?? services?.sources ?? [],
@@ -208,7 +208,8 @@ async function compareRebuilt(
     return { comparisons, gaps };
   }
   report({ type: 'stage-started', stage: 'compare' });
-  const originalSource = options.registry ?? publicServices().registry;
+  const root = lineage.nodes.find(({ id }) => id === lineage.root)?.reference.registry ?? 'docker.io';
+  const originalSource = options.registry ?? publicServices({ internalRegistries: [root] }).registry;
   for (const node of lineage.nodes) {
     const image = built.get(node.id);
     if (image === undefined) continue;

@@ -27,6 +27,13 @@ export interface RegistryClientOptions extends Omit<TransportOptions, 'tls'> {
    * are looked up for the host that is asked, so a mirror never sees those of what it mirrors.
    */
   readonly hosts?: Readonly<Record<string, RegistryHost>>;
+  /**
+   * The only registries, besides those in `hosts`, that may be in the caller's own network. With this list any other is
+   * connected to at public addresses only: for a client that is asked for names out of content, such as FROM lines.
+   *
+   * @defaultValue every registry may
+   */
+  readonly internalRegistries?: readonly string[];
   /** Bytes of one PATCH when a blob goes up in chunks; 0 sends it in one PUT. @defaultValue 0 */
   readonly chunkBytes?: number;
   /** Called once for each warning a registry gives, cleaned of control characters. @see RFC 7234, 5.5, code 299 */
@@ -49,7 +56,11 @@ export class RegistryClient implements Fetcher, Pusher, TagLister, ReferrerListe
 
   constructor(options: RegistryClientOptions = {}) {
     this.#hosts = new Hosts(options.hosts ?? {});
-    this.#transport = new Transport({ ...options, tls: this.#hosts.tls });
+    const { internalRegistries } = options;
+    this.#transport = new Transport(
+      { ...options, tls: this.#hosts.tls },
+      (origin) => internalRegistries === undefined || this.#hosts.includes(origin, internalRegistries),
+    );
     this.#authorizer = new Authorizer(this.#transport, options.keychain ?? anonymousKeychain);
     this.#chunkBytes = options.chunkBytes ?? 0;
     this.#onWarning = options.onWarning;

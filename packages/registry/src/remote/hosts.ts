@@ -47,6 +47,15 @@ export class Hosts {
     });
   }
 
+  /** Tells whether an origin is that of a registry with an entry, or of one of these. */
+  includes(origin: string, registries: readonly string[]): boolean {
+    const texts = [
+      ...Object.values(this.#hosts).map(({ url }) => url),
+      ...registries.map((registry) => this.#entry(registry)?.url ?? defaultUrl(registry)),
+    ];
+    return texts.some((text) => URL.parse(text)?.origin === origin);
+  }
+
   /** The URL of a path below a repository, or below `/v2/` for the registry itself. */
   join({ registry, repository }: Repository, path: string): URL {
     const base = this.urlOf(registry);
