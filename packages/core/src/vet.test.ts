@@ -345,6 +345,14 @@ test('vet() without services of its own asks the registry it is given the name o
   const report = await vet(image, { sources: [] });
   expect(report.lineage.nodes[0]?.image).toBeDefined();
   expect(report.gaps.map(({ code }) => code)).not.toContain('EGRESS_REFUSED');
+  const target = { registry: registry.host, repositoryPrefix: 'vetted', client };
+  const planned = await vet(image, { sources: [], target });
+  for (const [code, { gaps }] of [
+    ['NO_TARGET', report],
+    ['NO_BUILDER', planned],
+  ] as const) {
+    expect(gaps.find((gap) => gap.code === code)?.hint).toMatch(/^(Name|Give) /);
+  }
 });
 
 test('vet() with an internal registry that does not answer denies, and nothing is left', async () => {

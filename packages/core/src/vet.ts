@@ -160,7 +160,8 @@ async function rebuildLineage(
     return { ...(plan === undefined ? {} : { plan }), gaps: [gap] };
   };
   if (options.target === undefined) {
-    return skip('plan', notRebuilt('NO_TARGET', 'no internal registry was named; nothing was rebuilt'));
+    const hint = 'Name the registry rebuilt images go to: target.';
+    return skip('plan', notRebuilt('NO_TARGET', 'no internal registry was named; nothing was rebuilt', hint));
   }
   report({ type: 'stage-started', stage: 'plan' });
   const plan = planRebuild([lineage], { target: options.target });
@@ -170,7 +171,11 @@ async function rebuildLineage(
   if (runner === undefined) {
     return skip(
       'rebuild',
-      notRebuilt('NO_BUILDER', 'no builder was given; the rebuild is planned only'),
+      notRebuilt(
+        'NO_BUILDER',
+        'no builder was given; the rebuild is planned only',
+        'Give a builder: dockerEngineBuilder() for a Docker Engine, or a runner.',
+      ),
       plan,
     );
   }
@@ -294,8 +299,8 @@ function builtImages(result: RebuildResult | undefined): ReadonlyMap<string, Bui
   );
 }
 
-function notRebuilt(code: string, message: string): Gap {
-  return { stage: 'rebuild', code, message };
+function notRebuilt(code: string, message: string, hint: string): Gap {
+  return { stage: 'rebuild', code, message, hint };
 }
 
 /** An imagevet error becomes a gap; an abort or a bug is not softened. */

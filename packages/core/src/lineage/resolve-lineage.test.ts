@@ -10,6 +10,7 @@ import type { ResolveLineageOptions } from './walk.ts';
 
 const REPOSITORY = 'https://git.example/family';
 const COMMIT = 'a'.repeat(40);
+const HINT = { hint: 'Ask for another.' };
 
 /** A source and a host over a table: image name to Dockerfile. */
 function sourcesOf(dockerfiles: Readonly<Record<string, string>>): {
@@ -35,9 +36,9 @@ function sourcesOf(dockerfiles: Readonly<Record<string, string>>): {
       supports: (repository) => repository === REPOSITORY,
       readFile: async (_repository, commit, path) => {
         const text = dockerfiles[path.replace('/Dockerfile', '')] ?? '';
-        if (text === 'GONE') throw new CoreError('SOURCE_COMMIT_NOT_FOUND', `no commit ${commit}`);
-        if (text === 'MISSING') throw new CoreError('SOURCE_NOT_FOUND', `no file ${path}`);
-        if (text === 'DOWN') throw new CoreError('SOURCE_UNREACHABLE', 'nobody answers');
+        if (text === 'GONE') throw new CoreError('SOURCE_COMMIT_NOT_FOUND', `no commit ${commit}`, HINT);
+        if (text === 'MISSING') throw new CoreError('SOURCE_NOT_FOUND', `no file ${path}`, HINT);
+        if (text === 'DOWN') throw new CoreError('SOURCE_UNREACHABLE', 'nobody answers', HINT);
         return { content: Buffer.from(text), url: `${REPOSITORY}/${commit}/${path}` };
       },
       async *readDirectory() {},
@@ -157,6 +158,9 @@ describe('resolveLineage() on claims alone', () => {
     expect(lineage.nodes[0]?.dockerfile).toMatchObject({ status, location: { commit: COMMIT } });
     expect(codes(lineage)).toContain(code);
     expect(codes(lineage)).toContain('BASE_UNRESOLVED');
+    const gap = lineage.gaps.find((other) => other.code === code);
+    expect(gap?.message).toContain(`${REPOSITORY} at ${COMMIT}, app-1/Dockerfile: `);
+    expect(gap?.hint).toBe('Ask for another.');
   });
 
   test('keeps what the others say when one source cannot be asked', async () => {
