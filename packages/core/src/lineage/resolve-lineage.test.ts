@@ -135,12 +135,57 @@ describe('resolveLineage() on claims alone', () => {
   });
 
   test('stops at the depth limit (attack row 37)', async () => {
-    const tower = Object.fromEntries(
-      Array.from({ length: 50 }, (_item, level) => [`app-${level}`, `FROM app:${level + 1}`]),
-    );
-    const lineage = await resolve(tower, 'app:0', { maxDepth: 5 });
+    const lineage = await resolve(tower(50), 'app:0', { maxDepth: 5 });
     expect(lineage.nodes).toHaveLength(5);
     expect(codes(lineage)).toEqual(['LINEAGE_LIMIT']);
+  });
+
+  const tower = (height: number) =>
+    Object.fromEntries(Array.from({ length: height }, (_item, at) => [`app-${at}`, `FROM app:${at + 1}`]));
+
+  test('stops at 32 images deep when no limit is given', async () => {
+    const lineage = await resolve(tower(50), 'app:0');
+    expect(lineage.nodes).toHaveLength(32);
+    expect(lineage.nodes.at(-1)?.end).toBe('depth-limit');
+  });
+
+  test.each([
+    ['maxDepth', 'is 3 images deep'],
+    ['maxImages', 'has 3 images'],
+  ])('says that it was %s that stopped it', async (limit, message) => {
+    const lineage = await resolve(tower(50), 'app:0', { [limit]: 3 });
+    expect(lineage.nodes).toHaveLength(3);
+    expect(lineage.gaps).toMatchObject([
+      {
+        code: 'LINEAGE_LIMIT',
+        message: expect.stringContaining(`its base app:3 was not followed: the lineage ${message}`),
+      },
+    ]);
+    expect(lineage.gaps[0]?.message).toContain(`(${limit})`);
+  });
+
+  test('counts what files are copied from by maxImages, and follows no more', async () => {
+    const copies = [1, 2, 3, 4].map((at) => `COPY --from=tool:${at} a b`).join('\n');
+    const tools = Object.fromEntries([1, 2, 3, 4].map((at) => [`tool-${at}`, 'FROM scratch']));
+    const table = { 'app-1': `FROM scratch\n${copies}`, ...tools };
+    const lineage = await resolve(table, 'app:1', { maxImages: 3 });
+    expect(lineage.nodes).toHaveLength(3);
+    expect(lineage.gaps.map(({ message }) => message)).toEqual(
+      [3, 4].map(
+        (at) =>
+          `line ${at + 1} takes files from tool:${at}, which was not followed: the lineage has 3 images, which is the limit (maxImages)`,
+      ),
+    );
+  });
+
+  test.each([
+    { maxDepth: 0 },
+    { maxDepth: Number.NaN },
+    { maxImages: 0 },
+    { maxImages: 1.5 },
+    { maxImages: -1 },
+  ])('refuses the limit %j', async (limits) => {
+    await expect(resolve({}, 'app:0', limits)).rejects.toMatchObject({ code: 'INVALID_OPTIONS' });
   });
 
   test('says that FROM ${UNSET} cannot be known', async () => {
