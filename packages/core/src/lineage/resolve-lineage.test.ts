@@ -1,4 +1,10 @@
-import { formatReference, parseReference, RegistryClient } from '@imagevet/registry';
+import {
+  type Fetcher,
+  formatReference,
+  parseReference,
+  RegistryClient,
+  RegistryError,
+} from '@imagevet/registry';
 import { pushTestImage, startRegistry, type TestFile, type TestRegistry } from '@imagevet/registry/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CoreError } from '../errors.ts';
@@ -389,6 +395,47 @@ describe('resolveLineage() with a registry', () => {
     const lineage = await resolveLineage('nobody:1', { registry: nowhere, sources: [], host });
     expect(codes(lineage)).toEqual(['UNREACHABLE', 'DOCKERFILE_NOT_NAMED', 'BASE_UNRESOLVED']);
     await nowhere.close();
+  });
+
+  test('stops at content that is not what its digest says', async () => {
+    const { app } = await family();
+    const { host, source } = sourcesOf(dockerfiles);
+    const { digest } = app.manifest;
+    const altered: Fetcher = {
+      resolve: (...asked) => client.resolve(...asked),
+      openBlob: (...asked) => client.openBlob(...asked),
+      fetchManifest: async () => {
+        throw new RegistryError('DIGEST_MISMATCH', 'other bytes');
+      },
+    };
+    const asked = resolveLineage(`app@${digest}`, { registry: altered, sources: [source], host });
+    await expect(asked).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' });
+  });
+
+  test('lets a registry that answers too late be a gap', async () => {
+    const slow: Fetcher = {
+      resolve: (...asked) => client.resolve(...asked),
+      openBlob: (...asked) => client.openBlob(...asked),
+      fetchManifest: async () => {
+        throw new RegistryError('TIMEOUT', 'no answer');
+      },
+    };
+    const { host } = sourcesOf({});
+    const lineage = await resolveLineage('nobody:1', { registry: slow, sources: [], host });
+    expect(codes(lineage)).toEqual(['TIMEOUT', 'DOCKERFILE_NOT_NAMED', 'BASE_UNRESOLVED']);
+  });
+
+  test('takes no base from a label, which an image inherits from its base', async () => {
+    const label = claiming({ kind: 'image-label', base: { reference: 'base:1' } }, '1');
+    await family();
+    const lineage = await resolve([label], {});
+    expect(lineage.edges).toEqual([]);
+    expect(lineage.nodes[0]?.end).toBe('unresolved');
+    const annotation = claiming({ base: { reference: 'base:1' } }, '1');
+    expect(edgeOf(await resolve([label, annotation], {}))?.evidence.map(({ kind }) => kind)).toEqual([
+      'oci-annotation',
+      'layers',
+    ]);
   });
 
   test("does not take today's image for the one of an earlier day", async () => {
