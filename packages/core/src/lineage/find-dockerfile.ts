@@ -69,7 +69,7 @@ export async function findDockerfile(
       gaps.push({
         stage: 'provenance',
         code: error.code,
-        message: `${mark(location)}: ${error.message}`,
+        message: error.message,
         node,
         ...(error.hint === undefined ? {} : { hint: error.hint }),
       });
