@@ -407,7 +407,7 @@ describe('resolveLineage() with a registry', () => {
         throw new RegistryError('DIGEST_MISMATCH', 'other bytes');
       },
     };
-    const asked = resolveLineage(`app@${digest}`, { registry: altered, sources: [source], host });
+    const asked = resolveLineage(`app:1@${digest}`, { registry: altered, sources: [source], host });
     await expect(asked).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' });
   });
 
