@@ -77,11 +77,27 @@ describe('imagevet', () => {
       ['sign', 'x'],
       ['verify', 'x'],
       ['rebuild', 'x'],
+      ['--format', 'json'],
+      ['vet', 'x', '--target', 'http://x/y'],
+      ['vet', 'x', '--target', 'x.example/UPPER!'],
+      ['vet', 'x', '--target', 'x/y'],
+      ['vet', 'x', '--target', 'x.example/'],
+      ['lineage', 'x', '--platform', 'lol'],
+      ['lineage', 'x', '--format', 'html'],
+      ['lineage', 'x', '--hub', 'lol'],
+      ['lineage', 'x', '--git-host', 'file:///x'],
+      ['audit', 'x', '--format', 'dot'],
+      ['dockerfile', 'x', '--format', 'json'],
+      ['verify', 'x', '--trust-server', 'lol', '--root-key', '0'.repeat(64)],
+      ['verify', 'x', '--trust-server', 'https://notary.example', '--root-key', 'xyz'],
     ]) {
-      const { code, stderr } = await imagevet(...wrong, ...(wrong.includes('--registry-host') ? [] : flags));
+      const given = (name: string) => wrong.includes(name);
+      const others = ['--registry-host', '--hub', '--git-host', '--platform'].some(given) ? [] : flags;
+      const { code, stderr } = await imagevet(...wrong, ...others);
       expect([wrong, code]).toEqual([wrong, 2]);
       expect(stderr).toContain('imagevet: ');
     }
+    expect(await imagevet()).toMatchObject({ code: 0 });
   });
 
   test('lineage prints where an image comes from, in every format', async () => {

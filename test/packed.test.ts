@@ -1,18 +1,13 @@
 // What users install: the packed tarballs, checked by publint and attw and used from a scratch project.
-import { execFileSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startWorld, type World } from '../examples/demo/src/index.ts';
+import { available, dockerHost } from './services.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const PACKAGES = ['registry', 'trust', 'core'] as const;
@@ -30,7 +25,8 @@ function pnpm(directory: string, ...parameters: readonly string[]): string {
 beforeAll(() => {
   for (const name of PACKAGES) {
     const directory = join(root, 'packages', name);
-    if (!existsSync(join(directory, 'dist', 'index.js'))) pnpm(directory, 'run', 'build');
+    // Always: a `dist` that is there may be of other sources than these.
+    pnpm(directory, 'run', 'build');
     pnpm(directory, 'pack', '--pack-destination', scratch);
     const tarball = readdirSync(scratch).find((file) => file.startsWith(`imagevet-${name}-`));
     if (tarball === undefined) throw new Error(`pnpm pack left no tarball of ${name}`);
@@ -73,6 +69,23 @@ describe.each(PACKAGES)('packed @imagevet/%s', (name) => {
   }, 60_000);
 });
 
+/** Vets the embedded family on an engine, from the installed packages; prints the decision or why there was no engine. */
+function engineProgram(world: World, engine: string): string {
+  const { registry, repositoryPrefix } = world.target;
+  return `import { dockerEngineBuilder, publicServices, vet } from '@imagevet/core';
+    import { RegistryClient } from '@imagevet/registry';
+    const client = new RegistryClient();
+    const services = publicServices(${JSON.stringify(world.serviceOptions)});
+    const builder = dockerEngineBuilder({ registry: client, dockerHost: ${JSON.stringify(engine)} });
+    const target = { ...${JSON.stringify({ registry, repositoryPrefix })}, client };
+    const report = await vet('${world.image}', { ...services, target, builder });
+    const lost = report.gaps.find(({ code }) => code === 'ENGINE_UNREACHABLE');
+    const said = report.rebuild?.outcomes.find(({ status }) => status === 'failed')?.code;
+    console.log(lost?.code ?? said ?? report.verdict.decision);
+    await client.close();
+    await services.registry.close();`;
+}
+
 describe('a scratch project', () => {
   const project = join(scratch, 'project');
 
@@ -113,6 +126,16 @@ describe('a scratch project', () => {
     expect(imported.length).toBeGreaterThan(3);
     expect(required).toEqual(imported);
   });
+
+  test('has dockerode without any install script having run, and asks an engine with it', async () => {
+    expect(readFileSync(join(project, 'pnpm-workspace.yaml'), 'utf8')).toContain('allowBuilds');
+    const built = readdirSync(join(project, 'node_modules', '.pnpm'), { recursive: true, encoding: 'utf8' });
+    expect(built.filter((path) => path.endsWith('.node') && /cpu-features|ssh2/.test(path))).toEqual([]);
+    await using world = await startWorld();
+    writeFileSync(join(project, 'engine.mjs'), engineProgram(world, dockerHost ?? 'http://127.0.0.1:1'));
+    const { stdout } = await promisify(execFile)(process.execPath, ['engine.mjs'], { cwd: project });
+    expect(stdout.trim()).toBe(available('docker-engine') ? 'allow' : 'ENGINE_UNREACHABLE');
+  }, 180_000);
 
   test("runs the README's example, from ESM and by require()", async () => {
     const { runReadmeExample } = await import('./readme-example.ts');

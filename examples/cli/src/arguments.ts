@@ -1,8 +1,18 @@
 import { parseArgs } from 'node:util';
-import { CoreError } from '@imagevet/core';
-import { type Platform, parsePlatform } from '@imagevet/registry';
+import { ImagevetError, type Platform, parsePlatform, parseReference } from '@imagevet/registry';
 
 export const COMMAND_NAMES = ['vet', 'lineage', 'dockerfile', 'audit', 'rebuild', 'sign', 'verify'] as const;
+
+/** What each command can print; the first is the default. */
+const FORMATS: Readonly<Record<Arguments['command'], readonly string[]>> = {
+  vet: ['text', 'json', 'markdown', 'html'],
+  lineage: ['text', 'json', 'mermaid', 'dot'],
+  dockerfile: ['text'],
+  audit: ['text', 'json', 'sarif'],
+  rebuild: ['text', 'json'],
+  sign: ['text'],
+  verify: ['text'],
+};
 
 /** A command line that asks for something this program does not know. */
 export class UsageError extends Error {
@@ -64,21 +74,28 @@ export function parseArguments(
   env: Readonly<Record<string, string | undefined>>,
 ): Arguments | 'help' {
   const { values, positionals } = readOptions(parameters);
-  if (values.help === true || positionals.length === 0) return 'help';
+  if (values.help === true || parameters.length === 0) return 'help';
+  if (positionals.length === 0) throw new UsageError('a command is missing');
   const [command = '', image, ...rest] = positionals;
   if (!isCommand(command)) throw new UsageError(`there is no command ${JSON.stringify(command)}`);
   if (image === undefined) throw new UsageError(`${command} needs an image`);
   if (rest.length > 0) throw new UsageError(`unexpected ${JSON.stringify(rest[0])}`);
+  const format = values.format ?? 'text';
+  if (!FORMATS[command].includes(format)) {
+    throw new UsageError(
+      `${command} has no format ${JSON.stringify(format)}, only ${FORMATS[command].join(', ')}`,
+    );
+  }
   return {
     command,
     image,
-    format: values.format ?? 'text',
+    format,
     output: values.output,
-    platform: values.platform === undefined ? undefined : parsePlatform(values.platform),
+    platform: values.platform === undefined ? undefined : readPlatform(values.platform),
     asOf: values['as-of'] === undefined ? undefined : parseDate(values['as-of']),
     hosts: parseHosts(values['registry-host'] ?? []),
-    hub: values.hub,
-    gitHost: values['git-host'],
+    hub: readUrl('--hub', values.hub),
+    gitHost: readUrl('--git-host', values['git-host']),
     gitHubToken: env.GITHUB_TOKEN,
     target: values.target === undefined ? undefined : parseTarget(values.target),
     engine: values.engine ?? env.DOCKER_HOST,
@@ -130,6 +147,21 @@ function isCommand(text: string): text is Arguments['command'] {
   return (COMMAND_NAMES as readonly string[]).includes(text);
 }
 
+function readPlatform(text: string): Platform {
+  try {
+    return parsePlatform(text);
+  } catch (error) {
+    if (!ImagevetError.is(error)) throw error;
+    throw new UsageError(`--platform ${JSON.stringify(text)} is not OS/ARCHITECTURE[/VARIANT]`);
+  }
+}
+
+function readUrl<T extends string | undefined>(option: string, text: T): T {
+  const url = text === undefined ? undefined : URL.parse(text);
+  if (text === undefined || url?.protocol === 'http:' || url?.protocol === 'https:') return text;
+  throw new UsageError(`${option} ${JSON.stringify(text)} is not an http or https URL`);
+}
+
 function parseDate(text: string): Date {
   const day = /^\d{4}-\d{2}-\d{2}(?=$|T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2})$)/.exec(
     text,
@@ -166,24 +198,36 @@ function parseHosts(texts: readonly string[]): Readonly<Record<string, { readonl
 
 function parseTarget(text: string): { registry: string; repositoryPrefix: string } {
   const slash = text.indexOf('/');
-  if (slash <= 0 || slash === text.length - 1) {
-    throw new UsageError(`--target ${JSON.stringify(text)} is not HOST[:PORT]/PREFIX`);
+  const [registry, repositoryPrefix] = [text.slice(0, slash), text.slice(slash + 1)];
+  try {
+    // The grammar of references decides: a first part without dot, colon or capital is no host.
+    const named = parseReference(`${text}/image`);
+    if (named.registry === registry && named.repository === `${repositoryPrefix}/image`) {
+      return { registry, repositoryPrefix };
+    }
+  } catch (error) {
+    if (!ImagevetError.is(error)) throw error;
   }
-  return { registry: text.slice(0, slash), repositoryPrefix: text.slice(slash + 1) };
+  throw new UsageError(
+    `--target ${JSON.stringify(text)} is not HOST[:PORT]/PREFIX, like registry.corp/vetted`,
+  );
 }
 
 function parseTrust(
   values: ReturnType<typeof readOptions>['values'],
   env: Readonly<Record<string, string | undefined>>,
 ): TrustArguments | undefined {
-  const server = values['trust-server'];
+  const server = readUrl('--trust-server', values['trust-server']);
+  const rootKeyIds = values['root-key'] ?? [];
+  const wrong = rootKeyIds.find((id) => !/^[0-9a-f]{64}$/.test(id));
+  if (wrong !== undefined)
+    throw new UsageError(`--root-key ${JSON.stringify(wrong)} is not 64 hexadecimal digits`);
   if (server === undefined) return undefined;
-  if (!URL.canParse(server)) throw new CoreError('INVALID_OPTIONS', `--trust-server ${server} is not a URL`);
   return {
     server,
     ca: values['trust-ca'],
     directory: values['trust-directory'],
     passphrase: env.IMAGEVET_PASSPHRASE,
-    rootKeyIds: values['root-key'] ?? [],
+    rootKeyIds,
   };
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { dockerEngineBuilder, type PublicServices, publicServices, type VetOptions } from '@imagevet/core';
-import { dockerConfigKeychain, RegistryClient } from '@imagevet/registry';
+import { dockerConfigKeychain, parseReference, RegistryClient } from '@imagevet/registry';
 import { createKeyStore, type KeyStore } from '@imagevet/trust';
 import { type Arguments, type TrustArguments, UsageError } from './arguments.ts';
 import type { Io } from './io.ts';
@@ -12,6 +12,8 @@ export function servicesOf(args: Arguments, io: Io): PublicServices {
   return publicServices({
     hosts: args.hosts,
     keychain: dockerConfigKeychain({ directory: dockerDirectory(io) }),
+    // Whoever types the name of a registry means it; what a Dockerfile names is another matter.
+    internalRegistries: [parseReference(args.image).registry],
     hubUrl: args.hub,
     gitUrl: args.gitHost,
     gitHubToken: args.gitHubToken,

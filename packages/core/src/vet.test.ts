@@ -15,6 +15,8 @@ import { createKeyStore, resolveTrusted } from '@imagevet/trust';
 import { type RunningNotary, startNotary } from '@imagevet/trust/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { available, dockerHost } from '../../../test/services.ts';
+import { CoreError } from './errors.ts';
+import type { SourceHost } from './lineage/types.ts';
 import { defaultPolicy } from './policy/default-policy.ts';
 import type { Policy, PolicyException } from './policy/types.ts';
 import { type PublicServices, publicServices } from './provenance/public-services.ts';
@@ -298,6 +300,61 @@ describe('vet() decides by', () => {
   });
 });
 
+describe('vet() passes on', () => {
+  test('its clock: names carry the day of the vetting', async () => {
+    // Tomorrow: signatures are still valid then, and no test is run then.
+    const tomorrow = new Date(Date.now() + 24 * 60 * 60 * 1000);
+    const report = await vet('application:1', options({ now: () => tomorrow }));
+    const day = tomorrow.toISOString().slice(0, 10).replaceAll('-', '');
+    expect(report.endorsements.map(({ tags }) => tags[1]?.split('-')[1])).toEqual([day, day]);
+  });
+
+  test('how many builds run at once', async () => {
+    const report = await vet('application:1', options({ concurrency: 0 }));
+    expect(codes(report)).toContain('rebuild INVALID_OPTIONS');
+    expectDenied(report);
+  });
+
+  test('what the plan leaves out, as a gap of the report', async () => {
+    const { host } = world.services;
+    const missing = new CoreError('SOURCE_NOT_FOUND', 'no such file');
+    const report = await vet(
+      'application:1',
+      options({
+        host: {
+          ...hostOf(host),
+          readFile: (repository, ...rest) =>
+            repository.endsWith('/ground') ? Promise.reject(missing) : host.readFile(repository, ...rest),
+        },
+      }),
+    );
+    expect(report.plan?.gaps.length).toBeGreaterThan(0);
+    expect(report.gaps).toEqual(expect.arrayContaining([...(report.plan?.gaps ?? [])]));
+  });
+
+  test('an abort, whose reason stays what it is even when it is an error of ours', async () => {
+    const reason = new CoreError('BUILD_FAILED', 'enough');
+    for (const type of ['rebuild', 'compare', 'endorse']) {
+      const controller = new AbortController();
+      const onProgress = (event: VetEvent) => {
+        if (event.type === 'stage-started' && event.stage === type) controller.abort(reason);
+      };
+      const vetting = vet('application:1', options({ signal: controller.signal, onProgress }));
+      await expect(vetting).rejects.toBe(reason);
+    }
+  });
+});
+
+function hostOf(host: SourceHost): SourceHost {
+  return {
+    supports: (...asked) => host.supports(...asked),
+    readFile: (...asked) => host.readFile(...asked),
+    readDirectory: (...asked) => host.readDirectory(...asked),
+    commitOf: (...asked) => host.commitOf(...asked),
+    reachability: (...asked) => host.reachability(...asked),
+  };
+}
+
 describe('vet() whose endorsement fails', () => {
   test('the internal registry refuses the name: denied, though signed', async () => {
     world.forbidden.add('ground:1');
@@ -335,6 +392,24 @@ describe('vet() whose endorsement fails', () => {
     expect(await named('ground')).toBe('NOT_FOUND');
     expect(await named('application')).toBe('NOT_FOUND');
   });
+});
+
+test('vet() without services of its own asks the registry it is given the name of, be it internal', async () => {
+  await using registry = await startRegistry();
+  await using client = new RegistryClient();
+  const image = `${registry.host}/app:1`;
+  await pushTestImage(client, parseReference(image), { layers: [[{ path: 'a', content: 'a' }]] });
+  const report = await vet(image, { sources: [] });
+  expect(report.lineage.nodes[0]?.image).toBeDefined();
+  expect(report.gaps.map(({ code }) => code)).not.toContain('EGRESS_REFUSED');
+  const target = { registry: registry.host, repositoryPrefix: 'vetted', client };
+  const planned = await vet(image, { sources: [], target });
+  for (const [code, { gaps }] of [
+    ['NO_TARGET', report],
+    ['NO_BUILDER', planned],
+  ] as const) {
+    expect(gaps.find((gap) => gap.code === code)?.hint).toMatch(/^(Name|Give) /);
+  }
 });
 
 test('vet() with an internal registry that does not answer denies, and nothing is left', async () => {

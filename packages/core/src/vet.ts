@@ -132,7 +132,7 @@ export async function vet(reference: string | ImageReference, options: VetOption
 
 function traceLineage(image: ImageReference, options: VetOptions): Promise<Lineage> {
   const wired = options.registry !== undefined && options.sources !== undefined && options.host !== undefined;
-  const services = wired ? undefined : publicServices();
+  const services = wired ? undefined : publicServices({ internalRegistries: [image.registry] });
   return resolveLineage(image, {
     registry: options.registry ?? services?.registry,
     sources: options.sources ?? services?.sources ?? [],
@@ -160,7 +160,8 @@ async function rebuildLineage(
     return { ...(plan === undefined ? {} : { plan }), gaps: [gap] };
   };
   if (options.target === undefined) {
-    return skip('plan', notRebuilt('NO_TARGET', 'no internal registry was named; nothing was rebuilt'));
+    const hint = 'Name the registry rebuilt images go to: target.';
+    return skip('plan', notRebuilt('NO_TARGET', 'no internal registry was named; nothing was rebuilt', hint));
   }
   report({ type: 'stage-started', stage: 'plan' });
   const plan = planRebuild([lineage], { target: options.target });
@@ -170,7 +171,11 @@ async function rebuildLineage(
   if (runner === undefined) {
     return skip(
       'rebuild',
-      notRebuilt('NO_BUILDER', 'no builder was given; the rebuild is planned only'),
+      notRebuilt(
+        'NO_BUILDER',
+        'no builder was given; the rebuild is planned only',
+        'Give a builder: dockerEngineBuilder() for a Docker Engine, or a runner.',
+      ),
       plan,
     );
   }
@@ -208,7 +213,8 @@ async function compareRebuilt(
     return { comparisons, gaps };
   }
   report({ type: 'stage-started', stage: 'compare' });
-  const originalSource = options.registry ?? publicServices().registry;
+  const root = lineage.nodes.find(({ id }) => id === lineage.root)?.reference.registry ?? 'docker.io';
+  const originalSource = options.registry ?? publicServices({ internalRegistries: [root] }).registry;
   for (const node of lineage.nodes) {
     const image = built.get(node.id);
     if (image === undefined) continue;
@@ -293,8 +299,8 @@ function builtImages(result: RebuildResult | undefined): ReadonlyMap<string, Bui
   );
 }
 
-function notRebuilt(code: string, message: string): Gap {
-  return { stage: 'rebuild', code, message };
+function notRebuilt(code: string, message: string, hint: string): Gap {
+  return { stage: 'rebuild', code, message, hint };
 }
 
 /** An imagevet error becomes a gap; an abort or a bug is not softened. */

@@ -79,12 +79,22 @@ export type RegistryErrorCode =
   | 'TIMEOUT'
   | 'PROTOCOL_ERROR';
 
+/** What to do about a failure that says nothing closer itself. */
+const HINTS: Readonly<Partial<Record<RegistryErrorCode, string>>> = {
+  REDIRECT_REFUSED:
+    'Ask the registry where it keeps its content, and name that place in hosts if you trust it.',
+  LIMIT_EXCEEDED: 'Nothing sound is this large; raise the limit only for content you know.',
+  INVALID_MANIFEST:
+    'Tell the publisher; the image has to be pushed again with a tool that writes valid manifests.',
+  AMBIGUOUS_MANIFEST: 'Do not run it: tools that read it differently run different images.',
+};
+
 /** A question to a registry, or to bytes that came from one, could not be answered. */
 export class RegistryError extends ImagevetError {
   declare readonly code: RegistryErrorCode;
 
   constructor(code: RegistryErrorCode, message: string, options: ImagevetErrorOptions = {}) {
-    super(code, message, options);
+    super(code, message, { ...options, hint: options.hint ?? HINTS[code] });
     this.name = 'RegistryError';
   }
 }

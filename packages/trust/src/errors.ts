@@ -49,12 +49,19 @@ export type TrustErrorCode =
   | 'INVALID_NAME'
   | 'INVALID_OPTIONS';
 
+/** What to do about a failure that says nothing closer itself. */
+const HINTS: Readonly<Partial<Record<TrustErrorCode, string>>> = {
+  UNREACHABLE:
+    'See that the notary-server runs at this address and that its certificate is trusted; then try again.',
+  LIMIT_EXCEEDED: 'No sound trust data is this large; look at what answers at the address of the server.',
+};
+
 /** Trust data could not be read, was refused, or could not be written. */
 export class TrustError extends ImagevetError {
   declare readonly code: TrustErrorCode;
 
   constructor(code: TrustErrorCode, message: string, options: ImagevetErrorOptions = {}) {
-    super(code, message, options);
+    super(code, message, { ...options, hint: options.hint ?? HINTS[code] });
     this.name = 'TrustError';
   }
 }

@@ -1,5 +1,5 @@
 import { auditLineage, type Finding, renderSarif } from '@imagevet/core';
-import { type Arguments, UsageError } from '../arguments.ts';
+import type { Arguments } from '../arguments.ts';
 import { EXIT, type Io } from '../io.ts';
 import { trace } from './lineage.ts';
 
@@ -9,8 +9,7 @@ export async function audit(args: Arguments, io: Io): Promise<number> {
   const findings = auditLineage(lineage, { now: new Date() });
   if (args.format === 'json') io.stdout(`${JSON.stringify(findings, null, 2)}\n`);
   else if (args.format === 'sarif') io.stdout(renderSarif(lineage, findings));
-  else if (args.format === 'text') io.stdout(findings.map(describe).join(''));
-  else throw new UsageError(`audit has no format ${JSON.stringify(args.format)}`);
+  else io.stdout(findings.map(describe).join(''));
   if (lineage.gaps.length > 0)
     io.stderr(`${lineage.gaps.length} things could not be looked at; see: imagevet lineage\n`);
   if (findings.some(({ severity }) => severity === 'critical' || severity === 'high')) return EXIT.deny;

@@ -1,6 +1,6 @@
 import { type Lineage, lineageToDot, lineageToMermaid, resolveLineage, spine } from '@imagevet/core';
 import { familiarReference } from '@imagevet/registry';
-import { type Arguments, UsageError } from '../arguments.ts';
+import type { Arguments } from '../arguments.ts';
 import { EXIT, type Io } from '../io.ts';
 import { servicesOf } from '../services.ts';
 
@@ -25,8 +25,7 @@ function render(found: Lineage, format: string): string {
   if (format === 'json') return `${JSON.stringify(found, null, 2)}\n`;
   if (format === 'mermaid') return lineageToMermaid(found);
   if (format === 'dot') return lineageToDot(found);
-  if (format === 'text') return describe(found);
-  throw new UsageError(`lineage has no format ${JSON.stringify(format)}`);
+  return describe(found);
 }
 
 /** One line an image, from the one asked about down to its base, then what else they take and what is not known. */

@@ -7,9 +7,6 @@ import { trace } from './lineage.ts';
 
 /** `imagevet rebuild <image> --target HOST/PREFIX` */
 export async function rebuild(args: Arguments, io: Io): Promise<number> {
-  if (args.format !== 'text' && args.format !== 'json') {
-    throw new UsageError(`rebuild has no format ${JSON.stringify(args.format)}`);
-  }
   const target = targetOf(args, io);
   const builder = builderOf(args, target);
   if (target === undefined || builder === undefined) throw new UsageError('rebuild needs --target');

@@ -10,7 +10,7 @@ import {
   type VetEvent,
   type VetReport,
 } from '@imagevet/core';
-import { type Arguments, UsageError } from '../arguments.ts';
+import type { Arguments } from '../arguments.ts';
 import { EXIT, type Io } from '../io.ts';
 import { builderOf, keysOf, notaryOf, readText, servicesOf, targetOf } from '../services.ts';
 
@@ -23,8 +23,7 @@ const RENDERERS: Readonly<Record<string, (report: VetReport) => string>> = {
 
 /** `imagevet vet <image>` */
 export async function vet(args: Arguments, io: Io): Promise<number> {
-  const render = Object.hasOwn(RENDERERS, args.format) ? RENDERERS[args.format] : undefined;
-  if (render === undefined) throw new UsageError(`vet has no format ${JSON.stringify(args.format)}`);
+  const render = RENDERERS[args.format] ?? renderText;
   const target = targetOf(args, io);
   const report = await runVet(args.image, {
     ...servicesOf(args, io),

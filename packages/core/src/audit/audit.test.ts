@@ -255,7 +255,7 @@ describe('auditLineage()', () => {
         rule: 'VET081',
         severity: 'info',
         node: gone.id,
-        message: 'not audited: the named commit is no longer in the repository',
+        message: 'not audited: the named commit, or its whole repository, is gone',
       },
     ]);
   });
@@ -304,6 +304,21 @@ describe('auditLineage()', () => {
     expect(brief(findings)).toEqual(['app:1 VET064 -', 'app:1 VET065 -', 'app:1 VET061 1', 'app:1 VET062 2']);
     expect(findings[2]!.message).toContain('layer 1 differs');
     expect(findings[3]!.excerpt).toBe('RUN true');
+  });
+
+  test('a commit that is gone, with its repository or without, is not audited and accused of nothing', () => {
+    const { dockerfile, ...app } = node('app:1', PINNED);
+    const { text: _text, ...record } = dockerfile;
+    const gone = {
+      ...app,
+      dockerfile: { ...record, status: 'commit-unreachable', reachability: 'unreachable' },
+    } as const;
+    const findings = auditLineage(lineage([gone]), { now: NOW, disable: INACTIVE });
+    expect(brief(findings)).toEqual(['app:1 VET081 -']);
+    expect(findings[0]).toMatchObject({
+      severity: 'info',
+      message: expect.stringContaining('is gone') as string,
+    });
   });
 
   test('shows the triggers of an ancestor, and audits them', () => {

@@ -18,6 +18,7 @@ export async function findDockerfile(
   options: OperationOptions,
 ): Promise<{ readonly record: DockerfileRecord; readonly gaps: readonly Gap[] }> {
   const gaps: Gap[] = [];
+  const tried = new Set<string>();
   let missing: DockerfileRecord | undefined;
   // A Dockerfile guessed from the image stands behind every one that was written.
   const guessed = claims.filter(
@@ -34,7 +35,8 @@ export async function findDockerfile(
       }
       return { record: { ...record, reachability }, gaps };
     }
-    if (location === undefined || tried(gaps, location)) continue;
+    if (location === undefined || tried.has(mark(location))) continue;
+    tried.add(mark(location));
     const stands = {
       location,
       kind: claim.kind,
@@ -43,7 +45,8 @@ export async function findDockerfile(
     } as const;
     if (host?.supports(location.repository) !== true) {
       const message = `no source host reads ${location.repository}`;
-      gaps.push({ stage: 'provenance', code: 'SOURCE_UNSUPPORTED', message, node, hint: mark(location) });
+      const hint = 'Give a source host that reads this repository.';
+      gaps.push({ stage: 'provenance', code: 'SOURCE_UNSUPPORTED', message, node, hint });
       missing ??= { ...stands, status: 'host-unreachable' };
       continue;
     }
@@ -68,7 +71,7 @@ export async function findDockerfile(
         code: error.code,
         message: error.message,
         node,
-        hint: mark(location),
+        ...(error.hint === undefined ? {} : { hint: error.hint }),
       });
       const status = STATUS[error.code] ?? 'host-unreachable';
       // A commit the repository does not hold is in none of its branches; that it is gone has been said.
@@ -152,8 +155,4 @@ async function checkEmbedded(
 
 function mark(location: SourceLocation): string {
   return `${location.repository} at ${location.commit}, ${location.path}`;
-}
-
-function tried(gaps: readonly Gap[], location: SourceLocation): boolean {
-  return gaps.some(({ hint }) => hint === mark(location));
 }

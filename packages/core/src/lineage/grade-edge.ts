@@ -16,8 +16,9 @@ export interface EdgeFacts {
 }
 
 /**
- * Grades a base edge. Evidence is never averaged: layers that refute a named digest make the edge `contradicted`
- * whatever else supports it; layers that refute only today's tag say that the tag has moved.
+ * Grades a base edge. Evidence is never averaged: layers or a history that refute a named digest make the edge
+ * `contradicted` whatever else supports it; what refutes only today's tag says that the tag has moved. Layers alone, without
+ * the history, are no proof: the same layers are published under many names.
  */
 export function gradeEdge(facts: EdgeFacts): {
   readonly grade: EdgeGrade;
@@ -44,27 +45,27 @@ export function gradeEdge(facts: EdgeFacts): {
 
 function layerEvidence({ child, parent, parentPinned }: EdgeFacts): EdgeEvidence | undefined {
   if (child === undefined || parent === undefined) return undefined;
-  const { result, layers, history, differsAt = 0 } = provePrefix(parent, child);
+  const { result, layers, history, historyDiffersAt, differsAt = 0 } = provePrefix(parent, child);
   const at = formatReference({ ...parent.reference, digest: parent.manifest.digest });
-  if (result === 'proven') {
-    const also = history ? ', and its history too' : ', but its history is not';
-    return {
-      kind: 'layers',
-      verdict: 'supports',
-      message: `the ${layers} layers of ${at} are its first layers${also}`,
-    };
+  const evidence = (verdict: EdgeEvidence['verdict'], message: string): EdgeEvidence => {
+    return { kind: 'layers', verdict, message };
+  };
+  const differing = (message: string) =>
+    parentPinned
+      ? evidence('refutes', message)
+      : evidence('neutral', `${message}: the tag has moved since the build`);
+  if (result === 'refuted') return differing(`layer ${differsAt} of ${at} is not its layer ${differsAt}`);
+  if (result === 'vacuous') return evidence('neutral', `${at} has only empty layers, which proves nothing`);
+  const first = `the ${layers} layers of ${at} are its first layers`;
+  if (history) return evidence('supports', `${first}, and its history too`);
+  if (historyDiffersAt !== undefined) {
+    return differing(`${first}, but entry ${historyDiffersAt} of its history is made by another instruction`);
   }
-  if (result === 'vacuous') {
-    return {
-      kind: 'layers',
-      verdict: 'neutral',
-      message: `${at} has only empty layers, which proves nothing`,
-    };
-  }
-  const message = `layer ${differsAt} of ${at} is not its layer ${differsAt}`;
-  return parentPinned
-    ? { kind: 'layers', verdict: 'refutes', message }
-    : { kind: 'layers', verdict: 'neutral', message: `${message}: the tag has moved since the build` };
+  const silent = child.history.length === 0;
+  return evidence(
+    'neutral',
+    `${first}, but ${silent ? 'it has no history' : 'the times in its history differ'}`,
+  );
 }
 
 function gradeOf(

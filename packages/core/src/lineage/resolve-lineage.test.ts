@@ -1,4 +1,10 @@
-import { formatReference, parseReference, RegistryClient } from '@imagevet/registry';
+import {
+  type Fetcher,
+  formatReference,
+  parseReference,
+  RegistryClient,
+  RegistryError,
+} from '@imagevet/registry';
 import { pushTestImage, startRegistry, type TestFile, type TestRegistry } from '@imagevet/registry/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CoreError } from '../errors.ts';
@@ -10,6 +16,7 @@ import type { ResolveLineageOptions } from './walk.ts';
 
 const REPOSITORY = 'https://git.example/family';
 const COMMIT = 'a'.repeat(40);
+const HINT = { hint: 'Ask for another.' };
 
 /** A source and a host over a table: image name to Dockerfile. */
 function sourcesOf(dockerfiles: Readonly<Record<string, string>>): {
@@ -35,9 +42,9 @@ function sourcesOf(dockerfiles: Readonly<Record<string, string>>): {
       supports: (repository) => repository === REPOSITORY,
       readFile: async (_repository, commit, path) => {
         const text = dockerfiles[path.replace('/Dockerfile', '')] ?? '';
-        if (text === 'GONE') throw new CoreError('SOURCE_COMMIT_NOT_FOUND', `no commit ${commit}`);
-        if (text === 'MISSING') throw new CoreError('SOURCE_NOT_FOUND', `no file ${path}`);
-        if (text === 'DOWN') throw new CoreError('SOURCE_UNREACHABLE', 'nobody answers');
+        if (text === 'GONE') throw new CoreError('SOURCE_COMMIT_NOT_FOUND', `no commit ${commit}`, HINT);
+        if (text === 'MISSING') throw new CoreError('SOURCE_NOT_FOUND', `no file ${path}`, HINT);
+        if (text === 'DOWN') throw new CoreError('SOURCE_UNREACHABLE', 'nobody answers', HINT);
         return { content: Buffer.from(text), url: `${REPOSITORY}/${commit}/${path}` };
       },
       async *readDirectory() {},
@@ -134,12 +141,57 @@ describe('resolveLineage() on claims alone', () => {
   });
 
   test('stops at the depth limit (attack row 37)', async () => {
-    const tower = Object.fromEntries(
-      Array.from({ length: 50 }, (_item, level) => [`app-${level}`, `FROM app:${level + 1}`]),
-    );
-    const lineage = await resolve(tower, 'app:0', { maxDepth: 5 });
+    const lineage = await resolve(tower(50), 'app:0', { maxDepth: 5 });
     expect(lineage.nodes).toHaveLength(5);
     expect(codes(lineage)).toEqual(['LINEAGE_LIMIT']);
+  });
+
+  const tower = (height: number) =>
+    Object.fromEntries(Array.from({ length: height }, (_item, at) => [`app-${at}`, `FROM app:${at + 1}`]));
+
+  test('stops at 32 images deep when no limit is given', async () => {
+    const lineage = await resolve(tower(50), 'app:0');
+    expect(lineage.nodes).toHaveLength(32);
+    expect(lineage.nodes.at(-1)?.end).toBe('depth-limit');
+  });
+
+  test.each([
+    ['maxDepth', 'is 3 images deep'],
+    ['maxImages', 'has 3 images'],
+  ])('says that it was %s that stopped it', async (limit, message) => {
+    const lineage = await resolve(tower(50), 'app:0', { [limit]: 3 });
+    expect(lineage.nodes).toHaveLength(3);
+    expect(lineage.gaps).toMatchObject([
+      {
+        code: 'LINEAGE_LIMIT',
+        message: expect.stringContaining(`its base app:3 was not followed: the lineage ${message}`),
+      },
+    ]);
+    expect(lineage.gaps[0]?.message).toContain(`(${limit})`);
+  });
+
+  test('counts what files are copied from by maxImages, and follows no more', async () => {
+    const copies = [1, 2, 3, 4].map((at) => `COPY --from=tool:${at} a b`).join('\n');
+    const tools = Object.fromEntries([1, 2, 3, 4].map((at) => [`tool-${at}`, 'FROM scratch']));
+    const table = { 'app-1': `FROM scratch\n${copies}`, ...tools };
+    const lineage = await resolve(table, 'app:1', { maxImages: 3 });
+    expect(lineage.nodes).toHaveLength(3);
+    expect(lineage.gaps.map(({ message }) => message)).toEqual(
+      [3, 4].map(
+        (at) =>
+          `line ${at + 1} takes files from tool:${at}, which was not followed: the lineage has 3 images, which is the limit (maxImages)`,
+      ),
+    );
+  });
+
+  test.each([
+    { maxDepth: 0 },
+    { maxDepth: Number.NaN },
+    { maxImages: 0 },
+    { maxImages: 1.5 },
+    { maxImages: -1 },
+  ])('refuses the limit %j', async (limits) => {
+    await expect(resolve({}, 'app:0', limits)).rejects.toMatchObject({ code: 'INVALID_OPTIONS' });
   });
 
   test('says that FROM ${UNSET} cannot be known', async () => {
@@ -157,6 +209,8 @@ describe('resolveLineage() on claims alone', () => {
     expect(lineage.nodes[0]?.dockerfile).toMatchObject({ status, location: { commit: COMMIT } });
     expect(codes(lineage)).toContain(code);
     expect(codes(lineage)).toContain('BASE_UNRESOLVED');
+    const gap = lineage.gaps.find((other) => other.code === code);
+    expect(gap?.hint).toBe('Ask for another.');
   });
 
   test('keeps what the others say when one source cannot be asked', async () => {
@@ -340,6 +394,47 @@ describe('resolveLineage() with a registry', () => {
     const lineage = await resolveLineage('nobody:1', { registry: nowhere, sources: [], host });
     expect(codes(lineage)).toEqual(['UNREACHABLE', 'DOCKERFILE_NOT_NAMED', 'BASE_UNRESOLVED']);
     await nowhere.close();
+  });
+
+  test('stops at content that is not what its digest says', async () => {
+    const { app } = await family();
+    const { host, source } = sourcesOf(dockerfiles);
+    const { digest } = app.manifest;
+    const altered: Fetcher = {
+      resolve: (...asked) => client.resolve(...asked),
+      openBlob: (...asked) => client.openBlob(...asked),
+      fetchManifest: async () => {
+        throw new RegistryError('DIGEST_MISMATCH', 'other bytes');
+      },
+    };
+    const asked = resolveLineage(`app:1@${digest}`, { registry: altered, sources: [source], host });
+    await expect(asked).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' });
+  });
+
+  test('lets a registry that answers too late be a gap', async () => {
+    const slow: Fetcher = {
+      resolve: (...asked) => client.resolve(...asked),
+      openBlob: (...asked) => client.openBlob(...asked),
+      fetchManifest: async () => {
+        throw new RegistryError('TIMEOUT', 'no answer');
+      },
+    };
+    const { host } = sourcesOf({});
+    const lineage = await resolveLineage('nobody:1', { registry: slow, sources: [], host });
+    expect(codes(lineage)).toEqual(['TIMEOUT', 'DOCKERFILE_NOT_NAMED', 'BASE_UNRESOLVED']);
+  });
+
+  test('takes no base from a label, which an image inherits from its base', async () => {
+    const label = claiming({ kind: 'image-label', base: { reference: 'base:1' } }, '1');
+    await family();
+    const lineage = await resolve([label], {});
+    expect(lineage.edges).toEqual([]);
+    expect(lineage.nodes[0]?.end).toBe('unresolved');
+    const annotation = claiming({ base: { reference: 'base:1' } }, '1');
+    expect(edgeOf(await resolve([label, annotation], {}))?.evidence.map(({ kind }) => kind)).toEqual([
+      'oci-annotation',
+      'layers',
+    ]);
   });
 
   test("does not take today's image for the one of an earlier day", async () => {

@@ -7,7 +7,7 @@ import {
 } from '@imagevet/registry';
 import { idOf } from './names.ts';
 import type { Lineage, LineageEdge, LineageNode } from './types.ts';
-import { type ResolveLineageOptions, Walk } from './walk.ts';
+import { limitsOf, type ResolveLineageOptions, Walk } from './walk.ts';
 
 /**
  * Resolves where an image came from, down to `scratch`: each image's Dockerfile, the base its FROM names, and the images it
@@ -16,7 +16,7 @@ import { type ResolveLineageOptions, Walk } from './walk.ts';
  * What cannot be known ends a path and is a gap; only an image nobody knows at all throws.
  *
  * @throws {@link RegistryError} `INVALID_REFERENCE`; `NOT_FOUND`, `AUTH_REQUIRED` or `DENIED` for the image asked about, when
- * no source knows it either.
+ * no source knows it either. {@link CoreError} `INVALID_OPTIONS` for a limit below 1.
  */
 export async function resolveLineage(
   reference: string | ImageReference,
@@ -24,6 +24,7 @@ export async function resolveLineage(
 ): Promise<Lineage> {
   const named = withDefaultTag(typeof reference === 'string' ? parseReference(reference) : reference);
   const platform = normalizePlatform(options.platform ?? DEFAULT_PLATFORM);
+  limitsOf(options);
   const walk = new Walk(options, platform);
   await walk.visit(named, [], undefined);
   return {

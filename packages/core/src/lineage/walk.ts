@@ -14,7 +14,7 @@ import {
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { type ExternalImage, externalImages } from '../dockerfile/queries.ts';
 import type { Dockerfile } from '../dockerfile/types.ts';
-import type { Gap } from '../errors.ts';
+import { CoreError, type Gap } from '../errors.ts';
 import { alignHistory } from './align-history.ts';
 import { collectClaims, findConflicts } from './claims.ts';
 import { findDockerfile } from './find-dockerfile.ts';
@@ -44,13 +44,32 @@ export interface ResolveLineageOptions extends OperationOptions {
   readonly platform?: Platform;
   /** Asks as of this time. @defaultValue now */
   readonly asOf?: Date;
-  /** Images on one path. @defaultValue 32 */
+  /** Images on one path, 1 or more. @defaultValue 32 */
   readonly maxDepth?: number;
-  /** Images in all. @defaultValue 200 */
+  /** Images in all, 1 or more. @defaultValue 200 */
   readonly maxImages?: number;
   /** Values of ARGs in FROM, over the Dockerfiles' defaults. */
   readonly buildArgs?: Readonly<Record<string, string>>;
   readonly onProgress?: (event: LineageEvent) => void;
+}
+
+/**
+ * The limits of a walk.
+ *
+ * @throws {@link CoreError} `INVALID_OPTIONS` for a limit that is no whole number above 0
+ */
+export function limitsOf({
+  maxDepth = 32,
+  maxImages = 200,
+}: Pick<ResolveLineageOptions, 'maxDepth' | 'maxImages'>): {
+  readonly maxDepth: number;
+  readonly maxImages: number;
+} {
+  for (const [name, value] of Object.entries({ maxDepth, maxImages })) {
+    if (Number.isSafeInteger(value) && value > 0) continue;
+    throw new CoreError('INVALID_OPTIONS', `${name}: expected a whole number above 0, received ${value}`);
+  }
+  return { maxDepth, maxImages };
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -224,11 +243,15 @@ export class Walk {
       this.#end(node, 'cycle', 'LINEAGE_CYCLE', `its base ${target.text} is built on it`, base?.line);
       return;
     }
-    if (
-      path.length >= (this.#options.maxDepth ?? 32) ||
-      this.nodes.length >= (this.#options.maxImages ?? 200)
-    ) {
-      this.#end(node, 'depth-limit', 'LINEAGE_LIMIT', `more than ${path.length} images deep`, base?.line);
+    const limit = this.#limit(path);
+    if (limit !== undefined) {
+      this.#end(
+        node,
+        'depth-limit',
+        'LINEAGE_LIMIT',
+        `its base ${target.text} was not followed: ${limit}`,
+        base?.line,
+      );
       return;
     }
     const agreeing = firm.filter((claim) => names(claim, named));
@@ -258,6 +281,15 @@ export class Walk {
     this.#align(node, dockerfile, grade === 'proven' ? parent.image : undefined);
   }
 
+  /** The limit that lets no other image in below this path. */
+  #limit(path: readonly string[]): string | undefined {
+    const { maxDepth, maxImages } = limitsOf(this.#options);
+    if (path.length >= maxDepth)
+      return `the lineage is ${maxDepth} images deep, which is the limit (maxDepth)`;
+    if (this.nodes.length < maxImages) return undefined;
+    return `the lineage has ${maxImages} images, which is the limit (maxImages)`;
+  }
+
   async #addInput(node: LineageNode, input: ExternalImage, path: readonly string[]): Promise<void> {
     const { kind, name, line } = input;
     if (name.kind === 'scratch') return;
@@ -275,13 +307,12 @@ export class Walk {
         message: `the Dockerfile names it in line ${line}`,
       },
     ];
-    const full =
-      this.nodes.length >= (this.#options.maxImages ?? 200) || path.length >= (this.#options.maxDepth ?? 32);
-    if (full && !path.includes(id)) {
+    const limit = this.#limit(path);
+    if (limit !== undefined && !path.includes(id)) {
       this.gaps.push({
         stage: 'lineage',
         code: 'LINEAGE_LIMIT',
-        message: `${name.text} was not followed`,
+        message: `line ${line} takes files from ${name.text}, which was not followed: ${limit}`,
         node: node.id,
       });
       return;

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { digestOf } from '@imagevet/registry';
+import { digestOf, formatReference } from '@imagevet/registry';
 import { describe, expect, test } from 'vitest';
 import type { Gap } from '../errors.ts';
 import type { LineageEdge, LineageNode } from '../lineage/types.ts';
@@ -166,6 +166,14 @@ function frontendFacts(reference: Partial<LineageNode['reference']>, input?: Par
   const inputs = [{ kind: 'frontend', reference: 'docker.io/docker/dockerfile:1', ...input } as const];
   const steps = sound.plan!.steps.map((step) => (step.id === middle ? { ...step, inputs } : step));
   return { ...sound, lineage, plan: { ...sound.plan!, steps } };
+}
+
+/** The plan builds php from its base as this input says. */
+function inputFacts(input: Pick<RebuildInput, 'kind'> & Partial<RebuildInput>): Facts {
+  const { reference } = sound.lineage.nodes.find(({ id }) => id === base)!;
+  const inputs = [{ reference: formatReference(reference), ...input }];
+  const steps = sound.plan!.steps.map((step) => (step.id === middle ? { ...step, inputs } : step));
+  return { ...sound, plan: { ...sound.plan!, steps } };
 }
 
 describe('evaluate() the rules', () => {
@@ -626,7 +634,22 @@ describe('evaluate() the rules', () => {
       withEdges([...sound.lineage.edges, { ...frontendEdge, to: 'nowhere' }]),
       ['fail rebuild.frontend-not-allowed php'],
     ],
-    ['a frontend by tag', rebuilt, frontendFacts({}), ['fail rebuild.frontend-not-pinned php']],
+    ['a frontend by tag that the builder does not use', rebuilt, frontendFacts({}), []],
+    ...(['base', 'copy-from'] as const).flatMap((kind) => [
+      [`a ${kind} input that is rebuilt`, rebuilt, inputFacts({ kind, step: base }), []] as const,
+      [
+        `a ${kind} input from the public, though it is rebuilt`,
+        rebuilt,
+        inputFacts({ kind, pinned: digestOf('public') }),
+        ['fail rebuild.input-not-rebuilt php'],
+      ] as const,
+      [
+        `a ${kind} input from another step`,
+        rebuilt,
+        inputFacts({ kind, step: top }),
+        ['fail rebuild.input-not-rebuilt php'],
+      ] as const,
+    ]),
     ['a frontend by digest', rebuilt, frontendFacts({ digest: digestOf('f') }), []],
     ['a frontend the plan names by digest', rebuilt, frontendFacts({}, { pinned: digestOf('f') }), []],
     ['a frontend another step makes', rebuilt, frontendFacts({}, { step: base }), []],

@@ -5,6 +5,13 @@ import { publicSources } from './public-sources.ts';
 
 /** Options of {@link publicServices}. */
 export interface PublicServicesOptions extends Pick<RegistryClientOptions, 'hosts' | 'keychain'> {
+  /**
+   * Registries without an entry in `hosts` that may be in the caller's own network: that of the image asked about, for one.
+   * A FROM line or a claim that names any other there is refused.
+   *
+   * @defaultValue none
+   */
+  readonly internalRegistries?: readonly string[];
   /** Docker Hub's web API. @defaultValue `https://hub.docker.com` */
   readonly hubUrl?: string;
   /**
@@ -26,8 +33,8 @@ export interface PublicServices {
 
 /** Wires the public services, or what stands for them, for {@link resolveLineage} and `vet()`. */
 export function publicServices(options: PublicServicesOptions = {}): PublicServices {
-  const { hosts, keychain, hubUrl, gitUrl, gitHubToken, mirrorDirectory } = options;
-  const registry = new RegistryClient({ hosts, keychain });
+  const { hosts, keychain, internalRegistries = [], hubUrl, gitUrl, gitHubToken, mirrorDirectory } = options;
+  const registry = new RegistryClient({ hosts, keychain, internalRegistries });
   const base = gitUrl?.replace(/\/+$/, '');
   const host = publicHosts({
     ...(base === undefined ? {} : { apiUrl: `${base}/api`, rawUrl: `${base}/raw`, archiveUrl: base }),

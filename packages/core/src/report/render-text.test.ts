@@ -55,8 +55,13 @@ Signature
   test('renderText() lists what failed, what was waived and what was not checked', () => {
     const text = renderText(denyReport());
     expect(text).toContain(
-      '  DENY  8 checks failed and 4 checks could not be made.\n  incomplete: something was not checked\n',
+      '  DENY  8 checks failed and 4 checks could not be decided; 2 things were not checked.\n  incomplete: something was not checked\n',
     );
+    const lines = (section: string, of: RegExp) =>
+      (new RegExp(`\n${section}\n((?: .*\n)+)`).exec(text)?.[1] ?? '').match(of)?.length;
+    expect(lines('Not checked', /^ {2}- /gm)).toBe(2);
+    expect(lines('Reasons', /^ {2}fail /gm)).toBe(8);
+    expect(lines('Reasons', /^ {2}error /gm)).toBe(4);
     expect(text).toMatch(/\n {2}fail {3}lineage\.consistent: php:7\.2-apache: sources disagree/);
     expect(text).toMatch(/\n {2}waived audit\.max-severity: wordpress:4\.9: VET011/);
     expect(text).toMatch(/\nNot checked\n {2}- debian:stretch-slim: the commit is no longer/);

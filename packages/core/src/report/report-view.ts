@@ -155,8 +155,11 @@ function headlineOf({ verdict }: VetReport): string {
   }
   const parts = [
     ...(failed === 0 ? [] : [`${counted(failed, 'check')} failed`]),
-    ...(errors === 0 ? [] : [`${counted(errors, 'check')} could not be made`]),
+    ...(errors === 0 ? [] : [`${counted(errors, 'check')} could not be decided`]),
   ];
-  const sentence = parts.join(' and ');
-  return `${sentence}.`;
+  // Two numbers for two lists: several checks may lack the same thing.
+  const { length } = verdict.gaps;
+  const missing =
+    length === 0 ? '' : `; ${counted(length, 'thing')} ${length === 1 ? 'was' : 'were'} not checked`;
+  return `${parts.join(' and ')}${missing}.`;
 }

@@ -41,6 +41,6 @@ export function isInternalAddress(address: string): boolean {
 /** The error for a URL, named by content, that leads into the caller's network. */
 export function refuseEgress(hostname: string): RegistryError {
   return new RegistryError('EGRESS_REFUSED', `refused to connect to ${hostname}: it is an internal address`, {
-    hint: 'A redirect, token realm or link of a public registry may not lead into your own network.',
+    hint: 'What a registry or a Dockerfile names may not lead into your own network; give a registry of your own an entry in hosts.',
   });
 }

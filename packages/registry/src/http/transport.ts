@@ -97,7 +97,11 @@ export class Transport {
   /** When a host that answered 429 wants to be asked again, by origin. */
   readonly #notBefore = new Map<string, number>();
 
-  constructor(options: TransportOptions = {}) {
+  readonly #mayBeInternal: (origin: string) => boolean;
+
+  /** `mayBeInternal` tells of an origin that is asked directly whether it may be in the caller's own network. */
+  constructor(options: TransportOptions = {}, mayBeInternal: (origin: string) => boolean = () => true) {
+    this.#mayBeInternal = mayBeInternal;
     this.#options = {
       attempts: options.attempts ?? 4,
       baseDelayMs: options.baseDelayMs ?? 250,
@@ -187,7 +191,9 @@ export class Transport {
     options: OperationOptions,
   ): Promise<HttpResponse> {
     const foreign = url.origin !== namedBy.origin;
-    const guarded = foreign && !this.#connections.isInside(namedBy.hostname);
+    const guarded = foreign
+      ? !this.#connections.isInside(namedBy.hostname)
+      : !this.#mayBeInternal(url.origin);
     if (guarded && this.#connections.isInternalLiteral(url.hostname)) throw refuseEgress(url.hostname);
     if (guarded) await this.#connections.judge(url);
     const response = await request(url, {

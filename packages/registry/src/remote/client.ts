@@ -52,6 +52,13 @@ export interface RegistryClientOptions extends Omit<TransportOptions, 'tlsAt'> {
   readonly certificates?: HostCertificates;
   /** Called whenever a mirror failed and the next endpoint was asked instead. */
   readonly onMirrorFailure?: (failure: MirrorFailure) => void;
+  /**
+   * The only registries, besides those in `hosts`, that may be in the caller's own network. With this list any other is
+   * connected to at public addresses only: for a client that is asked for names out of content, such as FROM lines.
+   *
+   * @defaultValue every registry may
+   */
+  readonly internalRegistries?: readonly string[];
   /** Bytes of one PATCH when a blob goes up in chunks; 0 sends it in one PUT. @defaultValue 0 */
   readonly chunkBytes?: number;
   /** The time of receipts. @defaultValue now */
@@ -88,7 +95,11 @@ export class RegistryClient implements Fetcher, BlobResolver, Pusher, TagLister,
 
   constructor(options: RegistryClientOptions = {}) {
     this.#hosts = new Hosts(options.hosts ?? {}, options.certificates);
-    this.#transport = new Transport({ ...options, tlsAt: (url) => this.#hosts.tlsAt(url) });
+    const { internalRegistries } = options;
+    this.#transport = new Transport(
+      { ...options, tlsAt: (url) => this.#hosts.tlsAt(url) },
+      (origin) => internalRegistries === undefined || this.#hosts.includes(origin, internalRegistries),
+    );
     this.#authorizer = new Authorizer(this.#transport, options.keychain ?? anonymousKeychain);
     this.#chunkBytes = options.chunkBytes ?? 0;
     this.#onWarning = options.onWarning;

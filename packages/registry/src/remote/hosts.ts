@@ -17,6 +17,8 @@ export type HostCertificates = Readonly<
 
 /** Maps canonical registry names to where they are asked. */
 export class Hosts {
+  /** Origins of endpoints that were configured, as far as they were asked for. */
+  readonly #configured = new Set<string>();
   readonly #source: HostSource;
   readonly #certificates: HostCertificates;
   readonly #tls: Readonly<Record<string, EndpointTls>>;
@@ -40,7 +42,11 @@ export class Hosts {
   async endpoints(repository: Repository, options?: OperationOptions): Promise<readonly Endpoint[]> {
     const { registry } = repository;
     const given = await this.#source.endpoints(repository, options);
-    if (given !== undefined) return given.map((one) => endpointOf(this.#certified(one), repository));
+    if (given !== undefined) {
+      const endpoints = given.map((one) => endpointOf(this.#certified(one), repository));
+      for (const { url } of endpoints) this.#configured.add(url.origin);
+      return endpoints;
+    }
     const own = endpointOf(this.#certified({ url: defaultUrl(registry) }, registry), repository);
     return [{ ...own, credentialsKey: registry }];
   }
@@ -50,6 +56,14 @@ export class Hosts {
     return (
       this.#tls[url.origin] ??
       (Object.hasOwn(this.#certificates, url.host) ? this.#certificates[url.host] : undefined)
+    );
+  }
+
+  /** Tells whether an origin is that of an endpoint somebody configured, or of one of these registries. */
+  includes(origin: string, registries: readonly string[]): boolean {
+    return (
+      this.#configured.has(origin) ||
+      registries.some((registry) => URL.parse(defaultUrl(registry))?.origin === origin)
     );
   }
 

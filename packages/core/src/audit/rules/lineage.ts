@@ -114,12 +114,13 @@ export const lineageRules: readonly AuditRule[] = [
     title: 'Dockerfile comes from a commit outside the repository',
     severity: 'critical',
     rationale:
-      'Git hosts show commits of any fork under the address of the original; such a commit was accepted by nobody there.',
+      'The host shows the commit, but no branch or tag holds it: git hosts show commits of any fork under the address of the original, and nobody there accepted it.',
     remediation: 'Trust only commits that a branch or tag of the repository contains.',
     appliesTo: 'lineage',
     *check({ lineage }) {
       for (const { id, dockerfile } of lineage.nodes) {
-        if (dockerfile.reachability !== 'unreachable') continue;
+        // A commit that is gone, or whose repository is, gave no bytes to distrust: VET081 says that they are missing.
+        if (dockerfile.status !== 'found' || dockerfile.reachability !== 'unreachable') continue;
         const { repository = 'the repository', commit = '' } = dockerfile.location ?? {};
         yield { message: `no branch or tag of ${repository} contains commit ${commit}`.trim(), node: id };
       }
@@ -169,7 +170,7 @@ export const lineageRules: readonly AuditRule[] = [
 function missing(node: LineageNode): string {
   switch (node.dockerfile.status) {
     case 'commit-unreachable':
-      return 'the named commit is no longer in the repository';
+      return 'the named commit, or its whole repository, is gone';
     case 'file-missing':
       return 'the named file is not in the repository';
     case 'host-unreachable':

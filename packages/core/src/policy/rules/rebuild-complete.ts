@@ -63,21 +63,29 @@ function problemOf(node: LineageNode, view: FactsView): Failure | undefined {
       return { outcome: 'fail', code: 'rebuild.skipped', message };
     }
     case 'built':
-      return mismatchOf(node, step, outcome) ?? collisionOf(step, view) ?? frontendOf(node, step, view);
+      return mismatchOf(node, step, outcome) ?? collisionOf(step, view) ?? inputOf(step, view);
   }
 }
 
-/** A frontend that no digest names may be another program at the next build. */
-function frontendOf(node: LineageNode, step: RebuildStep, view: FactsView): Failure | undefined {
-  const frontend = view.edges.find(({ kind, from }) => kind === 'frontend' && from === node.id);
-  if (frontend === undefined || view.node(frontend.to)?.reference.digest !== undefined) return undefined;
-  const inputs = step.inputs.filter(({ kind }) => kind === 'frontend');
-  if (inputs.some((input) => input.pinned !== undefined || input.step !== undefined)) return undefined;
-  const message = `its Dockerfile asks for the frontend ${frontend.name}, which no digest names`;
-  return { outcome: 'fail', code: 'rebuild.frontend-not-pinned', message, remediation: PIN };
+/** What the step was built from, held against what the lineage and the plan could have given it. */
+function inputOf({ inputs }: RebuildStep, view: FactsView): Failure | undefined {
+  for (const { kind, reference, step, pinned } of inputs) {
+    // A frontend no digest names may be another program at the next build. Builders take such a line out; this plan did not.
+    if (kind === 'frontend' && step === undefined && pinned === undefined) {
+      const message = `it is to be built with the frontend ${reference}, which no digest names`;
+      return { outcome: 'fail', code: 'rebuild.frontend-not-pinned', message, remediation: PIN };
+    }
+    if (kind === 'frontend') continue;
+    const parent = view.nodes.find((node) => nameOf(node) === reference);
+    if (parent === undefined || view.steps(parent.id).length === 0 || step === parent.id) continue;
+    const message = `it is to be built from the public ${reference}, not from the rebuilt one`;
+    return { outcome: 'fail', code: 'rebuild.input-not-rebuilt', message, remediation: PLAN };
+  }
+  return undefined;
 }
 
 const PIN = 'Name the frontend by digest in the # syntax= line.';
+const PLAN = 'Plan again from this lineage, with planRebuild().';
 
 /** Two images that were given one name: the second push takes the tag from the first. */
 function collisionOf(step: RebuildStep, view: FactsView): Failure | undefined {
