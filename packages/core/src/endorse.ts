@@ -6,6 +6,7 @@ import {
   type Pusher,
 } from '@imagevet/registry';
 import { type KeyStore, type NotaryServer, resolveTrusted, signTags } from '@imagevet/trust';
+import { CoreError } from './errors.ts';
 import type { BuiltImage } from './rebuild/types.ts';
 import type { Endorsement } from './report/types.ts';
 
@@ -36,21 +37,56 @@ export interface Endorsable {
  * Running it again for the same images signs the same digests under the same names.
  *
  * @throws {@link TrustError} when a collection cannot be signed or does not verify, {@link RegistryError} when a tag cannot be
- * written.
+ * written, {@link CoreError} `PROMOTION_CONFLICT` when another run gave the name to another image meanwhile.
  */
 export async function endorse(
   images: readonly Endorsable[],
   options: EndorseOptions,
 ): Promise<readonly Endorsement[]> {
-  const endorsements: Endorsement[] = [];
+  const endorsements: SignedNames[] = [];
   for (const image of images) endorsements.push(await sign(image, options));
   for (const { image, target } of images) {
     for (const tag of tagsOf(target, image, options)) await promote(image, { ...target, tag }, options);
   }
-  return endorsements;
+  for (const [index, image] of images.entries()) {
+    const endorsement = endorsements[index];
+    if (endorsement !== undefined) await settle(image, endorsement, options);
+  }
+  return endorsements.map(({ rootKeyIds: _known, ...endorsement }) => endorsement);
 }
 
-async function sign({ node, image, target }: Endorsable, options: EndorseOptions): Promise<Endorsement> {
+/**
+ * Neither a signature nor a tag can be set only if nobody else did meanwhile. Both are read again at the end: the signature
+ * decides, the tag is made to follow it, and who lost is told.
+ */
+async function settle(
+  { image, target }: Endorsable,
+  { collection, tags: [tag = 'latest'], rootKeyIds }: SignedNames,
+  options: EndorseOptions,
+): Promise<void> {
+  const { server, signal, now, registry } = options;
+  const operation = { ...(signal === undefined ? {} : { signal }), ...(now === undefined ? {} : { now }) };
+  const name = { registry: target.registry, repository: target.repository, tag };
+  const signed = await resolveTrusted(name, { server, root: { keyIds: rootKeyIds }, ...operation });
+  const shown = await registry.resolve(name, signal === undefined ? {} : { signal });
+  if (shown.digest !== signed.digest) {
+    const reference = { ...name, tag: undefined, digest: signed.digest };
+    const { bytes, descriptor } = await registry.fetchManifest(reference, { signal });
+    await registry.pushManifest(name, { bytes, mediaType: descriptor.mediaType }, { signal });
+  }
+  const own = image.descriptor.digest;
+  if (signed.digest === own) return;
+  throw new CoreError('PROMOTION_CONFLICT', `${collection}:${tag} was signed as ${signed.digest} meanwhile`, {
+    hint: 'Another run endorsed another image under this name. See which is wanted, and run that one again.',
+    details: { own, signed: signed.digest },
+  });
+}
+
+interface SignedNames extends Endorsement {
+  readonly rootKeyIds: readonly string[];
+}
+
+async function sign({ node, image, target }: Endorsable, options: EndorseOptions): Promise<SignedNames> {
   const { server, keys, signal, now } = options;
   const { registry, repository } = target;
   const collection = formatReference({ registry, repository });
@@ -82,6 +118,7 @@ async function sign({ node, image, target }: Endorsable, options: EndorseOptions
     keyIds: first?.keyIds ?? [],
     expires: verified.map(({ expires }) => expires).sort()[0] ?? '',
     verified: verified.every((target) => target.digest === digest),
+    rootKeyIds: published.rootKeyIds,
   };
 }
 

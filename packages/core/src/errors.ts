@@ -22,6 +22,7 @@ export type CoreErrorCode =
   | 'BUILD_UNSUPPORTED'
   | 'PUSH_FAILED'
   | 'PLAN_INVALID'
+  | 'PROMOTION_CONFLICT'
   | 'QUEUE_UNREACHABLE'
   | 'QUEUE_INVALID'
   | 'WORKER_LOST';

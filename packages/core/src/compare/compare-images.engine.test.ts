@@ -46,7 +46,7 @@ describe.skipIf(!available('docker-engine', 'docker', 'docker-registry'))(
       rmSync(directory, { recursive: true, force: true });
     });
 
-    test('compareImages() grades two builds of one Dockerfile as the same content', async () => {
+    test('row 40: compareImages() grades two builds of one Dockerfile as the same content', async () => {
       const comparison = await compare(await built('again', dockerfile));
       expect(comparison.differences.map(({ path, explanation }) => `${path}: ${explanation}`)).toEqual([
         '/var/cache/ldconfig/aux-cache: inode numbers and times in the cache of ldconfig',
@@ -58,7 +58,7 @@ describe.skipIf(!available('docker-engine', 'docker', 'docker-registry'))(
       expect(comparison.files.timestampsOnly).toBeGreaterThan(0);
     }, 120_000);
 
-    test('compareImages() names every planted change', async () => {
+    test('row 40: compareImages() names every planted change', async () => {
       const planted = [
         ...dockerfile,
         'RUN printf x | dd of=/usr/bin/ldd bs=1 seek=100 conv=notrunc 2>/dev/null',

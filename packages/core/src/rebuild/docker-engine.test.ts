@@ -267,12 +267,12 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
     await until(() => !isRunning(mark));
   });
 
-  test('gives up at its limit of time', async () => {
+  test('row 39: gives up at its limit of time', async () => {
     const slow = request(`FROM ${BASE}\nRUN echo ${Math.random()} && sleep 600`);
     await expect(builderOf({ timeoutMs: 1500 }).build(slow)).rejects.toThrow(code('BUILD_LIMIT_EXCEEDED'));
   });
 
-  test('stops a build that prints without end', async () => {
+  test('row 39: stops a build that prints without end', async () => {
     const mark = `9${Math.floor(Math.random() * 1e9)}`;
     const loud = request(`FROM ${BASE}\nRUN while true; do echo ${mark}; done`);
     await expect(builderOf({ maxLogBytes: 100_000 }).build(loud)).rejects.toThrow(

@@ -185,7 +185,7 @@ describe.skipIf(!available('buildkit', 'docker-engine', 'docker', 'openssl'))('b
     while (isRunning(mark)) await delay(50);
   });
 
-  test('ends a build that takes too long, or says too much', async () => {
+  test('row 39: ends a build that takes too long, or says too much', async () => {
     await expect(
       builderOf({ timeoutMs: 2500 }).build(request('FROM debian:bookworm\nRUN sleep 600')),
     ).rejects.toThrow(code('BUILD_LIMIT_EXCEEDED'));
