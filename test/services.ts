@@ -3,7 +3,7 @@
 // under IMAGEVET_REQUIRE_SERVICES=1 (set in CI), where a missing service is a failure.
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer, type NetConnectOpts } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -143,6 +143,40 @@ export async function startNotaryServer(
   return { ...service, caFile, ca: readFileSync(caFile, 'utf8') };
 }
 
+/** A Docker Engine of its own whose disk holds 64 MiB, in memory. Needs root. */
+export async function startSmallEngine(): Promise<{ readonly dockerHost: string; close(): Promise<void> }> {
+  const directory = mkdtempSync(join(tmpdir(), 'imagevet-engine-'));
+  const data = join(directory, 'data');
+  mkdirSync(data);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', data]);
+  const socket = join(directory, 'docker.sock');
+  const args = [
+    ...['--iptables=false', '--ip6tables=false', '--bridge=none', '--data-root', data],
+    ...[
+      '--exec-root',
+      join(directory, 'exec'),
+      '--pidfile',
+      join(directory, 'pid'),
+      '-H',
+      `unix://${socket}`,
+    ],
+  ];
+  const child = spawn(findProgram('dockerd') ?? 'dockerd', args, { stdio: 'ignore' });
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const close = async () => {
+    child.kill('SIGTERM');
+    await ended;
+    execFileSync('umount', ['--lazy', data]);
+    rmSync(directory, { recursive: true, force: true });
+  };
+  for (let attempt = 0; attempt < 200 && child.exitCode === null; attempt += 1) {
+    if (existsSync(socket) && (await listens(socket))) return { dockerHost: `unix://${socket}`, close };
+    await sleep(100);
+  }
+  await close();
+  throw new Error('dockerd did not answer within 20 s');
+}
+
 /** A Redis that can be killed, and started again on what it had written. */
 export interface RedisService extends RunningService {
   /** `redis://127.0.0.1:<port>` */
@@ -232,10 +266,17 @@ async function startService(
   throw new Error(`${program} did not answer within 10 s:\n${log}`);
 }
 
-async function accepts(port: number): Promise<boolean> {
-  const { connect } = await import('node:net');
+function accepts(port: number): Promise<boolean> {
+  return connects({ host: '127.0.0.1', port });
+}
+
+function listens(path: string): Promise<boolean> {
+  return connects({ path });
+}
+
+function connects(where: NetConnectOpts): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port });
+    const socket = connect(where);
     socket.once('connect', () => {
       socket.destroy();
       resolve(true);

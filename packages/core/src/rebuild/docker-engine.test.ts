@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import {
   type Fetcher,
@@ -10,13 +11,14 @@ import {
   staticKeychain,
 } from '@imagevet/registry';
 import { makeTar, startRegistry } from '@imagevet/registry/testing';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import {
   available,
   dockerHost,
   freePort,
   type RunningService,
   startDockerRegistry,
+  startSmallEngine,
 } from '../../../../test/services.ts';
 import { family } from './__fixtures__/family.ts';
 import { dockerEngineBuilder } from './engine/docker-engine-builder.ts';
@@ -286,6 +288,38 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
     const target = { ...nowhere.target, registry: `127.0.0.1:${await freePort()}` };
     await expect(builderOf().build({ ...nowhere, target })).rejects.toThrow(code('PUSH_FAILED'));
   });
+
+  test('says that a registry is full', async () => {
+    await using full = await startRegistry({
+      intercept: ({ method }, response) => {
+        if (method !== 'POST' && method !== 'PUT' && method !== 'PATCH') return false;
+        // As Harbor says that the quota of a project is used up; for other answers the engine waits and tries again.
+        response.writeHead(403, { 'content-type': 'application/json' });
+        response.end('{"errors":[{"code":"DENIED","message":"adding 1 MiB would exceed the quota"}]}');
+        return true;
+      },
+    });
+    const asked = request('FROM scratch\nCOPY x /', [file('x')]);
+    const target = { ...asked.target, registry: full.host };
+    await expect(builderOf().build({ ...asked, target })).rejects.toMatchObject({
+      code: 'PUSH_FAILED',
+      message: expect.stringContaining('would exceed the quota'),
+    });
+    expect(imagesOf(full.host)).toEqual([]);
+  });
+
+  test('row 39: says that the disk of the engine is full, with the line, and leaves nothing', async () => {
+    const own = await startSmallEngine();
+    onTestFinished(own.close);
+    const builder = builderOf({ dockerHost: own.dockerHost });
+    // Nothing that could be compressed or shared.
+    const big = { ...file('big'), content: randomBytes(96 * 1024 * 1024) };
+    await expect(
+      builder.build(request('FROM scratch\nCOPY small /\nCOPY big /', [big, file('small')])),
+    ).rejects.toThrow(/no space left on device/);
+    const image = await builder.build(request('FROM scratch\nCOPY small /', [file('small')]));
+    expect([...(await filesOf(image)).keys()]).toEqual(['small']);
+  }, 60_000);
 
   test('refuses what the registry shows when it is not what was built', async () => {
     const other = await builderOf().build(request('FROM scratch\nCOPY x /', [file('x', 'other')]));
