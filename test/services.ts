@@ -218,6 +218,55 @@ export function createDockerConfig(directory: string, notary: Pick<NotaryService
   return config;
 }
 
+/**
+ * Starts Debian's notary-server and the notary-signer that holds its keys: mutual TLS between them, memory stores, keys of
+ * ECDSA P-256.
+ */
+export async function startNotaryServerWithSigner(): Promise<NotaryService> {
+  const directory = mkdtempSync(join(tmpdir(), 'imagevet-notary-signer-'));
+  const file = (name: string): string => join(directory, name);
+  const [signerPort, port] = await Promise.all([freePort(), freePort()]);
+  writeCertificates(directory);
+  const certificate = { tls_cert_file: file('server.crt'), tls_key_file: file('server.key') };
+  const [storage, logging] = [{ backend: 'memory' }, { level: 'error' }];
+  const grpc = { grpc_addr: `127.0.0.1:${signerPort}`, ...certificate, client_ca_file: file('ca.crt') };
+  writeFileSync(file('signer.json'), JSON.stringify({ server: grpc, storage, logging }));
+  writeFileSync(
+    file('server.json'),
+    JSON.stringify({
+      server: { http_addr: `127.0.0.1:${port}`, ...certificate },
+      trust_service: {
+        ...{ type: 'remote', hostname: 'localhost', port: `${signerPort}`, key_algorithm: 'ecdsa' },
+        ...{ tls_ca_file: file('ca.crt'), tls_client_cert: file('server.crt') },
+        tls_client_key: file('server.key'),
+      },
+      storage,
+      caching: { max_age: { current_metadata: 0, consistent_metadata: 0 } },
+      logging,
+    }),
+  );
+  const at = { directory, scheme: 'https' } as const;
+  const signer = await startService('notary-signer', ['-config', file('signer.json')], {
+    ...at,
+    port: signerPort,
+  });
+  try {
+    const server = await startService('notary-server', ['-config', file('server.json')], { ...at, port });
+    return {
+      ...server,
+      caFile: file('ca.crt'),
+      ca: readFileSync(file('ca.crt'), 'utf8'),
+      close: async () => {
+        await server.close();
+        await signer.close();
+      },
+    };
+  } catch (error) {
+    await signer.close();
+    throw error;
+  }
+}
+
 /** A loopback TCP port nobody listens on. */
 export async function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {

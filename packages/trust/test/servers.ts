@@ -1,5 +1,5 @@
 // The notary servers every test of the protocol runs against: ours in this process, and the real one.
-import { available, startNotaryServer } from '../../../test/services.ts';
+import { available, startNotaryServer, startNotaryServerWithSigner } from '../../../test/services.ts';
 import type { NotaryServer } from '../src/notary/client.ts';
 import { startNotary } from '../src/testing/notary.ts';
 
@@ -18,6 +18,17 @@ export const notaryServers: readonly { name: string; start(): Promise<ServerUnde
           name: 'notary-server',
           start: async (): Promise<ServerUnderTest> => {
             const { url, ca, close } = await startNotaryServer();
+            return { server: { url, ca }, close };
+          },
+        },
+      ]
+    : []),
+  ...(available('notary-server', 'notary-signer')
+    ? [
+        {
+          name: 'notary-server with notary-signer',
+          start: async (): Promise<ServerUnderTest> => {
+            const { url, ca, close } = await startNotaryServerWithSigner();
             return { server: { url, ca }, close };
           },
         },
