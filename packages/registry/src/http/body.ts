@@ -1,17 +1,18 @@
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { RegistryError } from '../errors.ts';
+import { chunksOf } from './chunks.ts';
 import { explain } from './failures.ts';
 import type { HttpRequest } from './transport.ts';
 
 /** A body whose failures are told in our terms; an abort is the signal's reason itself. */
 export async function* explained(
-  body: AsyncIterable<Uint8Array>,
+  body: Readable,
   wanted: Pick<HttpRequest, 'method' | 'url'>,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   try {
-    yield* body;
+    yield* chunksOf(body);
   } catch (error) {
     signal?.throwIfAborted();
     throw explain(error, wanted);
