@@ -17,57 +17,106 @@ import { pushImage } from './registry-layers.ts';
 
 const ROUNDS = 3;
 const GOAL = 1;
-const NAMES = ['registry.to-layout-vs-skopeo', 'registry.to-registry-vs-skopeo'] as const;
+
+/** A program that copies images, and how it is told to. */
+interface Copier {
+  readonly program: string;
+  /** Into an image layout of its own. */
+  toLayout(from: string, directory: string): readonly string[];
+  toRegistry(from: string, to: string): readonly string[];
+}
+
+const COPIERS: readonly Copier[] = [
+  {
+    program: 'skopeo',
+    toLayout: (from, directory) => [...SKOPEO, `docker://${from}`, `oci:${directory}:1`],
+    toRegistry: (from, to) => [...SKOPEO, `docker://${from}`, `docker://${to}`],
+  },
+  {
+    program: 'crane',
+    toLayout: (from, directory) => ['pull', '--insecure', '--format=oci', from, directory],
+    toRegistry: (from, to) => ['copy', '--insecure', from, to],
+  },
+  {
+    program: 'regctl',
+    toLayout: (from, directory) => ['image', 'copy', ...plain(from), from, `ocidir://${directory}:1`],
+    toRegistry: (from, to) => ['image', 'copy', ...plain(from), ...plain(to), from, to],
+  },
+];
+const SKOPEO = ['copy', '--quiet', '--src-tls-verify=false', '--dest-tls-verify=false'];
+const plain = (name: string) => ['--host', `reg=${name.split('/')[0]},tls=disabled`];
 
 /** Runs the comparison; returns what came of each claim. */
 export async function benchRegistryCopy(print: (line: string) => void): Promise<readonly ClaimOutcome[]> {
-  if (findProgram('skopeo') === undefined || findProgram('docker-registry') === undefined) {
-    return NAMES.map((name) => {
-      const { line, outcome } = absent(name, GOAL);
-      print(line);
-      return outcome;
-    });
-  }
+  const present = COPIERS.filter(({ program }) => findProgram(program) !== undefined);
+  const outcomes: ClaimOutcome[] = [];
+  const say = ({ line, outcome }: { readonly line: string; readonly outcome: ClaimOutcome }) => {
+    print(line);
+    outcomes.push(outcome);
+  };
+  if (findProgram('docker-registry') === undefined) present.length = 0;
+  if (present.length > 0) for (const claim of await compare(present)) say(claim);
+  for (const { program } of COPIERS.filter((copier) => !present.includes(copier)))
+    for (const name of namesOf(program)) say(absent(name, GOAL));
+  return outcomes;
+}
+
+const namesOf = (program: string) =>
+  [`registry.to-layout-vs-${program}`, `registry.to-registry-vs-${program}`] as const;
+
+async function compare(copiers: readonly Copier[]) {
   const directory = mkdtempSync(join(tmpdir(), 'imagevet-bench-'));
   const from = await startDockerRegistry();
-  // skopeo remembers what it sent where and mounts it from there: each copy gets a registry that has nothing.
-  const targets = await Promise.all(Array.from({ length: 2 * (ROUNDS + 1) }, () => startDockerRegistry()));
+  // Programs remember what they sent where and mount it from there: each copy gets a registry that has nothing.
+  const contenders = copiers.length + 1;
+  const targets = await Promise.all(
+    Array.from({ length: contenders * (ROUNDS + 1) }, () => startDockerRegistry()),
+  );
   await using client = new RegistryClient();
   try {
     const { reference } = await pushImage(client, from.host);
+    const name = formatReference(reference);
     const layout = (who: string, round: number) => join(directory, `${who}-${round}`);
-    const target = (who: 0 | 1, round: number) =>
-      parseReference(`${targets[2 * round + who]!.host}/bench/copy:1`);
-    const [oursToLayout, skopeoToLayout] = await medians(
+    const target = (who: number, round: number) => `${targets[contenders * round + who]!.host}/bench/copy:1`;
+    const run = (program: string, parameters: readonly string[]) =>
+      promisify(execFile)(program, [...parameters]);
+    const [oursToLayout = 0, ...toLayout] = await medians(
       [
-        async (round) => {
+        async (round: number) => {
           const destination = await openOciLayout(layout('ours', round), { create: true });
           await copyImage(reference, reference, { source: client, destination });
         },
-        (round) => skopeo(`docker://${formatReference(reference)}`, `oci:${layout('skopeo', round)}:1`),
-      ] as const,
+        ...copiers.map(
+          ({ program, toLayout: told }) =>
+            (round: number) =>
+              run(program, told(name, layout(program, round))),
+        ),
+      ],
       ROUNDS,
     );
-    const [oursToRegistry, skopeoToRegistry] = await medians(
+    const [oursToRegistry = 0, ...toRegistry] = await medians(
       [
-        (round) => copyImage(reference, target(0, round), { source: client, destination: client }),
-        (round) =>
-          skopeo(`docker://${formatReference(reference)}`, `docker://${formatReference(target(1, round))}`),
-      ] as const,
+        (round: number) =>
+          copyImage(reference, parseReference(target(0, round)), { source: client, destination: client }),
+        ...copiers.map(
+          ({ program, toRegistry: told }, index) =>
+            (round: number) =>
+              run(program, told(name, target(index + 1, round))),
+        ),
+      ],
       ROUNDS,
     );
-    const pairs = [
-      [oursToLayout, skopeoToLayout],
-      [oursToRegistry, skopeoToRegistry],
-    ] as const;
-    return pairs.map(([ours, peer], index) => {
-      const { line, outcome } = judge({
-        ...{ name: NAMES[index]!, ours: milliseconds(ours), peer: milliseconds(peer) },
-        ...{ ratio: peer / ours, goal: GOAL },
-      });
-      print(line);
-      return outcome;
-    });
+    return copiers.flatMap(({ program }, index) =>
+      [
+        [oursToLayout, toLayout[index]!],
+        [oursToRegistry, toRegistry[index]!],
+      ].map(([ours = 0, peer = 0], which) =>
+        judge({
+          ...{ name: namesOf(program)[which]!, ours: milliseconds(ours), peer: milliseconds(peer) },
+          ...{ ratio: peer / ours, goal: GOAL },
+        }),
+      ),
+    );
   } finally {
     await Promise.all([from, ...targets].map((registry) => registry.close()));
     rmSync(directory, { recursive: true, force: true });
@@ -75,10 +124,3 @@ export async function benchRegistryCopy(print: (line: string) => void): Promise<
 }
 
 const milliseconds = (value: number) => `${Math.round(value)}ms`;
-
-async function skopeo(from: string, to: string): Promise<void> {
-  await promisify(execFile)('skopeo', [
-    ...['copy', '--quiet', '--src-tls-verify=false', '--dest-tls-verify=false'],
-    ...[from, to],
-  ]);
-}
