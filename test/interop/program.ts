@@ -7,18 +7,25 @@ import { Absent } from './matrix.ts';
 export async function run(
   program: string,
   args: readonly string[],
-  options: { readonly env?: NodeJS.ProcessEnv; readonly signal?: AbortSignal } = {},
+  options: {
+    readonly env?: NodeJS.ProcessEnv;
+    readonly signal?: AbortSignal;
+    /** What it reads on its standard input, instead of an end. */
+    readonly input?: string;
+  } = {},
 ): Promise<string> {
   const path = findProgram(program);
   if (path === undefined) throw new Absent(`${program} is not installed`);
   const env = { ...process.env, ...options.env };
   const { signal } = options;
   try {
-    const { stdout } = await promisify(execFile)(path, args, { env, signal, timeout: 60_000 });
-    return stdout;
+    const running = promisify(execFile)(path, args, { env, signal, timeout: 60_000 });
+    running.child.stdin?.end(options.input);
+    return (await running).stdout;
   } catch (error) {
-    const { stderr = '' } = error as { stderr?: string };
-    const reason = stderr.trim().split('\n').slice(-3).join(' ') || String(error);
+    const { stderr = '', stdout = '' } = error as { stderr?: string; stdout?: string };
+    // Some tell why they fail where they print results.
+    const reason = (stderr.trim() || stdout.trim()).split('\n').slice(-3).join(' ') || String(error);
     throw new Error(`${program} ${args.slice(0, 2).join(' ')}: ${reason}`, { cause: error });
   }
 }
