@@ -187,18 +187,15 @@ test('row 18: an index that names itself, or 100,000 children, ends in an error'
   await expect(resolving()).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
 });
 
-test('row 20, S11: a bomb is refused after 64 MiB, without reading the rest', async () => {
-  const bomb = gzipSync(Buffer.alloc(80 * 2 ** 20));
+test('row 20, S11: a bomb is refused early, without reading the rest', async () => {
+  // Members of 80 MiB of zeros, 16 GiB in all.
+  const member = gzipSync(Buffer.alloc(80 * 2 ** 20));
   let given = 0;
-  async function* slowly(): AsyncGenerator<Uint8Array> {
-    for (let at = 0; at < bomb.byteLength; at += 4096) {
-      given = at;
-      yield bomb.subarray(at, at + 4096);
-    }
+  async function* members(): AsyncGenerator<Uint8Array> {
+    for (; given < 200; given += 1) yield member;
   }
-  await expect(scanLayer(slowly())).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
-  // It was refused before its last input was asked for.
-  expect(given).toBeLessThan(bomb.byteLength * 4);
+  await expect(scanLayer(members())).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
+  expect(given).toBeLessThan(50);
 });
 
 test.each([
