@@ -1,14 +1,8 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { digestOf } from '@imagevet/registry';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { act } from '../../test/publisher.ts';
 import { notaryServers, type ServerUnderTest } from '../../test/servers.ts';
 import { createKeyStore, type KeyStore } from '../keys/key-store.ts';
 import { signTag } from '../sign.ts';
-import { startNotary } from '../testing/notary.ts';
 import { createMemoryTrustState, type TrustStateStore } from '../verify/state.ts';
 import { resolveTrusted } from '../verify.ts';
 import { createMemoryRotationJournal, rotateKey } from './rotation.ts';
@@ -70,52 +64,6 @@ describe.each(notaryServers)('rotateKey() against $name', ({ start }) => {
     expect(pin).toMatch(/^[0-9a-f]{64}$/);
   });
 });
-
-test.each(['root', 'targets', 'publish'] as const)(
-  '%s killed at every request loses no key, breaks nothing, and is finished by the next call',
-  async (action) => {
-    const collection = 'killed.example.com/app';
-    const tag = '1';
-    // Each request is a moment to die: the server acted, the client never learns.
-    for (let step = 1, finished = false; !finished; step += 1) {
-      expect(step).toBeLessThan(60);
-      const directory = mkdtempSync(join(tmpdir(), 'imagevet-killed-'));
-      const notary = await startNotary();
-      const { server } = notary;
-      const keyStore = () => createKeyStore({ directory, passphrase: 'passphrase one' });
-      if (action !== 'publish') await signTag(target(tag), { collection, server, keys: keyStore() });
-      const before = await ids(keyStore());
-      const script = join(import.meta.dirname, '../../test/publisher.ts');
-      const args = ['--conditions=@imagevet/source', script, server.url, directory, collection, action];
-      const child = spawn(process.execPath, args, { stdio: 'ignore' });
-      const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-      let requests = 0;
-      notary.intercept = async (_, reply) => {
-        requests += 1;
-        if (requests === step) {
-          child.kill('SIGKILL');
-          await ended;
-        }
-        return reply;
-      };
-      finished = (await ended) === 0;
-      notary.intercept = undefined;
-      expect(await ids(keyStore())).toEqual(expect.arrayContaining(before));
-      await act(action, { url: server.url, directory, collection });
-      const { rootKeyIds } = await signTag(target('2'), { collection, server, keys: keyStore() });
-      // At most one key was made that nobody asked to use; none that is in use is missing.
-      const expected = action === 'publish' ? 2 : before.length + 1;
-      expect((await ids(keyStore())).length - expected).toBeLessThanOrEqual(1);
-      for (const name of [tag, '2']) {
-        const options = { server, root: { keyIds: rootKeyIds } };
-        expect((await resolveTrusted({ collection, tag: name }, options)).digest).toBe(digestOf(name));
-      }
-      await notary.close();
-      rmSync(directory, { recursive: true });
-    }
-  },
-  120_000,
-);
 
 async function ids(keys: KeyStore): Promise<string[]> {
   const result: string[] = [];
