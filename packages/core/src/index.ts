@@ -33,6 +33,13 @@ export {
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
 export { resolveLineage } from './lineage/resolve-lineage.ts';
+export {
+  type LineageGroup,
+  type LineageSet,
+  type PlatformDivergence,
+  type ResolveLineagesOptions,
+  resolveLineages,
+} from './lineage/resolve-lineages.ts';
 export { spine } from './lineage/spine.ts';
 export type * from './lineage/types.ts';
 export type { ResolveLineageOptions } from './lineage/walk.ts';

@@ -1,0 +1,75 @@
+import { parsePlatform, parseReference, RegistryClient } from '@imagevet/registry';
+import { pushTestImage, pushTestIndex, startRegistry, type TestRegistry } from '@imagevet/registry/testing';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { officialImagesSource } from '../provenance/official-images/source.ts';
+import { resolveLineages } from './resolve-lineages.ts';
+import type { SourceHost } from './types.ts';
+
+const A = 'a'.repeat(40);
+const B = 'b'.repeat(40);
+const library = (arm: string): string =>
+  `Maintainers: A B <a@b.example> (@ab)\nGitRepo: https://git.example/app.git\n\nTags: 1\nArchitectures: amd64, arm64v8\nGitCommit: ${A}\narm64v8-GitCommit: ${arm}\nDirectory: app\n`;
+
+let registry: TestRegistry;
+let client: RegistryClient;
+beforeEach(async () => {
+  registry = await startRegistry();
+  client = new RegistryClient({ attempts: 1, hosts: { 'docker.io': { url: registry.url } } });
+  const images = [];
+  for (const architecture of ['amd64', 'arm64']) {
+    images.push(
+      await pushTestImage(client, parseReference(`app:${architecture}`), {
+        layers: [[{ path: 'a', content: architecture }]],
+        config: { architecture },
+      }),
+    );
+  }
+  await pushTestIndex(client, parseReference('app:1'), images);
+});
+afterEach(async () => {
+  await client.close();
+  await registry.close();
+});
+
+function hostOf(arm: string): SourceHost {
+  return {
+    supports: () => true,
+    readFile: async (_repository, commit, path) => {
+      const text = path === 'library/app' ? library(arm) : `FROM scratch\n# ${commit}\n`;
+      return { content: Buffer.from(text), url: `https://git.example/${commit}/${path}` };
+    },
+    async *readDirectory() {},
+    commitOf: async () => A,
+    reachability: async () => 'reachable',
+  };
+}
+const resolve = (arm: string) => {
+  const host = hostOf(arm);
+  return resolveLineages('app:1', { registry: client, host, sources: [officialImagesSource({ host })] });
+};
+
+test('resolveLineages() collapses platforms of one source', async () => {
+  const { groups, divergences } = await resolve(A);
+  expect(groups.map(({ platforms }) => platforms)).toEqual([
+    [parsePlatform('linux/amd64'), parsePlatform('linux/arm64')],
+  ]);
+  expect(divergences).toEqual([]);
+});
+
+test('resolveLineages() tells a platform built from another commit', async () => {
+  const { groups, divergences } = await resolve(B);
+  expect(groups).toHaveLength(2);
+  expect(divergences).toEqual([
+    {
+      code: 'PLATFORM_SOURCE_DIFFERS',
+      values: {
+        [`https://git.example/app#${A}:app/Dockerfile`]: ['linux/amd64'],
+        [`https://git.example/app#${B}:app/Dockerfile`]: ['linux/arm64'],
+      },
+    },
+  ]);
+});
+
+test('resolveLineages() needs a registry to list all platforms', async () => {
+  await expect(resolveLineages('app:1', { sources: [] })).rejects.toMatchObject({ code: 'INVALID_OPTIONS' });
+});
