@@ -73,3 +73,12 @@ test('resolveLineages() tells a platform built from another commit', async () =>
 test('resolveLineages() needs a registry to list all platforms', async () => {
   await expect(resolveLineages('app:1', { sources: [] })).rejects.toMatchObject({ code: 'INVALID_OPTIONS' });
 });
+
+test('resolveLineages() takes the one platform of an image that is no index', async () => {
+  await using registry = await startRegistry();
+  await using client = new RegistryClient();
+  const reference = parseReference(`${registry.host}/only:1`);
+  await pushTestImage(client, reference, { layers: [[]], config: { architecture: 'arm64' } });
+  const { groups } = await resolveLineages(reference, { sources: [], registry: client });
+  expect(groups.map(({ platforms }) => platforms)).toEqual([[parsePlatform('linux/arm64')]]);
+});

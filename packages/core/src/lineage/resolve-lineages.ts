@@ -1,11 +1,12 @@
 import {
-  DEFAULT_PLATFORM,
   formatPlatform,
   formatReference,
   type ImageReference,
+  isAttestation,
   normalizePlatform,
   type Platform,
   parseReference,
+  resolveImage,
   withDefaultTag,
 } from '@imagevet/registry';
 import { CoreError } from '../errors.ts';
@@ -81,9 +82,12 @@ async function offered(named: ImageReference, options: ResolveLineagesOptions): 
     throw new CoreError('INVALID_OPTIONS', "platforms: 'all' needs a registry to list them");
   }
   const found = await options.registry.fetchManifest(named, { signal: options.signal });
-  if (found.kind !== 'index') return [DEFAULT_PLATFORM];
-  return found.index.manifests.flatMap(({ platform }) =>
-    platform === undefined || platform.os === 'unknown' ? [] : [platform],
+  if (found.kind !== 'index') {
+    const { platform } = await resolveImage(named, { source: options.registry, signal: options.signal });
+    return [platform];
+  }
+  return found.index.manifests.flatMap((child) =>
+    child.platform === undefined || isAttestation(child) ? [] : [child.platform],
   );
 }
 
