@@ -245,7 +245,7 @@ describe.skipIf(!available('docker', 'docker-engine', 'docker-registry', 'notary
       expect((await verify(two, { root: { keyIds: rootKeyIds } })).versions.root).toBe(5);
     });
 
-    test('a rotation the server refuses costs notary the key, and us nothing', async () => {
+    test('8.3: a rotation the server refuses costs notary the key, and us nothing', async () => {
       const stock = await pushImage('rotation-notary', '1');
       await must(notary('init', stock.collection, '-p'));
       const own = await pushImage('rotation-ours', '1');

@@ -161,6 +161,8 @@ async function runUntil(
   const own = kind === 'step' ? [`${number}`] : [];
   const child = spawn(process.execPath, ['--conditions=@imagevet/source', ...args, ...own], {
     stdio: 'ignore',
+    // Dozens of processes compile the same sources.
+    env: { ...process.env, NODE_COMPILE_CACHE: join(place.directory, '../compiled') },
   });
   const ended = new Promise<NodeJS.Signals | number | null>((resolve) =>
     child.once('exit', (code, signal) => resolve(signal ?? code)),
