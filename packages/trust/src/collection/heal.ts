@@ -51,16 +51,18 @@ export async function healCollection(
   const own = signal === undefined ? {} : { signal };
   return withNotaryClient(options.server, async (client) => {
     const root = (await read(client, 'root')) as MetadataFile<RootMetadata>;
+    const snapshot = (await read(client, 'snapshot')) as MetadataFile<SnapshotMetadata>;
     verifyRootItself(root, collection, now());
     if (!isTrustedRoot(root, collection, options.root ?? (await ownRootKeys(keys, own)))) {
       throw new TrustError('ROOT_MISMATCH', `heal ${collection}: its root is not the pinned one`);
     }
-    const { snapshot, isOverdue } = await readSnapshot(client, root);
-    const isOver = ({ signed }: MetadataFile): boolean =>
-      isOverdue && parseGoTime(signed.expires) <= now().getTime();
+    const hasExpired = ({ signed }: MetadataFile): boolean => parseGoTime(signed.expires) <= now().getTime();
+    const isOverdue = hasExpired(snapshot);
+    if (isOverdue) verifySignatures(snapshot, authorityOf(root.signed.roles.snapshot, root.signed.keys));
     const unsigned: UnsignedRole[] = [];
     const rootAuthority = authorityOf(root.signed.roles.root, root.signed.keys);
-    if (isBroken(root, snapshot) || isOver(root)) unsigned.push(again(root, rootAuthority, LIFETIME_MS.root));
+    if (isBroken(root, snapshot) || (isOverdue && hasExpired(root)))
+      unsigned.push(again(root, rootAuthority, LIFETIME_MS.root));
     const targets = authorityOf(root.signed.roles.targets, root.signed.keys);
     const queue: [string, RoleAuthority][] = [['targets', targets]];
     for (const [role, authority] of queue) {
@@ -69,7 +71,7 @@ export async function healCollection(
       const file = (await read(client, role)) as MetadataFile<TargetsMetadata> | undefined;
       if (file === undefined) continue;
       verifySignatures(file, authority);
-      const isDue = role === 'targets' && isOver(file);
+      const isDue = isOverdue && role === 'targets' && hasExpired(file);
       if (isBroken(file, snapshot) || isDue) unsigned.push(again(file, authority, LIFETIME_MS.targets));
       const { delegations } = file.signed;
       queue.push(
@@ -87,46 +89,43 @@ export async function healCollection(
   });
 
   async function read(client: NotaryClient, role: string): Promise<MetadataFile | undefined> {
-    const bytes = await client.fetchMetadata(collection, role, own);
+    const fetched = client.fetchMetadata(collection, role, own);
+    const bytes = await (role === 'snapshot' ? fetched.catch(expiredSnapshot(client)) : fetched);
     if (bytes !== undefined) return parseMetadata(role, bytes, { anyForm: true });
     if (role !== 'root' && role !== 'snapshot') return undefined;
     throw new TrustError('NOT_SIGNED', `heal ${collection}: the server has no ${role}`);
   }
 
-  /** The newest snapshot, and whether the server fails because it expired. */
-  async function readSnapshot(
-    client: NotaryClient,
-    root: MetadataFile<RootMetadata>,
-  ): Promise<{ snapshot: MetadataFile<SnapshotMetadata>; isOverdue: boolean }> {
-    try {
-      const snapshot = (await read(client, 'snapshot')) as MetadataFile<SnapshotMetadata>;
-      return { snapshot, isOverdue: false };
-    } catch (error) {
+  /** Takes an expired snapshot from among the old versions, which are served as they are, or throws on. */
+  function expiredSnapshot(client: NotaryClient) {
+    return async (error: unknown): Promise<Uint8Array> => {
       if (!TrustError.is(error) || error.code !== 'UNREACHABLE') throw error;
-      const snapshot = await newestSnapshot(client);
-      // An answer that was only disturbed is no reason to sign anything.
-      if (snapshot === undefined || parseGoTime(snapshot.signed.expires) > now().getTime()) throw error;
-      verifySignatures(snapshot, authorityOf(root.signed.roles.snapshot, root.signed.keys));
-      return { snapshot, isOverdue: true };
-    }
+      const bytes = await newestSnapshot(client);
+      if (bytes === undefined) throw error;
+      const { expires } = parseMetadata('snapshot', bytes, { anyForm: true }).signed;
+      // A disturbance is no reason to sign anything.
+      if (parseGoTime(expires) > now().getTime()) throw error;
+      return bytes;
+    };
   }
 
-  // Old versions are served as they are. They are numbered without gaps, so the last one is found by halving.
-  async function newestSnapshot(client: NotaryClient): Promise<MetadataFile<SnapshotMetadata> | undefined> {
+  // They are numbered without gaps, so the last one is found by halving.
+  async function newestSnapshot(client: NotaryClient): Promise<Uint8Array | undefined> {
     const fetch = (version: number): Promise<Uint8Array | undefined> =>
       client.fetchMetadata(collection, 'snapshot', { version, ...own });
-    let [newest, bytes] = [0, undefined as Uint8Array | undefined];
-    // The first snapshot notary publishes is its second.
-    for (let step = 2; step <= MAX_SNAPSHOTS; step *= 2) {
-      const found = await fetch(step);
+    let newest = 0;
+    let bytes: Uint8Array | undefined;
+    // The first snapshot that notary publishes is its second.
+    for (let version = 2; version <= MAX_SNAPSHOTS; version *= 2) {
+      const found = await fetch(version);
       if (found === undefined) break;
-      [newest, bytes] = [step, found];
+      [newest, bytes] = [version, found];
     }
     for (let step = Math.max(newest / 2, 1); step >= 1; step /= 2) {
       const found = await fetch(newest + step);
       if (found !== undefined) [newest, bytes] = [newest + step, found];
     }
-    return bytes === undefined ? undefined : parseMetadata('snapshot', bytes, { anyForm: true });
+    return bytes;
   }
 
   async function isSnapshotBroken(
