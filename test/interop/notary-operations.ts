@@ -122,7 +122,7 @@ const remove: Operation = async (writer, place, matrix) => {
 };
 
 /** Time from writing a file to its end, in milliseconds: longer than publishing it and reading it back takes. */
-const SHORT_LIFE = 3_000;
+const SHORT_LIFE = 4_000;
 const DAY = 86_400_000;
 
 /** Now, to one whose files live `days`, so that they end shortly. */
@@ -154,7 +154,7 @@ const expire: Operation = async (writer, place, matrix) => {
     const name = part.replace(/\W+/g, '-');
     const collection = await collectionFor(writer, place, `expire-${name}`, ['signed', 'renewed']);
     const signed = { collection, tag: 'signed' };
-    const expiring = publish(place, signed).then(() => sleep(SHORT_LIFE));
+    const expiring = publish(place, signed).then(() => sleep(SHORT_LIFE + 1_000));
     await everyReader(matrix, `expired ${part}`, expiring, async (reader) => {
       // notary-server wants to renew the snapshot, and fails for want of the key.
       await expectRefusal(reader, place, signed, ['expired', 'no answer']);

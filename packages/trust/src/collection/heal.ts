@@ -1,6 +1,6 @@
 import type { OperationOptions } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
-import { formatGoTime } from '../json/go-time.ts';
+import { formatGoTime, parseGoTime } from '../json/go-time.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { checkCollectionName } from '../metadata/names.ts';
 import { parseMetadata, serializeMetadata } from '../metadata/parse.ts';
@@ -27,9 +27,16 @@ const LIFETIME_MS = { root: 3650 * 86_400_000, targets: 1095 * 86_400_000 };
 /** Roles followed from `targets` down. */
 const MAX_ROLES = 1000;
 
+/** Snapshots looked for under a number: more than a collection is ever published. */
+const MAX_SNAPSHOTS = 2 ** 24;
+
 /**
- * Repairs a collection that the server cannot serve, because somebody published files it writes differently: reads what is
- * stored under the roles' names, verifies its signatures, and publishes the content again in the form the server keeps.
+ * Repairs a collection that the server cannot serve: reads what is stored under the roles' names, verifies its signatures,
+ * and publishes the content again. Two things bring a collection there:
+ *
+ * - Somebody published files the server writes differently; they are published in the form it keeps.
+ * - A snapshot whose key the publisher holds expired. notary-server then wants to renew it, cannot, and answers 500 to every
+ *   reader and publisher; it is signed again, and root and targets too when they expired with it.
  *
  * @returns what was published; `undefined` when nothing is broken
  * @throws {@link TrustError} `ROOT_MISMATCH`, what `verifySignatures` throws, `KEY_NOT_FOUND` for a broken role whose
@@ -49,9 +56,13 @@ export async function healCollection(
     if (!isTrustedRoot(root, collection, options.root ?? (await ownRootKeys(keys, own)), signers)) {
       throw new TrustError('ROOT_MISMATCH', `heal ${collection}: its root is not the pinned one`);
     }
+    const hasExpired = ({ signed }: MetadataFile): boolean => parseGoTime(signed.expires) <= now().getTime();
+    const isOverdue = hasExpired(snapshot);
+    if (isOverdue) verifySignatures(snapshot, authorityOf(root.signed.roles.snapshot, root.signed.keys));
     const unsigned: UnsignedRole[] = [];
     const rootAuthority = authorityOf(root.signed.roles.root, root.signed.keys);
-    if (isBroken(root, snapshot)) unsigned.push(again(root, rootAuthority, LIFETIME_MS.root));
+    if (isBroken(root, snapshot) || (isOverdue && hasExpired(root)))
+      unsigned.push(again(root, rootAuthority, LIFETIME_MS.root));
     const targets = authorityOf(root.signed.roles.targets, root.signed.keys);
     const queue: [string, RoleAuthority][] = [['targets', targets]];
     for (const [role, authority] of queue) {
@@ -60,7 +71,8 @@ export async function healCollection(
       const file = (await read(client, role)) as MetadataFile<TargetsMetadata> | undefined;
       if (file === undefined) continue;
       verifySignatures(file, authority);
-      if (isBroken(file, snapshot)) unsigned.push(again(file, authority, LIFETIME_MS.targets));
+      const isDue = isOverdue && role === 'targets' && hasExpired(file);
+      if (isBroken(file, snapshot) || isDue) unsigned.push(again(file, authority, LIFETIME_MS.targets));
       const { delegations } = file.signed;
       queue.push(
         ...(delegations.roles ?? []).map((delegation): [string, RoleAuthority] => [
@@ -69,17 +81,51 @@ export async function healCollection(
         ]),
       );
     }
-    if (unsigned.length === 0 && !(await isSnapshotBroken(client, snapshot))) return undefined;
+    const isSnapshotDue = isOverdue || (await isSnapshotBroken(client, snapshot));
+    if (unsigned.length === 0 && !isSnapshotDue) return undefined;
     const context = { ...own, collection, client, keys, now, root: root.signed, base: { root, snapshot } };
     const { result } = await publishParts(unsigned, await signParts(unsigned, context), context);
     return result;
   });
 
   async function read(client: NotaryClient, role: string): Promise<MetadataFile | undefined> {
-    const bytes = await client.fetchMetadata(collection, role, own);
+    const fetched = client.fetchMetadata(collection, role, own);
+    const bytes = await (role === 'snapshot' ? fetched.catch(expiredSnapshot(client)) : fetched);
     if (bytes !== undefined) return parseMetadata(role, bytes, { anyForm: true });
     if (role !== 'root' && role !== 'snapshot') return undefined;
     throw new TrustError('NOT_SIGNED', `heal ${collection}: the server has no ${role}`);
+  }
+
+  /** Takes an expired snapshot from among the old versions, which are served as they are, or throws on. */
+  function expiredSnapshot(client: NotaryClient) {
+    return async (error: unknown): Promise<Uint8Array> => {
+      if (!TrustError.is(error) || error.code !== 'UNREACHABLE') throw error;
+      const bytes = await newestSnapshot(client);
+      if (bytes === undefined) throw error;
+      const { expires } = parseMetadata('snapshot', bytes, { anyForm: true }).signed;
+      // A disturbance is no reason to sign anything.
+      if (parseGoTime(expires) > now().getTime()) throw error;
+      return bytes;
+    };
+  }
+
+  // They are numbered without gaps, so the last one is found by halving.
+  async function newestSnapshot(client: NotaryClient): Promise<Uint8Array | undefined> {
+    const fetch = (version: number): Promise<Uint8Array | undefined> =>
+      client.fetchMetadata(collection, 'snapshot', { version, ...own });
+    let newest = 0;
+    let bytes: Uint8Array | undefined;
+    // The first snapshot that notary publishes is its second.
+    for (let version = 2; version <= MAX_SNAPSHOTS; version *= 2) {
+      const found = await fetch(version);
+      if (found === undefined) break;
+      [newest, bytes] = [version, found];
+    }
+    for (let step = Math.max(newest / 2, 1); step >= 1; step /= 2) {
+      const found = await fetch(newest + step);
+      if (found !== undefined) [newest, bytes] = [newest + step, found];
+    }
+    return bytes;
   }
 
   async function isSnapshotBroken(

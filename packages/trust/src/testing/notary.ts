@@ -144,6 +144,9 @@ class NotaryService {
     // A timestamp that somebody spoiled cannot be renewed, and is served as it is.
     const wantsNewest = role === 'timestamp' && version === undefined && sha256 === undefined;
     if (wantsNewest) await this.#renew(collection).catch(() => undefined);
+    const wantsRenewed = (role === 'timestamp' || role === 'snapshot') && version === undefined;
+    if (wantsRenewed && sha256 === undefined && this.#cannotRenewSnapshot(collection))
+      return failure(500, 'UNKNOWN');
     const files = this.#store.versions(collection, role);
     const file =
       version !== undefined
@@ -161,6 +164,18 @@ class NotaryService {
         'last-modified': file.storedAt.toUTCString().replace('GMT', 'UTC'),
       },
     };
+  }
+
+  // notary-server would sign an expired snapshot again, and fails over one whose key the publisher holds.
+  #cannotRenewSnapshot(collection: string): boolean {
+    const [snapshot, root] = [
+      readable(() => this.#store.current(collection, 'snapshot')),
+      readable(() => this.#store.current(collection, 'root')),
+    ];
+    if (snapshot === undefined || root === undefined) return false;
+    const { keyids } = root.signed.roles.snapshot;
+    const held = keyids?.some((id) => this.#store.keyById(collection, 'snapshot', id) !== undefined);
+    return held !== true && Date.parse(snapshot.signed.expires) <= this.#now().getTime();
   }
 
   async #renew(collection: string): Promise<void> {
@@ -248,4 +263,13 @@ async function listen(server: Server, port: number): Promise<void> {
     server.once('error', reject);
     server.listen(port, '127.0.0.1', resolve);
   });
+}
+
+/** What somebody may have spoiled; `undefined` when they did. */
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
 }

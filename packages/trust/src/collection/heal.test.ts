@@ -1,0 +1,66 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { digestOf } from '@imagevet/registry';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { notaryServers, type ServerUnderTest } from '../../test/servers.ts';
+import { createKeyStore, type KeyStore } from '../keys/key-store.ts';
+import { signTag } from '../sign.ts';
+import { resolveTrusted } from '../verify.ts';
+import { healCollection } from './heal.ts';
+
+const target = (tag: string) => ({ tag, digest: digestOf(tag), size: tag.length });
+const LIFETIME_MS = 1095 * 86_400_000;
+/** Longer than one publish takes on a busy machine. */
+const SHORT_LIFE_MS = 4_000;
+
+describe.each(notaryServers)('healCollection() against $name', ({ start }) => {
+  let running: ServerUnderTest;
+  beforeAll(async () => {
+    running = await start();
+  });
+  afterAll(() => running.close());
+
+  /** A collection whose publisher signs the snapshot, published so often; targets and snapshot have expired. */
+  async function expired(collection: string, times: number): Promise<KeyStore> {
+    const keys = createKeyStore();
+    const now = () => new Date(Date.now() - LIFETIME_MS + SHORT_LIFE_MS);
+    for (let tag = 1; tag <= times; tag += 1) {
+      const options = { collection, server: running.server, keys, now, snapshotKey: 'client' } as const;
+      await signTag(target(`${tag}`), options);
+    }
+    await sleep(SHORT_LIFE_MS + 1_000);
+    return keys;
+  }
+
+  test.concurrent.each([1, 3, 6])(
+    'signs a snapshot again that expired in the hands of the publisher, after %d publishes',
+    async (times) => {
+      const { server } = running;
+      const collection = `heal.example.com/after-${times}-publishes`;
+      const keys = await expired(collection, times);
+      const read = (tag: string) => resolveTrusted({ collection, tag }, { server, root: { firstUse: true } });
+      await expect(read('1')).rejects.toMatchObject({ code: 'UNREACHABLE' });
+      await expect(signTag(target('new'), { collection, server, keys })).rejects.toMatchObject({
+        code: 'UNREACHABLE',
+      });
+      const healed = await healCollection(collection, { server, keys });
+      expect(healed).toMatchObject({
+        roles: ['targets'],
+        versions: { snapshot: times + 1, targets: times + 1 },
+      });
+      expect((await read(`${times}`)).digest).toBe(digestOf(`${times}`));
+      await signTag(target('new'), { collection, server, keys });
+      expect((await read('new')).digest).toBe(digestOf('new'));
+      expect(await healCollection(collection, { server, keys })).toBeUndefined();
+    },
+  );
+
+  test.concurrent('signs nothing without the key of the snapshot', async () => {
+    const collection = 'heal.example.com/without-key';
+    const keys = await expired(collection, 1);
+    const others = createKeyStore();
+    for await (const { keyId, role = '' } of keys.list())
+      if (role !== 'snapshot') await others.add(await keys.open(keyId), { role });
+    const healing = healCollection(collection, { server: running.server, keys: others });
+    await expect(healing).rejects.toMatchObject({ code: 'SERVER_REFUSED' });
+  });
+});
