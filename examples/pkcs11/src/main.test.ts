@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { digestOf } from '@imagevet/registry';
-import { createKeyStore, resolveTrusted, TrustedCollection } from '@imagevet/trust';
+import { createKeyStore, createMemoryRotationJournal, resolveTrusted, rotateKey } from '@imagevet/trust';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   available,
@@ -86,33 +86,45 @@ describe.skipIf(!available('notary-server', 'notary', 'docker', 'softhsm2-util',
       expect(inspected.AdministrativeKeys).toContainEqual({ Name: 'Root', Keys: [{ ID: rootKeyIds[0] }] });
     }, 60_000);
 
-    test('a publish hands the targets role from one key of the token to another', async () => {
-      const collection = '127.0.0.1:5000/token/rotated';
-      const server = { url: notary.url, ca: notary.ca };
-      const { rootKeyIds } = await signWithToken(token, {
-        ...{ server, collection, tag: '1', digest: digestOf('one'), size: 3 },
-      });
-      const keys = createKeyStore();
-      for (const [id, role] of [
-        ['01', 'root'],
-        ['02', 'targets'],
-      ] as const) {
-        await keys.add((await openTokenKey(token, id))!, {
-          role,
-          ...(role === 'root' ? {} : { gun: collection }),
+    test.each([
+      ['targets', '03'],
+      ['root', '04'],
+    ] as const)(
+      'rotateKey() hands the %s role from one key of the token to another',
+      async (role, id) => {
+        const collection = `127.0.0.1:5000/token/rotated-${role}`;
+        const server = { url: notary.url, ca: notary.ca };
+        const { rootKeyIds } = await signWithToken(token, {
+          ...{ server, collection, tag: '1', digest: digestOf('one'), size: 3 },
         });
-      }
-      const fresh = await generateTokenKey(token, '03', 'targets, second');
-      await keys.add(fresh, { role: 'targets', gun: collection });
-      await new TrustedCollection(collection, { server, keys })
-        .stage({ type: 'role-keys', role: 'targets', keys: [fresh.publicKey], threshold: 1 })
-        .publish();
-      const verified = await resolveTrusted(
-        { collection, tag: '1' },
-        { server, root: { keyIds: rootKeyIds } },
-      );
-      expect(verified.keyIds).toEqual([fresh.keyId]);
-    }, 60_000);
+        const keys = createKeyStore();
+        await keys.add((await openTokenKey(token, '01'))!, { role: 'root' });
+        await keys.add((await openTokenKey(token, '02'))!, { role: 'targets', gun: collection });
+        const newKey = await generateTokenKey(token, id, `${role}, second`);
+        const journal = createMemoryRotationJournal();
+        const rotated = await rotateKey(collection, role, { server, keys, journal, newKey });
+        const verified = await resolveTrusted(
+          { collection, tag: '1' },
+          { server, root: { keyIds: [...rootKeyIds] } },
+        );
+        expect(rotated.oldKeyIds).toEqual([
+          (await openTokenKey(token, role === 'root' ? '01' : '02'))?.keyId,
+        ]);
+        if (role === 'root') expect(verified.rootKeyIds).toEqual([rotated.newKeyId]);
+        else expect(verified.keyIds).toEqual([newKey.keyId]);
+        const trust = [
+          '-s',
+          notary.url,
+          '--tlscacert',
+          notary.caFile,
+          '-d',
+          join(directory, `trust-${role}`),
+        ];
+        const { stdout } = await run('notary', [...trust, 'list', collection]);
+        expect(stdout).toContain(digestOf('one').slice('sha256:'.length));
+      },
+      60_000,
+    );
 
     test('the private key cannot be read, and a wrong PIN signs nothing', async () => {
       const key = await generateTokenKey(token, '0a', 'kept');

@@ -25,13 +25,9 @@ export {
   rotateKey,
 } from './collection/rotation.ts';
 export { TrustedCollection, type TrustedCollectionOptions } from './collection/trusted-collection.ts';
-export {
-  type DiagnoseOptions,
-  type DockerInstallation,
-  diagnoseCollection,
-  diagnoseDocker,
-  type TrustDiagnosis,
-} from './doctor.ts';
+export { type DiagnoseOptions, diagnoseCollection } from './doctor/diagnose-collection.ts';
+export { type DockerInstallation, diagnoseDocker } from './doctor/diagnose-docker.ts';
+export type { TrustDiagnosis } from './doctor/diagnosis.ts';
 export { TrustError, type TrustErrorCode } from './errors.ts';
 export { loadKeypair, parsePublicKey } from './keys/key-import.ts';
 export {

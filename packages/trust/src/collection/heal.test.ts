@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { digestOf } from '@imagevet/registry';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { notaryServers, type ServerUnderTest } from '../../test/servers.ts';
+import { diagnoseCollection } from '../doctor/diagnose-collection.ts';
 import { createKeyStore, type KeyStore } from '../keys/key-store.ts';
 import { signTag } from '../sign.ts';
 import { resolveTrusted } from '../verify.ts';
@@ -42,6 +43,14 @@ describe.each(notaryServers)('healCollection() against $name', ({ start }) => {
       await expect(signTag(target('new'), { collection, server, keys })).rejects.toMatchObject({
         code: 'UNREACHABLE',
       });
+      const diagnose = () => diagnoseCollection(collection, { server, root: { firstUse: true } });
+      expect(await diagnose()).toMatchObject([
+        {
+          code: 'broken-collection',
+          message: expect.stringContaining('snapshot expired'),
+          remedy: expect.stringContaining('healCollection()'),
+        },
+      ]);
       const healed = await healCollection(collection, { server, keys });
       expect(healed).toMatchObject({
         roles: ['targets'],

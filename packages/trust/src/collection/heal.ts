@@ -11,6 +11,7 @@ import { isTrustedRoot, type RootTrust, verifyRootItself } from '../verify/root-
 import { authorityOf, type RoleAuthority, verifySignatures } from '../verify/signatures.ts';
 import { matchesMeta } from '../verify/verified-collection.ts';
 import type { UnsignedRole } from './draft.ts';
+import { findExpiredSnapshot } from './expired-snapshot.ts';
 import { type PublishResult, publishParts, signParts } from './publish.ts';
 import { ownRootKeys } from './signing.ts';
 
@@ -26,9 +27,6 @@ export interface HealOptions extends OperationOptions {
 const LIFETIME_MS = { root: 3650 * 86_400_000, targets: 1095 * 86_400_000 };
 /** Roles followed from `targets` down. */
 const MAX_ROLES = 1000;
-
-/** Snapshots looked for under a number: more than a collection is ever published. */
-const MAX_SNAPSHOTS = 2 ** 24;
 
 /**
  * Repairs a collection that the server cannot serve: reads what is stored under the roles' names, verifies its signatures,
@@ -96,36 +94,14 @@ export async function healCollection(
     throw new TrustError('NOT_SIGNED', `heal ${collection}: the server has no ${role}`);
   }
 
-  /** Takes an expired snapshot from among the old versions, which are served as they are, or throws on. */
-  function expiredSnapshot(client: NotaryClient) {
+  /** Takes the snapshot the server cannot renew, or throws on: a disturbance is no reason to sign anything. */
+  function expiredSnapshot(source: NotaryClient) {
     return async (error: unknown): Promise<Uint8Array> => {
       if (!TrustError.is(error) || error.code !== 'UNREACHABLE') throw error;
-      const bytes = await newestSnapshot(client);
+      const bytes = await findExpiredSnapshot(collection, { source, now, ...own });
       if (bytes === undefined) throw error;
-      const { expires } = parseMetadata('snapshot', bytes, { anyForm: true }).signed;
-      // A disturbance is no reason to sign anything.
-      if (parseGoTime(expires) > now().getTime()) throw error;
       return bytes;
     };
-  }
-
-  // They are numbered without gaps, so the last one is found by halving.
-  async function newestSnapshot(client: NotaryClient): Promise<Uint8Array | undefined> {
-    const fetch = (version: number): Promise<Uint8Array | undefined> =>
-      client.fetchMetadata(collection, 'snapshot', { version, ...own });
-    let newest = 0;
-    let bytes: Uint8Array | undefined;
-    // The first snapshot that notary publishes is its second.
-    for (let version = 2; version <= MAX_SNAPSHOTS; version *= 2) {
-      const found = await fetch(version);
-      if (found === undefined) break;
-      [newest, bytes] = [version, found];
-    }
-    for (let step = Math.max(newest / 2, 1); step >= 1; step /= 2) {
-      const found = await fetch(newest + step);
-      if (found !== undefined) [newest, bytes] = [newest + step, found];
-    }
-    return bytes;
   }
 
   async function isSnapshotBroken(

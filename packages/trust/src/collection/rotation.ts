@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { OperationOptions } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
+import type { Keypair } from '../keys/keypair.ts';
 import { canonicalKeyId, tufKeyId } from '../keys/public-key.ts';
 import { issueRootCertificate } from '../keys/root-certificate.ts';
 import type { BaseRole, PublicKey } from '../metadata/types.ts';
@@ -36,6 +37,11 @@ export interface RotateKeyOptions extends TrustedCollectionOptions, OperationOpt
   readonly holder?: SnapshotKeyHolder;
   /** Keeps the root key and issues it a new certificate, before the old one expires. @defaultValue false */
   readonly renewCertificate?: boolean;
+  /**
+   * The key that takes over, such as a new one of a token; for `root`, `targets` and a snapshot key of the publisher. It is
+   * added to `keys` unless they have it. @defaultValue one that `keys` makes
+   */
+  readonly newKey?: Keypair;
 }
 
 /** What a rotation did. */
@@ -104,19 +110,35 @@ export async function rotateKey(
     }
 
     async function newKeyOf(oldKeys: readonly PublicKey[]): Promise<PublicKey> {
-      const { keys, keyAlgorithm, holder = 'server', renewCertificate = false, now } = options;
+      const { holder = 'server', now } = options;
       if (role === 'timestamp' || (role === 'snapshot' && holder === 'server')) {
-        return client.createServerKey(collection, role, own);
+        if (options.newKey === undefined) return client.createServerKey(collection, role, own);
+        throw new TrustError(
+          'INVALID_OPTIONS',
+          `rotate ${role} key of ${collection}: the server makes its keys itself`,
+          { hint: "Leave newKey out, or take over the snapshot with holder: 'client'." },
+        );
       }
-      const algorithm = keyAlgorithm === undefined ? {} : { algorithm: keyAlgorithm };
-      const gun = role === 'root' ? {} : { gun: collection };
-      const [oldKey] = oldKeys;
-      const keypair =
-        role === 'root' && renewCertificate && oldKey !== undefined
-          ? await keys.open(canonicalKeyId(oldKey), own)
-          : await keys.generate({ role, ...gun, ...algorithm }, own);
+      const keypair = await newKeypairOf(oldKeys);
       if (role !== 'root') return keypair.publicKey;
       return issueRootCertificate(keypair, collection, { ...own, ...(now === undefined ? {} : { now }) });
+    }
+
+    async function newKeypairOf([oldKey]: readonly PublicKey[]): Promise<Keypair> {
+      const { keys, keyAlgorithm, newKey, renewCertificate = false } = options;
+      const use = { role, ...(role === 'root' ? {} : { gun: collection }) };
+      if (newKey !== undefined) {
+        const known = await keys.open(newKey.keyId, own).catch(() => undefined);
+        if (known === undefined) await keys.add(newKey, use, own);
+        return newKey;
+      }
+      if (role === 'root' && renewCertificate && oldKey !== undefined) {
+        return keys.open(canonicalKeyId(oldKey), own);
+      }
+      return keys.generate(
+        { ...use, ...(keyAlgorithm === undefined ? {} : { algorithm: keyAlgorithm }) },
+        own,
+      );
     }
   });
 }

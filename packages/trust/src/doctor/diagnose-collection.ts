@@ -1,42 +1,21 @@
 import type { OperationOptions } from '@imagevet/registry';
-import { walkCollection } from './collection/hash-walk.ts';
-import { TrustError } from './errors.ts';
-import { parseGoTime } from './json/go-time.ts';
-import type { KeyStore } from './keys/key-store.ts';
-import { canonicalKeyId } from './keys/public-key.ts';
-import { certificateExpiry } from './keys/root-certificate.ts';
-import { RELEASES_ROLE } from './metadata/names.ts';
-import type { PublicKey } from './metadata/types.ts';
-import type { NotaryServer } from './notary/client.ts';
-import type { MetadataSource } from './notary/metadata-source.ts';
-import { withMetadataSource } from './notary/server.ts';
-import type { RootTrust } from './verify/root-trust.ts';
-import { createMemoryTrustState } from './verify/state.ts';
-import { updateCollection } from './verify/update.ts';
-import type { VerifiedCollection } from './verify/verified-collection.ts';
-
-/** Something about a collection that will not stay well by itself. */
-export interface TrustDiagnosis {
-  readonly code:
-    | 'not-verifiable'
-    | 'broken-collection'
-    | 'invalid-role'
-    | 'expired-role'
-    | 'expiring-role'
-    | 'root-certificate-expires'
-    | 'stale-fallback'
-    | 'orphan-key'
-    | 'docker-does-not-verify'
-    | 'hub-notary-closes';
-  /** `error`: something does not work or does not protect now; `warning`: it will. */
-  readonly severity: 'error' | 'warning';
-  readonly message: string;
-  /** What to do. */
-  readonly remedy: string;
-  readonly role?: string;
-  /** When it happens, RFC 3339. */
-  readonly at?: string;
-}
+import { findExpiredSnapshot } from '../collection/expired-snapshot.ts';
+import { walkCollection } from '../collection/hash-walk.ts';
+import { TrustError } from '../errors.ts';
+import { parseGoTime } from '../json/go-time.ts';
+import type { KeyStore } from '../keys/key-store.ts';
+import { canonicalKeyId } from '../keys/public-key.ts';
+import { certificateExpiry } from '../keys/root-certificate.ts';
+import { RELEASES_ROLE } from '../metadata/names.ts';
+import type { PublicKey } from '../metadata/types.ts';
+import type { NotaryServer } from '../notary/client.ts';
+import type { MetadataSource } from '../notary/metadata-source.ts';
+import { withMetadataSource } from '../notary/server.ts';
+import type { RootTrust } from '../verify/root-trust.ts';
+import { createMemoryTrustState } from '../verify/state.ts';
+import { updateCollection } from '../verify/update.ts';
+import type { VerifiedCollection } from '../verify/verified-collection.ts';
+import type { TrustDiagnosis } from './diagnosis.ts';
 
 /** What a diagnosis looks at. */
 export interface DiagnoseOptions extends OperationOptions {
@@ -77,7 +56,7 @@ export async function diagnoseCollection(
         state: createMemoryTrustState(),
         now: () => now,
         allowExpired: true,
-      }),
+      }).catch(tellExpiredSnapshot),
     );
     if (verified === undefined) return found;
     const walked = await attempt(found, () =>
@@ -98,46 +77,19 @@ export async function diagnoseCollection(
       if (options.keys !== undefined) found.push(...(await diagnoseKeys(walked.verified, options.keys, own)));
     }
     return found.sort((left, right) => left.severity.localeCompare(right.severity));
+
+    async function tellExpiredSnapshot(cause: unknown): Promise<never> {
+      const isRefused = TrustError.is(cause) && cause.code === 'UNREACHABLE';
+      const options = { source, now: () => now, ...own };
+      const expired = isRefused
+        ? await findExpiredSnapshot(collection, options).catch(() => undefined)
+        : undefined;
+      signal?.throwIfAborted();
+      if (expired === undefined) throw cause;
+      const message = `read ${collection}: its snapshot expired, and the server has no key to renew it`;
+      throw new TrustError('BROKEN_COLLECTION', message, { cause });
+    }
   });
-}
-
-/** What is known of a docker installation. */
-export interface DockerInstallation {
-  /** Version of the docker CLI: `28.2.2`. */
-  readonly version?: string;
-  /** Value of `DOCKER_CONTENT_TRUST`. */
-  readonly contentTrust?: string;
-  /** Value of `DOCKER_CONTENT_TRUST_SERVER`. */
-  readonly contentTrustServer?: string;
-}
-
-/** Tells whether a docker installation enforces what its settings promise. */
-export function diagnoseDocker(docker: DockerInstallation, now: Date = new Date()): TrustDiagnosis[] {
-  const found: TrustDiagnosis[] = [];
-  // Docker takes any text for true that Go does not know for false.
-  const enabled =
-    docker.contentTrust !== undefined && !/^(|0|f|F|false|FALSE|False)$/.test(docker.contentTrust);
-  const major = Number.parseInt(docker.version ?? '', 10);
-  if (enabled && major >= 29) {
-    found.push({
-      code: 'docker-does-not-verify',
-      severity: 'error',
-      message: `docker ${docker.version} ignores DOCKER_CONTENT_TRUST without a word: nothing is verified`,
-      remedy: 'Resolve images with resolveTrusted() and run them by digest.',
-    });
-  }
-  if (enabled && (docker.contentTrustServer ?? 'https://notary.docker.io').includes('://notary.docker.io')) {
-    const closed = now.getTime() >= Date.parse('2026-12-08T00:00:00Z');
-    found.push({
-      code: 'hub-notary-closes',
-      severity: closed ? 'error' : 'warning',
-      message: `notary.docker.io ${closed ? 'is closed' : 'closes'} on 2026-12-08`,
-      remedy:
-        'Archive its trust data with archiveCollection(), and sign vetted images on a server of your own.',
-      at: '2026-12-08T00:00:00Z',
-    });
-  }
-  return found;
 }
 
 async function attempt<T>(found: TrustDiagnosis[], look: () => Promise<T>): Promise<T | undefined> {
