@@ -48,6 +48,7 @@ async function imagevet(...parameters: readonly string[]) {
       HOME: directory,
       IMAGEVET_PASSPHRASE: 'a long passphrase',
       DOCKER_HOST: 'unix:///nowhere/docker.sock',
+      DOCKER_CONTENT_TRUST_SERVER: 'http://127.0.0.1:1',
     },
     signal: new AbortController().signal,
   });
@@ -74,7 +75,7 @@ describe('imagevet', () => {
       ['vet', 'x', '--concurrency', '0'],
       ['vet', 'x', '--format', 'pdf'],
       ['vet', 'x', '--registry-host', 'ftp://x'],
-      ['sign', 'x'],
+      ['sign', 'x@sha256:0000000000000000000000000000000000000000000000000000000000000000'],
       ['verify', 'x'],
       ['rebuild', 'x'],
       ['--format', 'json'],
@@ -90,6 +91,7 @@ describe('imagevet', () => {
       ['dockerfile', 'x', '--format', 'json'],
       ['verify', 'x', '--trust-server', 'lol', '--root-key', '0'.repeat(64)],
       ['verify', 'x', '--trust-server', 'https://notary.example', '--root-key', 'xyz'],
+      ['verify', 'x', '--root-key', '0'.repeat(64), '--max-staleness', '0'],
     ]) {
       const given = (name: string) => wrong.includes(name);
       const others = ['--registry-host', '--hub', '--git-host', '--platform'].some(given) ? [] : flags;
@@ -202,6 +204,16 @@ describe('imagevet', () => {
     expect(
       (await imagevet('verify', world.image, ...trust, '--root-key', '0'.repeat(64), ...flags)).code,
     ).toBe(3);
+    // Without --trust-server it is docker's, which must speak https.
+    expect(await imagevet('verify', world.image, '--root-key', rootKey, ...flags)).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('DOCKER_CONTENT_TRUST_SERVER') as string,
+    });
+    const fresh = ['--max-staleness', '0.00000001', '--root-key', rootKey];
+    expect(await imagevet('verify', world.image, ...trust, ...fresh, ...flags)).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('STALE') as string,
+    });
     expect((await imagevet('verify', 'script:7.2-web', ...trust, '--root-key', rootKey, ...flags)).code).toBe(
       3,
     );

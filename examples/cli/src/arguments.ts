@@ -36,17 +36,19 @@ export interface Arguments {
   readonly engine?: string;
   readonly concurrency?: number;
   readonly policy?: string;
-  readonly trust?: TrustArguments;
+  readonly trust: TrustArguments;
 }
 
 /** The notary and the keys. */
 export interface TrustArguments {
-  readonly server: string;
+  /** Absent: the server docker would ask. */
+  readonly server?: string;
   readonly ca?: string;
   /** Folder with `private/`, as docker and notary keep it. */
   readonly directory?: string;
   readonly passphrase?: string;
   readonly rootKeyIds: readonly string[];
+  readonly maxStalenessMs?: number;
 }
 
 const OPTIONS = {
@@ -66,6 +68,7 @@ const OPTIONS = {
   'trust-ca': { type: 'string' },
   'trust-directory': { type: 'string' },
   'root-key': { type: 'string', multiple: true },
+  'max-staleness': { type: 'string' },
 } as const;
 
 /** Reads a command line; secrets come from the environment, never from arguments. */
@@ -125,10 +128,12 @@ options
   --concurrency N               builds at the same time; default 2
   --policy FILE                 default: the built-in policy
   --trust-server URL   --trust-ca FILE   --trust-directory FOLDER   --root-key ID (repeatable)
+                                sign and verify ask docker's server unless one is named; vet signs only if one is
+  --max-staleness DAYS          verify: how long ago the server may have signed its timestamp
   --registry-host [NAME=]URL (repeatable)   --hub URL   --git-host URL   other places than the public ones
 
 environment
-  GITHUB_TOKEN, IMAGEVET_PASSPHRASE (of signing keys), DOCKER_HOST, DOCKER_CONFIG
+  GITHUB_TOKEN, IMAGEVET_PASSPHRASE (of signing keys), DOCKER_HOST, DOCKER_CONFIG, DOCKER_CONTENT_TRUST_SERVER
 
 exit codes
   0 allowed or done   1 denied   2 wrong usage   3 could not be answered   130 interrupted
@@ -185,6 +190,14 @@ function parseCount(text: string): number {
   return count;
 }
 
+function parseDays(text: string): number {
+  const days = Number(text);
+  if (text.trim() !== '' && days > 0 && days <= 3650) return days;
+  throw new UsageError(
+    `--max-staleness ${JSON.stringify(text)} is not a number of days, above 0 and up to 3650`,
+  );
+}
+
 /** `URL` re-points docker.io; `NAME=URL` any registry. */
 function parseHosts(texts: readonly string[]): Readonly<Record<string, { readonly url: string }>> {
   return Object.fromEntries(
@@ -216,18 +229,19 @@ function parseTarget(text: string): { registry: string; repositoryPrefix: string
 function parseTrust(
   values: ReturnType<typeof readOptions>['values'],
   env: Readonly<Record<string, string | undefined>>,
-): TrustArguments | undefined {
+): TrustArguments {
   const server = readUrl('--trust-server', values['trust-server']);
   const rootKeyIds = values['root-key'] ?? [];
   const wrong = rootKeyIds.find((id) => !/^[0-9a-f]{64}$/.test(id));
   if (wrong !== undefined)
     throw new UsageError(`--root-key ${JSON.stringify(wrong)} is not 64 hexadecimal digits`);
-  if (server === undefined) return undefined;
+  const days = values['max-staleness'];
   return {
     server,
     ca: values['trust-ca'],
     directory: values['trust-directory'],
     passphrase: env.IMAGEVET_PASSPHRASE,
     rootKeyIds,
+    maxStalenessMs: days === undefined ? undefined : parseDays(days) * 86_400_000,
   };
 }

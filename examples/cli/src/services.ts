@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { dockerEngineBuilder, type PublicServices, publicServices, type VetOptions } from '@imagevet/core';
 import { dockerConfigKeychain, parseReference, RegistryClient } from '@imagevet/registry';
-import { createKeyStore, type KeyStore } from '@imagevet/trust';
+import { createKeyStore, dockerNotaryServer, type KeyStore, type NotaryServer } from '@imagevet/trust';
 import { type Arguments, type TrustArguments, UsageError } from './arguments.ts';
 import type { Io } from './io.ts';
 
@@ -36,9 +36,15 @@ export function builderOf(args: Arguments, target: VetOptions['target']): VetOpt
   return dockerEngineBuilder({ dockerHost: args.engine, registry: target.client });
 }
 
-/** The notary's address and certificate. */
-export function notaryOf(trust: TrustArguments): { readonly url: string; readonly ca?: string } {
-  return { url: trust.server, ...(trust.ca === undefined ? {} : { ca: readText(trust.ca) }) };
+/** The notary that was named, or the one docker would ask for the registry, as docker would. */
+export async function notaryOf(registry: string, trust: TrustArguments, io: Io): Promise<NotaryServer> {
+  const { server: url, ca } = trust;
+  if (url !== undefined) return { url, ...(ca === undefined ? {} : { ca: readText(ca) }) };
+  const found = await dockerNotaryServer(registry, {
+    directory: dockerDirectory(io),
+    contentTrustServer: io.env.DOCKER_CONTENT_TRUST_SERVER,
+  });
+  return ca === undefined ? found : { ...found, ca: readText(ca) };
 }
 
 /** The signing keys, where docker and notary keep theirs; only the environment may hold their passphrase. */

@@ -4,18 +4,18 @@ import { type Arguments, UsageError } from '../arguments.ts';
 import { EXIT, type Io } from '../io.ts';
 import { keysOf, notaryOf, servicesOf } from '../services.ts';
 
-/** `imagevet sign <image> --trust-server URL`: signs the digest the registry shows for the tag now. */
+/** `imagevet sign <image>`: signs the digest the registry shows for the tag now. */
 export async function sign(args: Arguments, io: Io): Promise<number> {
-  if (args.trust === undefined) throw new UsageError('sign needs --trust-server');
   const reference = withDefaultTag(parseReference(args.image));
   const { tag } = reference;
   if (tag === undefined) throw new UsageError('sign needs a tag: content trust binds a tag to a digest');
+  const keys = keysOf(args.trust, io);
   const descriptor = await servicesOf(args, io).registry.resolve(reference, { signal: io.signal });
   const signed = await signTags({
     collection: formatReference({ registry: reference.registry, repository: reference.repository }),
-    server: notaryOf(args.trust),
+    server: await notaryOf(reference.registry, args.trust, io),
     targets: [{ tag, digest: descriptor.digest, size: descriptor.size }],
-    keys: keysOf(args.trust, io),
+    keys,
     signal: io.signal,
   });
   io.stdout(

@@ -4,16 +4,16 @@ import { type Arguments, UsageError } from '../arguments.ts';
 import { EXIT, type Io } from '../io.ts';
 import { notaryOf } from '../services.ts';
 
-/** `imagevet verify <image> --trust-server URL --root-key ID`: prints the pinned reference to run. */
+/** `imagevet verify <image> --root-key ID`: prints the pinned reference to run. */
 export async function verify(args: Arguments, io: Io): Promise<number> {
-  if (args.trust === undefined) throw new UsageError('verify needs --trust-server');
   const reference = withDefaultTag(parseReference(args.image));
-  const { rootKeyIds } = args.trust;
+  const { rootKeyIds, maxStalenessMs } = args.trust;
   if (rootKeyIds.length === 0)
     throw new UsageError('verify needs --root-key: the id of the root key you trust');
   const target = await resolveTrusted(reference, {
-    server: notaryOf(args.trust),
+    server: await notaryOf(reference.registry, args.trust, io),
     root: { keyIds: rootKeyIds },
+    maxStalenessMs,
     signal: io.signal,
   });
   io.stdout(`${formatReference({ ...reference, tag: undefined, digest: target.digest })}\n`);

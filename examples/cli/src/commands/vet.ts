@@ -34,7 +34,9 @@ export async function vet(args: Arguments, io: Io): Promise<number> {
     concurrency: args.concurrency,
     policy: args.policy === undefined ? undefined : parsePolicy(readText(args.policy)),
     trust:
-      args.trust === undefined ? undefined : { server: notaryOf(args.trust), keys: keysOf(args.trust, io) },
+      target === undefined || args.trust.server === undefined
+        ? undefined
+        : { server: await notaryOf(target.registry, args.trust, io), keys: keysOf(args.trust, io) },
     signal: io.signal,
     onProgress: (event) => io.stderr(describe(event)),
   });
