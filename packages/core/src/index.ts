@@ -43,6 +43,7 @@ export {
 export { spine } from './lineage/spine.ts';
 export type * from './lineage/types.ts';
 export type { ResolveLineageOptions } from './lineage/walk.ts';
+export { type AskWitnessesOptions, askWitnesses } from './lineage/witnesses.ts';
 export { defaultPolicy } from './policy/default-policy.ts';
 export { evaluate } from './policy/evaluate.ts';
 export { parseException, parsePolicy, policyDigest } from './policy/parse.ts';

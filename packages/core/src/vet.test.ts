@@ -2,7 +2,14 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseReference, RegistryClient, type ResolvedImage } from '@imagevet/registry';
+import {
+  type Digest,
+  digestOf,
+  parseReference,
+  RegistryClient,
+  type ResolvedImage,
+  type Resolver,
+} from '@imagevet/registry';
 import {
   createRepository,
   pushTestImage,
@@ -222,6 +229,76 @@ function expectDenied(report: VetReport): void {
   expect(report.verdict.pinned).toBeUndefined();
   expect(report.endorsements).toEqual([]);
 }
+
+describe('witnesses of vet()', () => {
+  /** The public registry as somebody else sees it. */
+  const view = (change: (name: string, digest: Digest) => Digest): Resolver => ({
+    resolve: async (reference, options) => {
+      const found = await world.services.registry.resolve(reference, options);
+      return { ...found, digest: change(reference.repository, found.digest) };
+    },
+  });
+
+  test('who all see the same image are no hindrance', async () => {
+    const report = await vet('application:1', options({ witnesses: [view((_name, digest) => digest)] }));
+    expect(report.verdict.decision).toBe('allow');
+  });
+
+  test('row 15: a registry that shows one client another base than the next is told, and no exception helps', async () => {
+    const other = digestOf('another');
+    const witness = view((name, digest) => (name === 'library/ground' ? other : digest));
+    const { verdict, gaps, endorsements, lineage } = await vet(
+      'application:1',
+      options({ witnesses: [witness] }),
+    );
+    expect(gaps).toContainEqual(
+      expect.objectContaining({
+        code: 'REGISTRY_EQUIVOCATION',
+        node: 'docker.io/library/ground:1 linux/amd64',
+      }),
+    );
+    const reason = verdict.reasons.find(({ code }) => code === 'registry.equivocation');
+    expect(reason).toMatchObject({ outcome: 'fail', message: expect.stringContaining(other) });
+    expect(endorsements).toEqual([]);
+    const waiver = {
+      apiVersion: 'imagevet/v1',
+      kind: 'Exception',
+      id: 'EX-1',
+      rule: 'lineage.consistent',
+      digest: lineage.nodes[0]?.image?.manifest.digest ?? other,
+      reason: 'known',
+      approvedBy: 'security',
+      expires: new Date(Date.now() + 86_400_000).toISOString(),
+    } as const;
+    const again = await vet('application:1', options({ witnesses: [witness], exceptions: [waiver] }));
+    expect(again.verdict.decision).toBe('deny');
+    expect(
+      again.verdict.reasons.filter(
+        ({ rule, outcome }) => rule === 'lineage.consistent' && outcome === 'waived',
+      ),
+    ).toEqual([]);
+  });
+
+  test('a tag that moves meanwhile is no equivocation', async () => {
+    let asked = 0;
+    const witness = view((_name, digest) => {
+      asked += 1;
+      return asked <= 2 ? digestOf('not yet there') : digest;
+    });
+    const report = await vet('application:1', options({ witnesses: [witness] }));
+    expect(report.verdict.decision).toBe('allow');
+    expect(asked).toBe(4);
+  });
+
+  test('who cannot be asked leaves a gap', async () => {
+    const gone = async () => {
+      throw new CoreError('SOURCE_UNREACHABLE', 'resolve: nobody is there');
+    };
+    const { verdict } = await vet('application:1', options({ witnesses: [{ resolve: gone }] }));
+    expect(verdict).toMatchObject({ decision: 'deny', complete: false });
+    expect(verdict.reasons.map(({ code }) => code)).toContain('lineage.source-not-asked');
+  });
+});
 
 describe('vet() that allows', () => {
   test('pins a digest and signs two names an image, readable with the root key alone', async () => {

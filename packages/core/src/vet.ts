@@ -7,6 +7,7 @@ import {
   type Platform,
   type Pusher,
   parseReference,
+  type Resolver,
   resolveImage,
   withDefaultTag,
 } from '@imagevet/registry';
@@ -17,6 +18,7 @@ import { type Endorsable, type EndorseOptions, endorse } from './endorse.ts';
 import { CoreError, type Gap } from './errors.ts';
 import { resolveLineage } from './lineage/resolve-lineage.ts';
 import type { Lineage, LineageEvent, ProvenanceSource, SourceHost } from './lineage/types.ts';
+import { askWitnesses } from './lineage/witnesses.ts';
 import { defaultPolicy } from './policy/default-policy.ts';
 import { evaluate } from './policy/evaluate.ts';
 import type { Facts, Policy, PolicyException } from './policy/types.ts';
@@ -48,6 +50,11 @@ export type VetEvent =
 export interface VetOptions extends OperationOptions {
   /** Reads public images. @defaultValue anonymous access to the public registries */
   readonly registry?: Fetcher;
+  /**
+   * The public registries seen with other credentials or from elsewhere: each tag of the lineage must be the same image to
+   * all of them. @defaultValue none
+   */
+  readonly witnesses?: readonly Resolver[];
   /** Who is asked where an image came from. @defaultValue every built-in source, on public services */
   readonly sources?: readonly ProvenanceSource[];
   /** Reads Dockerfiles and build contexts. @defaultValue the public source hosts */
@@ -110,6 +117,7 @@ export async function vet(reference: string | ImageReference, options: VetOption
 
   const build = await rebuildLineage(lineage, options, report);
   const compared = await compareRebuilt(lineage, build, options, report);
+  const gaps = [...lineage.gaps, ...(await witnessed(lineage, options)), ...(build.plan?.gaps ?? [])];
   const facts: Facts = {
     requested: formatReference(image),
     lineage,
@@ -117,7 +125,7 @@ export async function vet(reference: string | ImageReference, options: VetOption
     ...(build.plan === undefined ? {} : { plan: build.plan }),
     ...(build.result === undefined ? {} : { rebuild: build.result }),
     comparisons: compared.comparisons,
-    gaps: [...lineage.gaps, ...(build.plan?.gaps ?? []), ...build.gaps, ...compared.gaps],
+    gaps: [...gaps, ...build.gaps, ...compared.gaps],
   };
   const decided = await decide(facts, build, options, { now: startedAt, report });
   return {
@@ -142,6 +150,18 @@ function traceLineage(image: ImageReference, options: VetOptions): Promise<Linea
     signal: options.signal,
     onProgress: options.onProgress,
   });
+}
+
+async function witnessed(lineage: Lineage, options: VetOptions): Promise<readonly Gap[]> {
+  const { witnesses = [], signal } = options;
+  if (witnesses.length === 0) return [];
+  return askWitnesses(lineage, { registry: originals(lineage, options), witnesses, signal });
+}
+
+/** Reads the images the lineage is about. */
+function originals(lineage: Lineage, options: VetOptions): Fetcher {
+  const root = lineage.nodes.find(({ id }) => id === lineage.root)?.reference.registry ?? 'docker.io';
+  return options.registry ?? publicServices({ internalRegistries: [root] }).registry;
 }
 
 interface Build {
@@ -213,8 +233,7 @@ async function compareRebuilt(
     return { comparisons, gaps };
   }
   report({ type: 'stage-started', stage: 'compare' });
-  const root = lineage.nodes.find(({ id }) => id === lineage.root)?.reference.registry ?? 'docker.io';
-  const originalSource = options.registry ?? publicServices({ internalRegistries: [root] }).registry;
+  const originalSource = originals(lineage, options);
   for (const node of lineage.nodes) {
     const image = built.get(node.id);
     if (image === undefined) continue;

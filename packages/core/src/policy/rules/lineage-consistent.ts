@@ -49,13 +49,21 @@ export const lineageConsistent: RuleCheck<{ readonly rule: 'lineage.consistent' 
         failures.push({ outcome: 'error', code: 'lineage.consistency-unchecked', message, ...at });
       }
     }
+    for (const gap of view.reportedGaps.filter(isEquivocation)) {
+      const { message, hint } = gap;
+      failures.push({
+        ...{ outcome: 'fail', code: 'registry.equivocation', message, final: true },
+        ...about(view, gap.node),
+        ...(hint === undefined ? {} : { remediation: hint }),
+      });
+    }
     failures.push(
       ...gapFailures(
         view,
         ['provenance', 'resolve'],
         'lineage.source-not-asked',
         'not all that is known could be asked for',
-        (gap) => saidAbove(gap, view),
+        (gap) => isEquivocation(gap) || saidAbove(gap, view),
       ),
     );
     return answer(failures, 'lineage.consistent', 'no layer, history or source contradicts another');
@@ -67,4 +75,8 @@ function saidAbove({ stage, node: id }: Gap, view: FactsView): boolean {
   const node = view.nodes.find((each) => each.id === id);
   if (node === undefined) return false;
   return stage === 'resolve' ? node.image === undefined : node.dockerfile.text === undefined;
+}
+
+function isEquivocation({ code }: Gap): boolean {
+  return code === 'REGISTRY_EQUIVOCATION';
 }
