@@ -12,9 +12,9 @@ const required = process.env.IMAGEVET_REQUIRE_SERVICES === '1';
 
 /**
  * Programs a test can ask for by name; `docker-engine` for a running engine, `buildkit` for a newer one whose image store is
- * containerd's.
+ * containerd's, `root` for the right to mount.
  */
-export type Service = 'docker-engine' | 'buildkit' | (string & {});
+export type Service = 'docker-engine' | 'buildkit' | 'root' | (string & {});
 
 /** Where the Docker Engine listens: DOCKER_HOST, or the default socket when it exists. */
 export const dockerHost: string | undefined =
@@ -26,6 +26,7 @@ export const buildkitHost: string | undefined = process.env.IMAGEVET_BUILDKIT_HO
 const running: Readonly<Record<string, string | undefined>> = {
   'docker-engine': dockerHost,
   buildkit: buildkitHost,
+  root: process.getuid?.() === 0 ? 'root' : undefined,
 };
 
 /**
@@ -143,12 +144,24 @@ export async function startNotaryServer(
   return { ...service, caFile, ca: readFileSync(caFile, 'utf8') };
 }
 
-/** A Docker Engine of its own whose disk holds 64 MiB, in memory. Needs root. */
+/** A disk in memory that holds so many MiB. Needs root. */
+export function mountSmallDisk(mebibytes: number): { readonly directory: string; close(): void } {
+  const parent = mkdtempSync(join(tmpdir(), 'imagevet-disk-'));
+  const directory = join(parent, 'disk');
+  mkdirSync(directory);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tmpfs', directory]);
+  const close = () => {
+    execFileSync('umount', ['--lazy', directory]);
+    rmSync(parent, { recursive: true, force: true });
+  };
+  return { directory, close };
+}
+
+/** A Docker Engine of its own whose disk holds 64 MiB. Needs root. */
 export async function startSmallEngine(): Promise<{ readonly dockerHost: string; close(): Promise<void> }> {
   const directory = mkdtempSync(join(tmpdir(), 'imagevet-engine-'));
-  const data = join(directory, 'data');
-  mkdirSync(data);
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', data]);
+  const disk = mountSmallDisk(64);
+  const data = disk.directory;
   const socket = join(directory, 'docker.sock');
   const args = [
     ...['--iptables=false', '--ip6tables=false', '--bridge=none', '--data-root', data],
@@ -166,7 +179,7 @@ export async function startSmallEngine(): Promise<{ readonly dockerHost: string;
   const close = async () => {
     child.kill('SIGTERM');
     await ended;
-    execFileSync('umount', ['--lazy', data]);
+    disk.close();
     rmSync(directory, { recursive: true, force: true });
   };
   for (let attempt = 0; attempt < 200 && child.exitCode === null; attempt += 1) {

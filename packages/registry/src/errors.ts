@@ -74,6 +74,7 @@ export type RegistryErrorCode =
   | 'BASE_MISMATCH'
   | 'UNSUPPORTED'
   | 'UPLOAD_FAILED'
+  | 'DISK_FAILED'
   | 'UNREACHABLE'
   | 'UNTRUSTED_CERTIFICATE'
   | 'TIMEOUT'

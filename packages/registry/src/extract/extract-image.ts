@@ -33,7 +33,7 @@ export interface ExtractLayerOptions extends ExtractOptions {
  *
  * @param directory - Absent or empty, in a directory that exists.
  * @throws {@link RegistryError} `ALREADY_EXISTS`, `EGRESS_REFUSED`, `NOT_FOUND` for the directory; and whatever
- * {@link scanImage} throws. A disk that is full throws the system's error.
+ * {@link scanImage} throws. `DISK_FAILED` when the disk is full or does not take it otherwise.
  * @see OCI image-spec, layer.md, "Applying Changesets"
  */
 export function extractImage(

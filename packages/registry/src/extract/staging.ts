@@ -1,5 +1,6 @@
 import { chmod, lstat, mkdtemp, readdir, realpath, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { diskFailure } from '../disk-failure.ts';
 import { RegistryError } from '../errors.ts';
 
 /**
@@ -7,7 +8,7 @@ import { RegistryError } from '../errors.ts';
  * becomes the directory when all is done. Whatever fails, nothing of it stays behind.
  *
  * @throws {@link RegistryError} `NOT_FOUND` when the parent is missing, `ALREADY_EXISTS` when the directory holds
- * something and `overwrite` is false, `EGRESS_REFUSED` when it is a link or a file.
+ * something and `overwrite` is false, `EGRESS_REFUSED` when it is a link or a file, `DISK_FAILED`.
  */
 export async function stage<T>(
   directory: string,
@@ -20,12 +21,16 @@ export async function stage<T>(
   });
   const target = join(parent, basename(wanted));
   await checkTarget(target, overwrite);
-  const folder = await mkdtemp(join(parent, '.imagevet-'));
+  const folder = await mkdtemp(join(parent, '.imagevet-')).catch((error: unknown) => {
+    throw diskFailure(`filling ${target}`, error);
+  });
   try {
     const result = await fill(folder);
     await checkTarget(target, overwrite);
     await publish(folder, target, overwrite);
     return result;
+  } catch (error) {
+    throw diskFailure(`filling ${target}`, error);
   } finally {
     await remove(folder);
   }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { diskFailure } from '../disk-failure.ts';
 import type { OperationOptions } from '../options.ts';
 
 /** How the files begin that {@link writeWhole} has not finished; what a crash leaves behind. */
@@ -12,6 +13,7 @@ const WRITE_BYTES = 1024 * 1024;
  * Writes a file in `directory` and moves it to its place at the end, so that what is there is always whole. While one
  * piece is being written the next is read. A failure or an abort leaves nothing behind.
  *
+ * @throws {@link RegistryError} `DISK_FAILED`, and what the chunks end with
  * @param chunks - each is kept until it is written, so it must not be reused
  */
 export async function writeWhole(
@@ -24,7 +26,9 @@ export async function writeWhole(
 ): Promise<void> {
   const { signal, directory } = options;
   const partial = join(directory, `${PARTIAL_PREFIX}${randomUUID()}`);
-  const file = await open(partial, 'wx', 0o644);
+  const file = await open(partial, 'wx', 0o644).catch((error: unknown) => {
+    throw diskFailure(`writing ${path}`, error);
+  });
   try {
     let writing = Promise.resolve();
     for await (const piece of gathered(chunks)) {
@@ -41,7 +45,7 @@ export async function writeWhole(
   } catch (error) {
     await file.close();
     await rm(partial, { force: true });
-    throw error;
+    throw diskFailure(`writing ${path}`, error);
   }
 }
 
