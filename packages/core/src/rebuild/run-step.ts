@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ImagevetError } from '@imagevet/registry';
+import { formatReference, ImagevetError } from '@imagevet/registry';
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { externalImages } from '../dockerfile/queries.ts';
 import { CoreError } from '../errors.ts';
@@ -143,10 +143,28 @@ async function buildRequest(
   const dockerfilePath = dockerfileIn(location);
   return {
     ...request,
+    annotations: annotationsOf(step, parents),
     dockerfile,
     unedited: { dockerfile: step.dockerfile, pins: Object.fromEntries(pins) },
     context: await readContext(host, location, { signal }),
     ...(dockerfilePath === undefined ? {} : { dockerfilePath }),
+  };
+}
+
+/** Says on the image itself where it is from. @see OCI image-spec, annotations.md */
+function annotationsOf(
+  { location, inputs }: RebuildStep,
+  parents: ReadonlyMap<string, BuiltImage>,
+): Readonly<Record<string, string>> {
+  const base = inputs.find(({ kind }) => kind === 'base');
+  const parent = base?.step === undefined ? undefined : parents.get(base.step)?.reference;
+  const name = parent === undefined ? base?.reference : formatReference({ ...parent, digest: undefined });
+  const digest = parent === undefined ? base?.pinned : parent.digest;
+  return {
+    'org.opencontainers.image.source': location.repository,
+    'org.opencontainers.image.revision': location.commit,
+    ...(name === undefined ? {} : { 'org.opencontainers.image.base.name': name }),
+    ...(digest === undefined ? {} : { 'org.opencontainers.image.base.digest': digest }),
   };
 }
 

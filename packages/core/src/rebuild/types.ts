@@ -54,6 +54,8 @@ export interface BuildRequest {
   readonly platform: Platform;
   /** Where to push; tag included. */
   readonly target: ImageReference;
+  /** Annotations of the manifest that is pushed. */
+  readonly annotations?: Readonly<Record<string, string>>;
   /** For builders that can pin without an edit: the Dockerfile as it was fetched, and each image it names with its pin. */
   readonly unedited?: {
     readonly dockerfile: string;

@@ -91,7 +91,7 @@ export class BuildkitBuild {
   }
 
   #solveRequest(ref: string, session: string, contextUrl: string, filename: string) {
-    const { platform, target } = this.#request;
+    const { platform, target, annotations = {} } = this.#request;
     const { cache, network, proxy, sourceDateEpoch } = this.#options;
     const args = {
       http_proxy: proxy?.http,
@@ -127,6 +127,9 @@ export class BuildkitBuild {
           // Set, as the defaults change with the daemon's version and would change the digest.
           'oci-mediatypes': 'true',
           compression: 'gzip',
+          ...Object.fromEntries(
+            Object.entries(annotations).map(([name, value]) => [`annotation-manifest.${name}`, value]),
+          ),
           ...(sourceDateEpoch === undefined ? {} : { 'rewrite-timestamp': 'true' }),
         },
       },

@@ -460,7 +460,7 @@ describe.skipIf(!available('redis-server'))('openStepQueue() and startStepWorker
           const pushes = plan.steps.map(
             ({ target }) =>
               registry.requests.filter((line) =>
-                line.startsWith(`PUT /v2/${target.repository}/manifests/build-`),
+                new RegExp(`^PUT /v2/${target.repository}/manifests/build-[0-9a-f]+(?!.*-raw)`).test(line),
               ).length,
           );
           expect(pushes).toEqual([1, 1, 1, 1]);

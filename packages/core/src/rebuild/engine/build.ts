@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import {
+  annotateImage,
   type Fetcher,
   formatPlatform,
   formatReference,
@@ -29,6 +30,8 @@ type BuildOptions = OperationOptions & { readonly onProgress?: (event: BuildEven
 const MAX_LOG_BYTES = 64 * 1024 * 1024;
 /** Longest build: an hour. */
 const TIMEOUT_MS = 60 * 60 * 1000;
+/** At the end of a tag: pushed by the engine, and not annotated. */
+const RAW_SUFFIX = '-raw';
 /** What a build that was killed exits with: by a limit of memory, or by an engine that is shutting down. */
 const KILLED = 137;
 
@@ -165,9 +168,10 @@ export class Build {
   }
 
   async #push(id: string, signal: AbortSignal, onProgress: BuildOptions['onProgress']): Promise<BuiltImage> {
-    const { target, platform } = this.#request;
+    const { target, platform, annotations } = this.#request;
     const { keychain, registry, maxLogBytes = MAX_LOG_BYTES } = this.#options;
-    const { tag = 'latest' } = target;
+    // What is not annotated yet never has the name that is looked for.
+    const tag = `${target.tag ?? 'latest'}${annotations === undefined ? '' : RAW_SUFFIX}`;
     const repository = formatReference({ registry: target.registry, repository: target.repository });
     const auth = await registryAuth(keychain, target, { signal });
     await this.#engine.tag(this.#local, repository, tag, signal);
@@ -181,7 +185,7 @@ export class Build {
         doing: `pushing ${repository}:${tag}`,
       });
       const pushed = await resolveImage(
-        { ...target, digest: undefined },
+        { ...target, tag, digest: undefined },
         { source: registry, platform, signal },
       );
       // With the containerd image store an image's id is its manifest's digest.
@@ -198,11 +202,25 @@ export class Build {
       const image = toBuiltImage(target, pushed);
       // Children find it without pulling, as long as both names are there.
       this.#shared.leftovers.add(nameOf(image.reference)).add(`${repository}:${tag}`);
-      return image;
+      return annotations === undefined ? image : await this.#annotate(image, annotations, signal);
     } catch (error) {
       await this.#engine.remove(`${repository}:${tag}`);
       throw error;
     }
+  }
+
+  async #annotate(
+    image: BuiltImage,
+    annotations: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<BuiltImage> {
+    const { registry } = this.#options;
+    const target = { ...this.#request.target, digest: undefined };
+    const from = { ...image.reference, tag: undefined };
+    const { manifest } = await annotateImage(from, {
+      ...{ source: registry, destination: registry, annotations, target, signal },
+    });
+    return { ...image, reference: { ...target, digest: manifest.digest }, descriptor: manifest };
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Fetcher, Keychain } from '@imagevet/registry';
+import type { Fetcher, Keychain, Pusher } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
 import { MachineCheck } from '../check-machine.ts';
 import type { Builder } from '../types.ts';
@@ -11,8 +11,8 @@ export interface DockerEngineBuilderOptions {
   readonly dockerHost?: string;
   /** Certificates of an engine on TCP, in PEM; with them it is asked by TLS. */
   readonly tls?: EngineTls;
-  /** Reads back what the engine pushed. */
-  readonly registry: Fetcher;
+  /** Reads back what the engine pushed, and annotates it: no engine of this kind can. */
+  readonly registry: Fetcher & Pusher;
   /** Credentials the engine pulls parents and pushes results with. @defaultValue none */
   readonly keychain?: Keychain;
   /** Network of RUN. @defaultValue the engine's default */
