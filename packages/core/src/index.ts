@@ -17,6 +17,7 @@ export type { ShellArgument, ShellStep } from './audit/shell/steps.ts';
 export type * from './audit/types.ts';
 export type { CommandUnit, DockerfileUnit, InstructionUnit, LineageUnit, StageUnit } from './audit/unit.ts';
 export { type CompareImagesOptions, type CompareProgress, compareImages } from './compare/compare-images.ts';
+export { disagreementBelow } from './compare/disagreement.ts';
 export type * from './compare/types.ts';
 export { type Expansion, expand, type Variables } from './dockerfile/expand.ts';
 export { type ParseDockerfileOptions, parseDockerfile } from './dockerfile/parse-dockerfile.ts';
@@ -102,6 +103,17 @@ export {
   type MovedArchive,
   startArchiveProxy,
 } from './rebuild/archive-proxy.ts';
+export {
+  type AttestRebuildOptions,
+  attestRebuild,
+  type RebuildAttestation,
+} from './rebuild/attest/attest-rebuild.ts';
+export {
+  type ResourceDescriptor,
+  type SlsaProvenance,
+  type SlsaProvenanceOptions,
+  slsaProvenance,
+} from './rebuild/attest/slsa-provenance.ts';
 export { type BuilderPoolOptions, builderPool } from './rebuild/builder-pool.ts';
 export { type BuildkitBuilderOptions, buildkitBuilder } from './rebuild/buildkit/buildkit-builder.ts';
 export type { BuildkitAddress } from './rebuild/buildkit/connect.ts';

@@ -9,6 +9,7 @@ import {
   RegistryClient,
   type ResolvedImage,
   type Resolver,
+  resolveImage,
 } from '@imagevet/registry';
 import {
   createRepository,
@@ -28,6 +29,7 @@ import { defaultPolicy } from './policy/default-policy.ts';
 import type { Policy, PolicyException } from './policy/types.ts';
 import { type PublicServices, publicServices } from './provenance/public-services.ts';
 import { dockerEngineBuilder } from './rebuild/engine/docker-engine-builder.ts';
+import { localRunner } from './rebuild/run-step.ts';
 import type { Builder } from './rebuild/types.ts';
 import type { VetReport } from './report/types.ts';
 import { type RebuildTarget, type VetEvent, type VetOptions, vet } from './vet.ts';
@@ -332,6 +334,60 @@ describe('vet() that allows', () => {
     const second = await vet('application:1', options({ trust, now }));
     const names = (report: VetReport) => report.endorsements.map(({ tags, digest }) => ({ tags, digest }));
     expect(names(second)).toEqual(names(first));
+  });
+});
+
+describe('vet() that builds twice', () => {
+  /** Leaves something else in a layer at each build. */
+  function restlessBuilder(path: string): Builder {
+    const honest = honestBuilder();
+    let builds = 0;
+    return {
+      ...honest,
+      build: async (request, operation) => {
+        if (!request.target.repository.endsWith('/application')) return honest.build(request, operation);
+        const [, application] = members();
+        builds += 1;
+        const base = await resolveImage(
+          { ...request.target, repository: 'vetted/library/ground', tag: '1' },
+          { source: world.target.client },
+        ).catch(() => undefined);
+        const layers = [[...application!.image.layers.flat(), { path, content: `${builds}` }]];
+        const image = await pushTestImage(world.target.client, request.target, {
+          ...application!.image,
+          ...{ layers },
+          ...(base === undefined ? {} : { base }),
+        });
+        const { manifest, diffIds, config } = image;
+        const reference = { ...request.target, digest: manifest.digest };
+        return { reference, descriptor: manifest, diffIds, imageId: config.digest };
+      },
+    };
+  }
+
+  test('allows what is the same each time', async () => {
+    const report = await vet('application:1', options({ doubleBuild: 'same-content' }));
+    expect(report.verdict.decision).toBe('allow');
+    const built = report.rebuild?.outcomes.map((outcome) =>
+      outcome.status === 'built' ? outcome.image.reference.tag : outcome.status,
+    );
+    expect(built).toEqual(Array(2).fill(expect.stringMatching(/^build-[0-9a-f]{40}-twice$/)));
+  });
+
+  test('refuses what is not, and names the file', async () => {
+    const builder = restlessBuilder('bin/token');
+    const report = await vet('application:1', options({ builder, doubleBuild: 'explained' }));
+    expect(report.verdict.decision).toBe('deny');
+    expect(report.rebuild?.outcomes).toContainEqual(
+      expect.objectContaining({ status: 'failed', message: expect.stringContaining('/bin/token') }),
+    );
+  });
+
+  test('cannot be asked of a runner', async () => {
+    const runner = localRunner({ builder: honestBuilder(), host: world.services.host });
+    await expect(
+      vet('application:1', options({ builder: undefined, runner, doubleBuild: 'explained' })),
+    ).rejects.toMatchObject({ code: 'INVALID_OPTIONS' });
   });
 });
 

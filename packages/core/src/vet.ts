@@ -13,7 +13,8 @@ import {
 } from '@imagevet/registry';
 import { auditLineage } from './audit/audit.ts';
 import { compareImages } from './compare/compare-images.ts';
-import type { Comparison } from './compare/types.ts';
+import { disagreementBelow } from './compare/disagreement.ts';
+import type { Comparison, ComparisonGrade } from './compare/types.ts';
 import { type Endorsable, type EndorseOptions, endorse } from './endorse.ts';
 import { CoreError, type Gap } from './errors.ts';
 import { resolveLineage } from './lineage/resolve-lineage.ts';
@@ -23,6 +24,8 @@ import { defaultPolicy } from './policy/default-policy.ts';
 import { evaluate } from './policy/evaluate.ts';
 import type { Facts, Policy, PolicyException } from './policy/types.ts';
 import { publicServices } from './provenance/public-services.ts';
+import { attestRebuild } from './rebuild/attest/attest-rebuild.ts';
+import { doubleBuilder } from './rebuild/double-build.ts';
 import { planRebuild } from './rebuild/plan-rebuild.ts';
 import { rebuild } from './rebuild/rebuild.ts';
 import { localRunner } from './rebuild/run-step.ts';
@@ -67,6 +70,11 @@ export interface VetOptions extends OperationOptions {
   readonly target?: RebuildTarget;
   /** Builds and pushes; without it the rebuild is planned only. */
   readonly builder?: Builder;
+  /**
+   * Builds everything twice with the `builder`, and takes an image only when both builds are equal at least this well.
+   * `same-content` is what times and caches of a build allow. @defaultValue one build
+   */
+  readonly doubleBuild?: ComparisonGrade;
   /** Builds and pushes elsewhere, on a queue of workers for one; instead of a `builder`. */
   readonly runner?: StepRunner;
   /** Builds at the same time. @defaultValue 2; with a `runner`, what it can take */
@@ -99,12 +107,18 @@ export interface RebuildTarget {
  * `report.verdict.pinned`.
  *
  * @throws {@link RegistryError} `INVALID_REFERENCE`; `NOT_FOUND`, `AUTH_REQUIRED` or `DENIED` when the image itself is
- * not there to be vetted. Aborting rejects with `signal.reason`.
+ * not there to be vetted. {@link CoreError} `INVALID_OPTIONS` for `doubleBuild` with a runner. Aborting rejects with
+ * `signal.reason`.
  */
 export async function vet(reference: string | ImageReference, options: VetOptions = {}): Promise<VetReport> {
   const now = options.now ?? (() => new Date());
   const report = options.onProgress ?? (() => {});
   const startedAt = now();
+  if (options.runner !== undefined && options.doubleBuild !== undefined) {
+    throw new CoreError('INVALID_OPTIONS', 'doubleBuild is for a builder, and a runner was given', {
+      hint: 'Give the workers a doubleBuilder().',
+    });
+  }
   const image = withDefaultTag(typeof reference === 'string' ? parseReference(reference) : reference);
 
   report({ type: 'stage-started', stage: 'lineage' });
@@ -186,8 +200,7 @@ async function rebuildLineage(
   report({ type: 'stage-started', stage: 'plan' });
   const plan = planRebuild([lineage], { target: options.target });
   report({ type: 'stage-finished', stage: 'plan', summary: `${plan.steps.length} images to rebuild` });
-  const host = options.host ?? publicServices().host;
-  const runner = options.runner ?? (options.builder && localRunner({ builder: options.builder, host }));
+  const runner = runnerOf(options, options.target);
   if (runner === undefined) {
     return skip(
       'rebuild',
@@ -213,9 +226,35 @@ async function rebuildLineage(
       stage: 'rebuild',
       summary: `${built} of ${plan.steps.length} images rebuilt`,
     });
-    return { plan, result, gaps: [] };
+    return { plan, result, gaps: await attest(plan, result, options.target, options.signal) };
   } catch (error) {
     return skip('rebuild', gapOf('rebuild', error, options.signal), plan);
+  }
+}
+
+function runnerOf(options: VetOptions, target: RebuildTarget): StepRunner | undefined {
+  const { builder, doubleBuild, runner } = options;
+  if (runner !== undefined || builder === undefined) return runner;
+  const registry = target.client;
+  const gated =
+    doubleBuild === undefined
+      ? builder
+      : doubleBuilder(builder, { registry, disagreement: disagreementBelow(doubleBuild, registry) });
+  return localRunner({ builder: gated, host: options.host ?? publicServices().host });
+}
+
+/** What was built stays, also where nothing can be written down beside it. */
+async function attest(
+  plan: RebuildPlan,
+  result: RebuildResult,
+  { client }: RebuildTarget,
+  signal: AbortSignal | undefined,
+): Promise<readonly Gap[]> {
+  try {
+    await attestRebuild(plan, result, { registry: client, signal });
+    return [];
+  } catch (error) {
+    return [gapOf('rebuild', error, signal)];
   }
 }
 

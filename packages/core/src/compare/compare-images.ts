@@ -13,6 +13,7 @@ import {
 import { compareConfig } from './compare-config.ts';
 import { compareFiles, describeEntry } from './compare-files.ts';
 import { KEPT_CONTENT } from './explain.ts';
+import { worst } from './grades.ts';
 import { ofSide, type Side } from './side.ts';
 import type { Comparison, ComparisonGrade, ConfigDifference } from './types.ts';
 
@@ -30,15 +31,6 @@ export interface CompareImagesOptions extends OperationOptions {
 /** Progress of reading a layer of one of the images. */
 export type CompareProgress = ScanProgress & { readonly side: 'original' | 'rebuilt' };
 
-/** Grades, best first. */
-const GRADES: readonly ComparisonGrade[] = [
-  'identical',
-  'same-layers',
-  'same-content',
-  'same-packages',
-  'explained',
-  'unexplained',
-];
 const DEFAULT_MAX_DIFFERENCES = 1000;
 /** Layers read at once of each image. */
 const CONCURRENCY = 2;
@@ -169,8 +161,4 @@ function identify({ reference, manifest }: ResolvedImage): Comparison['original'
 function gradeOf(config: readonly ConfigDifference[]): ComparisonGrade {
   if (config.some(({ explanation }) => explanation === undefined)) return 'unexplained';
   return config.length > 0 ? 'explained' : 'identical';
-}
-
-function worst(one: ComparisonGrade, other: ComparisonGrade): ComparisonGrade {
-  return GRADES[Math.max(GRADES.indexOf(one), GRADES.indexOf(other))]!;
 }

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import {
+  digestHex,
   type Fetcher,
   formatReference,
   ImagevetError,
@@ -20,7 +21,10 @@ import {
   startDockerRegistry,
   startSmallEngine,
 } from '../../../../test/services.ts';
+import { parseProvenance } from '../provenance/attestation/statement.ts';
 import { family } from './__fixtures__/family.ts';
+import { builtBy, provenanceOf } from './__fixtures__/provenance.ts';
+import { attestRebuild } from './attest/attest-rebuild.ts';
 import { dockerEngineBuilder } from './engine/docker-engine-builder.ts';
 import { planRebuild } from './plan-rebuild.ts';
 import { rebuild } from './rebuild.ts';
@@ -113,6 +117,47 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
       expect(top).toEqual(app);
       expect(app).toHaveLength((lib?.length ?? 0) + 2);
       expect(imagesOf(registry.host)).toEqual([]);
+    });
+
+    test('says on each image where it is from, and keeps its provenance beside it', async () => {
+      const steps = await plan();
+      const result = await rebuild(steps, { builder: builderOf(), host });
+      const [lib, app] = await Promise.all(
+        ['lib', 'app'].map((name) => builtBy(result.outcomes, name, client)),
+      );
+      const step = steps.steps.find(({ id }) => id.startsWith('docker.io/library/app:'))!;
+      expect(app!.annotations).toEqual({
+        'org.opencontainers.image.source': step.location.repository,
+        'org.opencontainers.image.revision': step.location.commit,
+        'org.opencontainers.image.base.name': expect.stringMatching(
+          /\/vetted\/library\/lib:build-[0-9a-f]{40}$/,
+        ),
+        'org.opencontainers.image.base.digest': lib!.manifest.digest,
+      });
+      const attest = () => attestRebuild(steps, result, { registry: client });
+      const attestations = await attest();
+      expect(attestations.map(({ step: id }) => id)).toEqual(steps.steps.map(({ id }) => id));
+      // A second time is no change.
+      expect(await attest()).toEqual(attestations);
+      const statements = await provenanceOf(app!, client);
+      expect(statements).toHaveLength(1);
+      expect(statements[0]).toMatchObject({
+        subject: [{ digest: { sha256: digestHex(app!.manifest.digest) } }],
+        predicateType: 'https://slsa.dev/provenance/v1',
+        predicate: { runDetails: { metadata: { invocationId: step.key } } },
+      });
+      const { resolvedDependencies } = statements[0]!.predicate.buildDefinition;
+      expect(resolvedDependencies).toContainEqual({
+        uri: `git+${step.location.repository}@${step.location.commit}#${step.location.directory}`,
+        digest: { gitCommit: step.location.commit },
+        name: 'context',
+      });
+      const base = resolvedDependencies.find(({ name }) => name === 'base');
+      expect(base?.digest).toEqual({ sha256: digestHex(lib!.manifest.digest) });
+      // Whoever reads BuildKit's provenance reads it too.
+      const read = parseProvenance(statements[0]);
+      expect(read?.materials).toHaveLength(resolvedDependencies.length);
+      expect(read?.subjects).toEqual([app!.manifest.digest]);
     });
 
     test('builds nothing again that is in the registry, and everything when told so', async () => {

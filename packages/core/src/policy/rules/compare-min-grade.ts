@@ -1,20 +1,10 @@
-import type { ComparisonGrade } from '../../compare/types.ts';
+import { isAtLeast } from '../../compare/grades.ts';
 import type { LineageNode } from '../../lineage/types.ts';
 import { type FactsView, nameOf } from '../facts-view.ts';
 import { answer, type Failure, gapFailures, type RuleCheck } from '../rule.ts';
 import type { PolicyRule } from '../types.ts';
 
 type MinGrade = Extract<PolicyRule, { rule: 'compare.min-grade' }>;
-
-/** Best first. */
-const GRADES: readonly ComparisonGrade[] = [
-  'identical',
-  'same-layers',
-  'same-content',
-  'same-packages',
-  'explained',
-  'unexplained',
-];
 
 /** `compare.min-grade` */
 export const compareMinGrade: RuleCheck<MinGrade> = {
@@ -57,7 +47,7 @@ function problemOf(node: LineageNode, wanted: MinGrade['grade'], view: FactsView
     const message = `the comparison is about ${comparison.rebuilt.digest}, the rebuild made ${rebuilt ?? 'none'}`;
     return { outcome: 'error', code: 'compare.other-image', message, final: true };
   }
-  if (GRADES.indexOf(comparison.grade) <= GRADES.indexOf(wanted)) return undefined;
+  if (isAtLeast(comparison.grade, wanted)) return undefined;
   const unexplained = [
     ...comparison.differences.map(({ path, explanation }) => ({ what: path, explanation })),
     ...comparison.config.map(({ field, explanation }) => ({ what: field, explanation })),

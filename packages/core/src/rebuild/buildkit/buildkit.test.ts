@@ -13,6 +13,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { available, buildkitHost, dockerHost, freePort } from '../../../../../test/services.ts';
 import { CoreError } from '../../errors.ts';
 import { family } from '../__fixtures__/family.ts';
+import { builtBy } from '../__fixtures__/provenance.ts';
 import { dockerEngineBuilder } from '../engine/docker-engine-builder.ts';
 import { planRebuild } from '../plan-rebuild.ts';
 import { rebuild } from '../rebuild.ts';
@@ -115,6 +116,13 @@ describe.skipIf(!available('buildkit', 'docker-engine', 'docker', 'openssl'))('b
     expect(
       result.outcomes.map((outcome) => (outcome.status === 'failed' ? outcome.message : outcome.status)),
     ).toEqual(Array(5).fill('built'));
+    const [lib, app] = await Promise.all(
+      ['lib', 'app'].map((name) => builtBy(result.outcomes, name, client)),
+    );
+    expect(app?.annotations).toMatchObject({
+      'org.opencontainers.image.revision': expect.stringMatching(/^[0-9a-f]{40}$/),
+      'org.opencontainers.image.base.digest': lib?.manifest.digest,
+    });
     const again = await rebuild(plan, { builder: builderOf(), host });
     expect(again.outcomes.map((outcome) => outcome.status === 'built' && outcome.reused)).toEqual(
       Array(5).fill(true),

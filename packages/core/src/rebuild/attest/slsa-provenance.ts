@@ -1,0 +1,107 @@
+import { digestHex, digestOf, formatPlatform, formatReference } from '@imagevet/registry';
+import { dockerfileIn } from '../context.ts';
+import { pinnedInput } from '../pin-inputs.ts';
+import type { BuiltImage, RebuildResult, RebuildStep } from '../types.ts';
+
+/** What kind of build it is; the page says what each parameter means. */
+const BUILD_TYPE =
+  'https://github.com/imagevet/imagevet/blob/main/docs/guides/rebuild-from-source.md#provenance';
+const BUILDER_ID = 'https://github.com/imagevet/imagevet';
+
+/** Something a build read. @see SLSA v1.0, Provenance, ResourceDescriptor */
+export interface ResourceDescriptor {
+  readonly uri: string;
+  readonly digest: Readonly<Record<string, string>>;
+  readonly name?: string;
+}
+
+/** An in-toto statement that says how one image was built. @see SLSA v1.0, Provenance */
+export interface SlsaProvenance {
+  readonly _type: 'https://in-toto.io/Statement/v1';
+  readonly subject: readonly { readonly name: string; readonly digest: Readonly<Record<string, string>> }[];
+  readonly predicateType: 'https://slsa.dev/provenance/v1';
+  readonly predicate: {
+    readonly buildDefinition: {
+      readonly buildType: string;
+      readonly externalParameters: Readonly<Record<string, string>>;
+      readonly internalParameters: Readonly<Record<string, string>>;
+      readonly resolvedDependencies: readonly ResourceDescriptor[];
+    };
+    readonly runDetails: {
+      readonly builder: { readonly id: string; readonly version?: Readonly<Record<string, string>> };
+      readonly metadata: { readonly invocationId: string };
+    };
+  };
+}
+
+/** What is known of the build beside its step. */
+export interface SlsaProvenanceOptions {
+  /** The images of the steps it stands on, by step. */
+  readonly parents: ReadonlyMap<string, BuiltImage>;
+  readonly engine: RebuildResult['engine'];
+  /** Who vouches for the builder: a URI of the platform that ran it. @defaultValue imagevet's own address */
+  readonly builderId?: string;
+}
+
+/**
+ * Says how an image was rebuilt: the commit and directory it was built from, its Dockerfile by hash, and the digest of every
+ * image it stands on. The same step and image give the same bytes: no time is told.
+ *
+ * @see https://slsa.dev/spec/v1.0/provenance
+ */
+export function slsaProvenance(
+  step: RebuildStep,
+  image: BuiltImage,
+  { parents, engine, builderId = BUILDER_ID }: SlsaProvenanceOptions,
+): SlsaProvenance {
+  const { location, platform } = step;
+  const repository = `git+${location.repository}`;
+  const source: ResourceDescriptor = {
+    uri: `${repository}@${location.commit}#${location.directory}`,
+    digest: { gitCommit: location.commit },
+    name: 'context',
+  };
+  const dockerfile: ResourceDescriptor = {
+    uri: `${repository}@${location.commit}#${location.path}`,
+    digest: { sha256: digestHex(digestOf(step.dockerfile)) },
+    name: 'dockerfile',
+  };
+  const images = step.inputs.flatMap((input): ResourceDescriptor[] => {
+    const pin = pinnedInput(input, (parent) => parents.get(parent)?.reference);
+    if (pin === undefined) return [];
+    const [algorithm = '', hex = ''] = pin.slice(pin.lastIndexOf('@') + 1).split(':');
+    return [{ uri: `docker-image://${pin}`, digest: { [algorithm]: hex }, name: input.kind }];
+  });
+  return {
+    _type: 'https://in-toto.io/Statement/v1',
+    subject: [
+      {
+        name: formatReference({ ...image.reference, tag: undefined, digest: undefined }),
+        digest: { sha256: digestHex(image.descriptor.digest) },
+      },
+    ],
+    predicateType: 'https://slsa.dev/provenance/v1',
+    predicate: {
+      buildDefinition: {
+        buildType: BUILD_TYPE,
+        externalParameters: {
+          image: formatReference(step.reference),
+          platform: formatPlatform(platform),
+          repository: location.repository,
+          commit: location.commit,
+          directory: location.directory,
+          dockerfile: dockerfileIn(location) ?? location.path,
+        },
+        internalParameters: {
+          stepKey: step.key,
+          ...(step.original === undefined ? {} : { original: step.original }),
+        },
+        resolvedDependencies: [source, dockerfile, ...images],
+      },
+      runDetails: {
+        builder: { id: builderId, version: { [engine.name]: engine.version } },
+        metadata: { invocationId: step.key },
+      },
+    },
+  };
+}
