@@ -69,7 +69,8 @@ function setVariables(variables: readonly unknown[], set: (field: string, value:
 }
 
 function explain(field: string): { explanation?: string } {
-  const explanation = field.startsWith('Labels.') ? EXPLAINED_LABELS[field.slice(7)] : undefined;
+  const label = field.startsWith('Labels.') ? field.slice(7) : '';
+  const explanation = Object.hasOwn(EXPLAINED_LABELS, label) ? EXPLAINED_LABELS[label] : undefined;
   return explanation === undefined ? {} : { explanation };
 }
 

@@ -9,18 +9,28 @@ export interface Directives {
 const DIRECTIVE = /^\s*#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.*?)\s*$/;
 const KNOWN: ReadonlySet<string> = new Set(['escape', 'syntax', 'check']);
 
-/** Reads the directives; they end at the first line that is none. */
+/**
+ * Reads the directives; they end at the first line that is none. A name nobody knows ends them for BuildKit since 0.12, and
+ * not before: what comes after it counts here too, so that no builder reads a frontend that was not seen.
+ */
 export function readDirectives(text: string): Directives {
   const found = new Map<string, { readonly value: string; readonly line: number }>();
-  const lines = text.split('\n', 64);
-  for (const [index, line] of lines.entries()) {
+  let unknown = false;
+  for (const { line, number } of linesOf(text)) {
     // A shebang line may come first.
-    if (index === 0 && line.startsWith('#!')) continue;
+    if (number === 1 && line.startsWith('#!')) continue;
     const match = DIRECTIVE.exec(line.slice(0, 4096));
     const name = match?.[1]?.toLowerCase();
-    if (name === undefined || !KNOWN.has(name)) break;
-    if (found.has(name)) throw invalid(`the directive ${name} appears twice`, index + 1);
-    found.set(name, { value: match?.[2] ?? '', line: index + 1 });
+    if (name === undefined) break;
+    if (!KNOWN.has(name)) {
+      unknown = true;
+      continue;
+    }
+    if (found.has(name)) throw invalid(`the directive ${name} appears twice`, number);
+    if (unknown && name === 'escape') {
+      throw invalid('builders differ on an escape directive after one they do not know', number);
+    }
+    found.set(name, { value: match?.[2] ?? '', line: number });
   }
   const declared = found.get('escape');
   if (declared !== undefined && declared.value !== '\\' && declared.value !== '`') {
@@ -31,4 +41,13 @@ export function readDirectives(text: string): Directives {
     escape: declared?.value === '`' ? '`' : '\\',
     ...(syntax === undefined ? {} : { syntax: { text: syntax.value, line: syntax.line } }),
   };
+}
+
+function* linesOf(text: string): Generator<{ readonly line: string; readonly number: number }> {
+  for (let start = 0, number = 1; start <= text.length; number += 1) {
+    const end = text.indexOf('\n', start);
+    yield { line: text.slice(start, end < 0 ? text.length : end), number };
+    if (end < 0) return;
+    start = end + 1;
+  }
 }

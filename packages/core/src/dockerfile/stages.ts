@@ -159,10 +159,14 @@ function readInputs(
       return [{ kind: 'copy-from', name: resolveInput(value, earlier, true), ...lines }];
     }
     if (name !== 'mount' || instruction.keyword !== 'RUN') return [];
-    const from = value.split(',').find((part) => part.trimStart().toLowerCase().startsWith('from='));
+    const [from, ...others] = value.split(',').filter((part) => /^[\s"]*from=/i.test(part));
     if (from === undefined) return [];
     const source = from.slice(from.indexOf('=') + 1);
-    return [{ kind: 'mount-from', name: resolveInput(source, earlier, false), ...lines }];
+    if (others.length === 0 && !from.includes('"')) {
+      return [{ kind: 'mount-from', name: resolveInput(source, earlier, false), ...lines }];
+    }
+    const reason = 'the mount names more than one source, or quotes it';
+    return [{ kind: 'mount-from', name: { kind: 'unresolved', text: value, reason }, ...lines }];
   });
 }
 

@@ -23,7 +23,10 @@ async function archive(files: Readonly<Record<string, string | Uint8Array>>) {
   const server = createServer((question, answer) => {
     asked.push(question.url ?? '');
     const body = files[question.url ?? ''];
-    if (question.url === '/debian/cut') {
+    if (question.url === '/debian/loop') answer.writeHead(302, { location: 'loop' }).end();
+    else if (question.url?.startsWith('/debian/to?') === true) {
+      answer.writeHead(301, { location: decodeURIComponent(question.url.slice(11)) }).end();
+    } else if (question.url === '/debian/cut') {
       answer.writeHead(200, { 'content-length': '100' });
       answer.write('half');
       setTimeout(() => answer.destroy(), 50);
@@ -94,7 +97,9 @@ describe('startArchiveProxy()', () => {
     const proxy = await proxyOf({ allow: [`${url}/debian/`] });
     expect(await through(proxy, `${url}/debian/x`)).toMatchObject({ status: 200, body: 'x' });
     expect(await through(proxy, `${url}/other/x`)).toMatchObject({ status: 403 });
-    expect(await through(proxy, `${url}/debian/../other/x`)).toMatchObject({ status: 403 });
+    for (const path of ['../other/x', '..%2fother/x', '%2E%2e/other/x', '..%5cother/x']) {
+      expect(await through(proxy, `${url}/debian/${path}`)).toMatchObject({ status: 403 });
+    }
     expect(await through(proxy, 'http://169.254.169.254/latest/meta-data/')).toMatchObject({ status: 403 });
     expect(await through(proxy, `${url}/debian/x`, 'POST')).toMatchObject({ status: 405 });
     expect(await through(proxy, '/debian/x')).toMatchObject({ status: 400 });
@@ -109,6 +114,22 @@ describe('startArchiveProxy()', () => {
     expect(asked).toEqual(['/debian/x']);
     expect(proxy.refused.map((refusal) => refusal.url)).toContain('https://evil.example:443');
     expect(proxy.materials).toHaveLength(1);
+  });
+
+  test('follows an archive that sends elsewhere, as far as that is allowed, and says where it was to go', async () => {
+    const { url } = await archive({ '/debian/x': 'x', '/secret': 'secret' });
+    const proxy = await proxyOf({ allow: [`${url}/debian/`] });
+    const to = (target: string) => through(proxy, `${url}/debian/to?${encodeURIComponent(target)}`);
+    expect(await to('x')).toMatchObject({ status: 200, body: 'x' });
+    for (const target of ['/secret', 'http://169.254.169.254/x', 'loop']) {
+      expect(await to(target)).toMatchObject({ status: 502, body: expect.not.stringContaining('secret\n') });
+    }
+    expect(proxy.materials.map(({ digest }) => digest)).toEqual([sha256('x')]);
+    expect(proxy.refused.map(({ reason }) => reason)).toEqual([
+      expect.stringContaining('/secret, which is not allowed'),
+      expect.stringContaining('http://169.254.169.254/x, which is not allowed'),
+      expect.stringContaining('again and again'),
+    ]);
   });
 
   test('does not record an answer that broke off, is too large, or never came', async () => {

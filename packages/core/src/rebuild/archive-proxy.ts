@@ -55,6 +55,7 @@ export interface ArchiveProxy extends AsyncDisposable {
 }
 
 const KEPT_REFUSALS = 1000;
+const MAX_REDIRECTS = 5;
 /** Headers of a question and of an answer that are passed on. */
 const ASKED = [
   'accept',
@@ -67,6 +68,7 @@ const ASKED = [
 ];
 const ANSWERED = [
   'accept-ranges',
+  'content-encoding',
   'content-length',
   'content-range',
   'content-type',
@@ -149,6 +151,8 @@ class Recorder {
     };
     if (asked === null || asked.protocol !== 'http:') return deny(400, 'not a question for a proxy');
     if (question.method !== 'GET' && question.method !== 'HEAD') return deny(405, 'only reading is allowed');
+    // Servers decode these, and then go up a directory.
+    if (/%(?:2e|2f|5c|00)/i.test(asked.pathname)) return deny(403, 'an encoded dot or slash in the path');
     const target = this.#targetOf(asked.href);
     if (target === undefined) return deny(403, 'not an archive this build may use');
     if (this.materials.length >= (this.#options.maxMaterials ?? 100_000))
@@ -167,15 +171,30 @@ class Recorder {
     return rule === undefined ? undefined : `${rule.to}${url.slice(rule.from.length)}`;
   }
 
+  /** Goes where an archive sends to, as far as that is allowed too. */
+  async #follow(question: IncomingMessage, target: string, signal: AbortSignal) {
+    for (let from = target, hops = 0; ; hops += 1) {
+      const found = await request(from, {
+        method: question.method as 'GET' | 'HEAD',
+        headers: picked(question.headers, ASKED),
+        dispatcher: this.#agent,
+        signal,
+      });
+      const { location } = found.headers;
+      if (![301, 302, 303, 307, 308].includes(found.statusCode) || typeof location !== 'string') return found;
+      await found.body.dump();
+      const next = URL.parse(location, from)?.href;
+      const allowed = next !== undefined && this.#rules.some(({ to }) => next.startsWith(to));
+      if (!allowed) throw new Error(`it sends to ${next ?? 'nowhere'}, which is not allowed`);
+      if (hops >= MAX_REDIRECTS) throw new Error('it sends on again and again');
+      from = next;
+    }
+  }
+
   async #pass(question: IncomingMessage, answer: ServerResponse, url: string, target: string): Promise<void> {
     const gone = new AbortController();
     answer.once('close', () => gone.abort());
-    const { statusCode, headers, body } = await request(target, {
-      method: question.method as 'GET' | 'HEAD',
-      headers: picked(question.headers, ASKED),
-      dispatcher: this.#agent,
-      signal: gone.signal,
-    });
+    const { statusCode, headers, body } = await this.#follow(question, target, gone.signal);
     answer.writeHead(statusCode, picked(headers, ANSWERED));
     const hash = createHash('sha256');
     const { maxBytes = 4 * 2 ** 30 } = this.#options;
@@ -196,8 +215,8 @@ class Recorder {
       digest: `sha256:${hash.digest('hex')}` as Digest,
       size,
     };
-    // A question for a part, or about what the build has, tells nothing of the whole.
-    if (question.method === 'GET' && (statusCode === 200 || statusCode === 206)) {
+    // A part, or an answer about what the build has already, tells nothing of the whole.
+    if (question.method === 'GET' && statusCode === 200) {
       this.materials.push(material);
       this.#options.onMaterial?.(material);
     }

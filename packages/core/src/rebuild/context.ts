@@ -75,7 +75,7 @@ function withoutIgnored(
 
 function refuseForeign(entry: SourceEntry, location: SourceLocation): void {
   const pointer =
-    entry.type === 'file' &&
+    (entry.type === 'file' || entry.type === 'executable') &&
     entry.content.byteLength < 1024 &&
     Buffer.from(entry.content).toString('latin1').startsWith(LFS_POINTER);
   if (entry.type !== 'submodule' && !pointer) return;

@@ -7,7 +7,12 @@ import type { Builder } from './types.ts';
 const platform = { os: 'linux', architecture: 'amd64' };
 
 /** Builds by pushing an image of one file, with the content the test gives for each build. */
-async function twice(contents: readonly string[], disagreement?: () => Promise<string | undefined>) {
+async function twice(
+  contents: readonly string[],
+  disagreement?: () => Promise<string | undefined>,
+  settings: readonly object[] = [],
+  times: readonly string[] = [],
+) {
   const registry = await startRegistry();
   const client = new RegistryClient();
   const left = [...contents];
@@ -17,8 +22,10 @@ async function twice(contents: readonly string[], disagreement?: () => Promise<s
     probe: async () => ({ name: 'pushing', version: '1', platform }),
     build: async ({ target }) => {
       pushed.push(target.tag ?? '');
+      const build = pushed.length - 2;
       await pushTestImage(client, target, {
         layers: [[{ path: 'x', content: left.shift() ?? '' }]],
+        config: { created: times[build], config: settings[build] ?? {} },
       });
       const image = await resolveImage(target, { source: client });
       return {
@@ -60,6 +67,32 @@ describe('doubleBuilder()', () => {
     expect(image).toMatchObject({ error: { code: 'BUILD_FAILED' } });
     expect(String((image as { error: unknown }).error)).toContain('layer 1 of 1 is different');
     expect(named).toBeUndefined();
+  });
+
+  test('refuses an image whose second build has other settings', async () => {
+    const { image, named } = await twice(['same', 'same'], undefined, [{ User: 'app' }, { User: 'root' }]);
+    expect(String((image as { error: unknown }).error)).toContain('settings are different');
+    expect(named).toBeUndefined();
+    const times = ['2020-01-01T00:00:00Z', '2021-01-01T00:00:00Z'];
+    expect((await twice(['same', 'same'], undefined, [{}, {}], times)).named).toBeDefined();
+  });
+
+  test('asks a builder that is a class of its own', async () => {
+    class Own {
+      readonly name = 'own';
+      readonly answer = undefined;
+      async probe() {
+        return { name: 'own', version: '1', platform };
+      }
+      async build(): Promise<never> {
+        throw new Error('not asked');
+      }
+      async find() {
+        return this.answer;
+      }
+    }
+    const double = doubleBuilder(new Own(), { registry: new RegistryClient() });
+    expect(await double.find?.({ target: parseReference('r.example/x:1'), platform })).toBeUndefined();
   });
 
   test('asks whoever knows which differences are accepted', async () => {

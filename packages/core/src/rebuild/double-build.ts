@@ -1,4 +1,12 @@
-import { type Fetcher, formatReference, type OperationOptions, type Pusher } from '@imagevet/registry';
+import { isDeepStrictEqual } from 'node:util';
+import {
+  type Fetcher,
+  formatReference,
+  type OperationOptions,
+  type Pusher,
+  type ResolvedImage,
+  resolveImage,
+} from '@imagevet/registry';
 import { CoreError } from '../errors.ts';
 import type { Builder, BuildRequest, BuiltImage } from './types.ts';
 
@@ -7,8 +15,8 @@ export interface DoubleBuilderOptions {
   /** Gives the image its name once both builds agree. */
   readonly registry: Fetcher & Pusher;
   /**
-   * Says how two builds with different digests differ beyond what is accepted, or undefined when they agree. With
-   * `compareImages` this asks for a grade. @defaultValue different layers never agree
+   * Says how two builds with different digests differ beyond what is accepted, or undefined when they agree;
+   * `disagreementBelow` asks for a grade. @defaultValue different layers never agree, nor do different settings
    */
   readonly disagreement?: (
     first: BuiltImage,
@@ -27,12 +35,11 @@ export interface DoubleBuilderOptions {
  * Its `build` rejects with {@link CoreError} `BUILD_FAILED` when they do not.
  */
 export function doubleBuilder(builder: Builder, options: DoubleBuilderOptions): Builder {
-  const { registry, disagreement = differentLayers } = options;
+  const { registry, disagreement = differentImages(options.registry) } = options;
   const gated = <R extends Pick<BuildRequest, 'target'>>(request: R, suffix: string): R => ({
     ...request,
     target: { ...request.target, tag: `${request.target.tag ?? 'latest'}-${suffix}` },
   });
-  const { find } = builder;
   return {
     name: `${builder.name}, twice`,
     probe: (operation) => builder.probe(operation),
@@ -55,14 +62,31 @@ export function doubleBuilder(builder: Builder, options: DoubleBuilderOptions): 
       await registry.pushManifest(target, { bytes, mediaType: descriptor.mediaType }, { signal });
       return { ...first, reference: { ...target, digest: descriptor.digest } };
     },
-    ...(find === undefined ? {} : { find: (request, operation) => find(gated(request, 'twice'), operation) }),
+    ...(builder.find === undefined
+      ? {}
+      : { find: async (request, operation) => builder.find?.(gated(request, 'twice'), operation) }),
     release: async () => builder.release?.(),
   };
 }
 
-async function differentLayers(first: BuiltImage, second: BuiltImage): Promise<string | undefined> {
-  const { length } = first.diffIds;
-  if (length !== second.diffIds.length) return `they have ${length} and ${second.diffIds.length} layers`;
-  const layer = first.diffIds.findIndex((diffId, index) => diffId !== second.diffIds[index]);
-  return layer < 0 ? undefined : `layer ${layer + 1} of ${length} is different`;
+/** Times apart, two builds of one image are the same layers and the same settings. */
+function differentImages(source: Fetcher): NonNullable<DoubleBuilderOptions['disagreement']> {
+  return async (first, second, { signal }) => {
+    const { length } = first.diffIds;
+    if (length !== second.diffIds.length) return `they have ${length} and ${second.diffIds.length} layers`;
+    const layer = first.diffIds.findIndex((diffId, index) => diffId !== second.diffIds[index]);
+    if (layer >= 0) return `layer ${layer + 1} of ${length} is different`;
+    const [one, other] = await Promise.all(
+      [first, second].map(({ reference }) =>
+        resolveImage({ ...reference, tag: undefined }, { source, signal }),
+      ),
+    );
+    return isDeepStrictEqual(settingsOf(one!), settingsOf(other!))
+      ? undefined
+      : 'their settings are different';
+  };
+}
+
+function settingsOf({ execution, labels, platform }: ResolvedImage): unknown {
+  return { execution, labels, platform };
 }

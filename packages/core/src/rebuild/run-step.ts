@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { formatReference, ImagevetError } from '@imagevet/registry';
+import { digestHex, digestOf, formatReference, ImagevetError } from '@imagevet/registry';
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { externalImages } from '../dockerfile/queries.ts';
 import { CoreError } from '../errors.ts';
@@ -102,7 +102,8 @@ async function findOrBuild(
   log: (text: string) => void,
 ): Promise<{ readonly image: BuiltImage; readonly reused?: true }> {
   const { builder, signal } = options;
-  const request = { target: { ...step.target, tag: buildTag(step) }, platform: step.platform };
+  const tag = buildTag(step, substitutionsOf(step, parents));
+  const request = { target: { ...step.target, tag }, platform: step.platform };
   const found = options.reuse === false ? undefined : await builder.find?.(request, { signal });
   if (found !== undefined && standsOn(step, parents, found)) return { image: found, reused: true };
   const image = await builder.build(await buildRequest(step, parents, request, options), {
@@ -115,9 +116,13 @@ async function findOrBuild(
   });
 }
 
-/** Tag a step's image is pushed under until it is admitted. */
-function buildTag({ key }: RebuildStep): string {
-  return `build-${key.slice(0, 40)}`;
+/**
+ * Tag a step's image is pushed under until it is admitted. It stands for what the image is built from to the byte: when an
+ * input was built again and became another image, what stood on the old one is not found any more.
+ */
+function buildTag({ key }: RebuildStep, pins: ReadonlyMap<string, string>): string {
+  const inputs = [...pins.values()].map((pin) => pin.slice(pin.lastIndexOf('@') + 1)).sort();
+  return `build-${digestHex(digestOf(JSON.stringify([key, inputs]))).slice(0, 40)}`;
 }
 
 async function buildRequest(

@@ -87,7 +87,10 @@ function placeOf(
   if (match === null) return undefined;
   const rest = word.text.slice(match[0].length);
   const quote = /^["']/.exec(rest)?.[0] ?? '';
-  if (!rest.slice(quote.length).startsWith(name)) return undefined;
+  const end = rest.slice(quote.length + name.length)[0];
+  // Not the beginning of a longer name.
+  const ends = end === undefined || end === ',' || end === quote || (quote === '' && /["'\s]/.test(end));
+  if (!rest.slice(quote.length).startsWith(name) || !ends) return undefined;
   const start = word.start + match[0].length + quote.length;
   return { start, end: start + name.length };
 }

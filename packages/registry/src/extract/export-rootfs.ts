@@ -46,15 +46,16 @@ export async function* exportRootfs(
       signal?.throwIfAborted();
       const entry = node.entry ?? { ...IMPLIED, path };
       if (entry.type === 'hardlink') continue;
-      const shared = isDirectory(node) ? undefined : first.get(entry);
+      const content = node.content ?? entry;
+      const shared = isDirectory(node) ? undefined : first.get(content);
       if (shared !== undefined) {
         yield encodeEntry({ ...entry, path, type: 'hardlink', size: 0, linkTarget: shared });
         continue;
       }
-      first.set(entry, path);
+      first.set(content, path);
       yield encodeEntry({ ...entry, path });
       if (entry.type !== 'file' || entry.size === 0) continue;
-      yield* streamFile(await spool.pathOf(entry), { signal });
+      yield* streamFile(await spool.pathOf(content), { signal });
       yield padding(entry.size);
     }
     yield END_OF_ARCHIVE;

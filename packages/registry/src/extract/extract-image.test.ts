@@ -98,7 +98,7 @@ describe('extractImage()', () => {
         { path: 'becomes-directory', content: 'x' },
         { path: 'becomes-link', content: 'x' },
         { path: 'one', content: 'shared', mode: 0o755, mtime: 1_500_000_000 },
-        { path: 'two', type: 'link', linkTarget: 'one' },
+        { path: 'two', type: 'link', linkTarget: 'one', mode: 0o755, mtime: 1_500_000_000 },
       ],
       [
         { path: 'etc/motd', content: 'new' },

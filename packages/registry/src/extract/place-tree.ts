@@ -29,7 +29,7 @@ export async function placeTree(
 ): Promise<void> {
   const placer = new Placer(root, directory, spool, log, options);
   await placer.each(isDirectory, (path) => placer.directory(path));
-  await placer.each(isFile, (path, { entry }) => placer.file(path, entry!));
+  await placer.each(isFile, (path, { entry, content }) => placer.file(path, entry!, content!));
   await placer.each(isSymlink, (path, { entry }) => placer.symlink(path, entry!));
   placer.rest();
   await placer.finishDirectories();
@@ -86,15 +86,15 @@ class Placer {
     this.#made.add(path);
   }
 
-  async file(path: string, entry: LayerEntry): Promise<void> {
-    const content = await this.#spool.pathOf(entry);
-    const first = !this.#placed.has(entry);
+  async file(path: string, entry: LayerEntry, source: LayerEntry): Promise<void> {
+    const content = await this.#spool.pathOf(source);
+    const first = !this.#placed.has(source);
     if (first) {
       await chmod(content, this.#mode(entry.mode, 0o600));
       await utimes(content, ...times(entry.mtime));
     }
     await link(content, this.#locate(path));
-    this.#placed.add(entry);
+    this.#placed.add(source);
     this.#log.file(entry.size, first);
     this.#look(path, entry);
   }

@@ -55,7 +55,7 @@ describe('mergeLayers()', () => {
     expect(view.get('/c')).toMatchObject({
       path: '/c',
       type: 'file',
-      mode: 0o4755,
+      mode: 0o644,
       size: 3,
       hardlinkTo: '/b',
     });
@@ -65,6 +65,20 @@ describe('mergeLayers()', () => {
       { kind: 'dangling-hardlink', path: '/e' },
       { kind: 'dangling-hardlink', path: '/f' },
     ]);
+  });
+
+  test('mergeLayers() gives every name of a file what the last link to it says: owner, mode, attributes', () => {
+    const capability = { 'security.capability': 'AQAA', 'user.x': 'eA==' };
+    const file = { ...entry('file /a'), mode: 0o755, size: 3, xattrs: capability };
+    const evil = { ...entry('hardlink /b /a'), mode: 0o4755, uid: 12, gid: 34, mtime: 56 };
+    const view = mergeLayers([{ entries: [file, evil, entry('file /c')] }]);
+    const expected = { mode: 0o4755, uid: 12, gid: 34, mtime: 56, size: 3, xattrs: { 'user.x': 'eA==' } };
+    expect([view.get('/a'), view.get('/b')]).toMatchObject([expected, expected]);
+    const again = { ...entry('hardlink /d /b'), mode: 0o600, xattrs: { 'security.capability': 'Ag==' } };
+    const later = mergeLayers([{ entries: [file, evil, again] }]);
+    const modes = ['/a', '/b', '/d'].map((path) => later.get(path)?.mode);
+    expect(modes).toEqual([0o600, 0o600, 0o600]);
+    expect(later.get('/a')?.xattrs).toEqual({ 'user.x': 'eA==', 'security.capability': 'Ag==' });
   });
 
   test('mergeLayers() replaces a symlink that an entry goes through, and says so', () => {

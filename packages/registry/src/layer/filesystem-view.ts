@@ -30,7 +30,7 @@ export function mergeLayers(
   return new Tree(root, anomalies);
 }
 
-/** As {@link mergeLayers}, but answers the tree itself: names of one file are nodes that share its `entry`. */
+/** As {@link mergeLayers}, but answers the tree itself: names of one file are nodes that share its `content`. */
 export function mergeTree(
   layers: readonly Pick<LayerScan, 'entries'>[],
   maxEntries: number,
@@ -92,6 +92,8 @@ class Tree implements FilesystemView {
 /** A path of the tree; without an entry it is an implied directory. */
 export interface TreeNode {
   entry: LayerEntry | undefined;
+  /** The entry whose content it has: names of one file share it. Absent for directories. */
+  content?: LayerEntry;
   layer: number;
   hardlinkTo?: string;
   children?: Map<string, TreeNode>;
@@ -105,6 +107,8 @@ class Merger {
   readonly anomalies: LayerAnomaly[] = [];
   readonly #maxEntries: number;
   #nodes = 1;
+  /** The names of files that have more than one. */
+  readonly #names = new Map<LayerEntry, TreeNode[]>();
   /** Archives list directory by directory, so the last parent is usually the next one too. */
   #parent: { path: string; node: TreeNode } | undefined;
 
@@ -151,9 +155,17 @@ class Merger {
   /** The node of an entry; that of a hardlink shares what its target is. */
   #link(entry: LayerEntry, layer: number, target: TreeNode | undefined): TreeNode {
     this.#count();
-    if (entry.type !== 'hardlink') return { entry, layer };
+    if (entry.type !== 'hardlink')
+      return { entry, layer, ...(entry.type !== 'directory' && { content: entry }) };
     if (target?.entry !== undefined && !isDirectory(target)) {
-      return { entry: target.entry, layer, hardlinkTo: entry.linkTarget! };
+      const content = target.content ?? target.entry;
+      const names = this.#names.get(content) ?? [target];
+      const node = { entry: undefined, content, layer, hardlinkTo: entry.linkTarget! };
+      this.#names.set(content, names);
+      names.push(node);
+      const shared = throughLink(target.entry, entry);
+      for (const name of names) name.entry = shared;
+      return node;
     }
     this.#note('dangling-hardlink', entry.path);
     return { entry, layer };
@@ -188,6 +200,22 @@ class Merger {
   #note(kind: LayerAnomaly['kind'], path: string): void {
     if (this.anomalies.length < MAX_ANOMALIES) this.anomalies.push({ kind, path });
   }
+}
+
+/**
+ * A file after a hardlink to it was unpacked: engines set owner, mode and attributes through the link, and a new owner takes
+ * capabilities away.
+ */
+function throughLink(file: LayerEntry, { mode, uid, gid, mtime, xattrs }: LayerEntry): LayerEntry {
+  const { 'security.capability': _taken, ...kept } = file.xattrs ?? {};
+  const attributes = { ...kept, ...xattrs };
+  const { xattrs: _own, ...rest } = file;
+  return {
+    ...rest,
+    ...{ uid, gid, mtime },
+    mode: file.type === 'symlink' ? file.mode : mode,
+    ...(Object.keys(attributes).length === 0 ? {} : { xattrs: attributes }),
+  };
 }
 
 /** Tells whether a node is a directory, listed or implied. */

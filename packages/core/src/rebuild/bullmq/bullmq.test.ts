@@ -4,7 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { formatReference, parseReference, RegistryClient, resolveImage, scanImage } from '@imagevet/registry';
+import {
+  digestOf,
+  formatReference,
+  parseReference,
+  RegistryClient,
+  resolveImage,
+  scanImage,
+} from '@imagevet/registry';
 import {
   createRepository,
   pushTestImage,
@@ -13,6 +20,7 @@ import {
 } from '@imagevet/registry/testing';
 import { Queue } from 'bullmq';
 import fc from 'fast-check';
+import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import {
   available,
@@ -27,7 +35,7 @@ import type { QueueWorkerTask } from '../__fixtures__/queue-worker.ts';
 import { existingImage } from '../engine/build.ts';
 import { dockerEngineBuilder } from '../engine/docker-engine-builder.ts';
 import { rebuild } from '../rebuild.ts';
-import type { Builder, BuildRequest, RebuildEvent, RebuildPlan, RebuildStep } from '../types.ts';
+import type { Builder, BuildRequest, BuiltImage, RebuildEvent, RebuildPlan, RebuildStep } from '../types.ts';
 import { openStepQueue, type StepQueueOptions, type StepWorkerOptions, startStepWorker } from './index.ts';
 import { parseJob, parseOutcome, parseProgress, toJob } from './message.ts';
 
@@ -245,6 +253,59 @@ describe.skipIf(!available('redis-server'))('openStepQueue() and startStepWorker
     });
     expect(builder.built).toHaveLength(1);
   });
+
+  test('row 40: a worker that tells of another image than it was asked for is not believed', async () => {
+    for (const lie of [
+      (image: BuiltImage) => ({ ...image, reference: { ...image.reference, registry: 'evil.example' } }),
+      (image: BuiltImage) => ({ ...image, reference: { ...image.reference, repository: 'other' } }),
+      (image: BuiltImage) => ({ ...image, reference: { ...image.reference, digest: digestOf('other') } }),
+    ]) {
+      const honest = pushing();
+      const builder = {
+        ...honest,
+        build: async (...asked: Parameters<Builder['build']>) => lie(await honest.build(...asked)),
+      };
+      const { runner } = await setting([builder]);
+      const { outcomes } = await rebuild(fresh(diamond(registry.host)), { runner });
+      expect(outcomes.map(({ status }) => status)).toEqual(['failed', 'skipped', 'skipped', 'skipped']);
+      expect(outcomes[0]).toMatchObject({ code: 'QUEUE_INVALID' });
+    }
+  });
+
+  test('a worker pushes nowhere else than it was told', async () => {
+    const builder = pushing();
+    const target = { registry: registry.host, repositoryPrefix: 'vetted' };
+    const { runner } = await setting([builder], { worker: { target } });
+    const plan = diamond(registry.host);
+    const [base] = (await rebuild(plan, { runner })).outcomes;
+    expect(base).toMatchObject({ status: 'built' });
+    const { outcomes } = await rebuild(fresh(plan), { runner });
+    expect(outcomes[0]).toMatchObject({
+      status: 'failed',
+      message: expect.stringContaining('this worker pushes to'),
+    });
+    expect(builder.built.every((repository) => repository.startsWith('vetted/'))).toBe(true);
+  });
+
+  test('a build goes on as long as its caller waits, however long that is', async () => {
+    const builder = pushing(async (_request, options) => {
+      await delay(4000, undefined, { signal: options?.signal }).catch(() => {});
+      options?.signal?.throwIfAborted();
+    });
+    const { runner, connection } = await setting([builder], { queue: { pollMs: 100, refreshMs: 200 } });
+    const plan = fresh(planOf(registry.host, { base: { dockerfile: 'FROM scratch\nCOPY x /' } }));
+    const running = rebuild(plan, { runner });
+    const own = new Redis(redis.url);
+    onTestFinished(() => own.disconnect());
+    // What a day does.
+    for (let time = 0; time < 8; time += 1) {
+      await delay(300);
+      const keys = await own.keys(`imagevet:${connection.queue}:wanted:*`);
+      if (keys.length > 0) await own.del(keys);
+    }
+    expect((await running).outcomes.map(({ status }) => status)).toEqual(['built']);
+    expect(builder.built).toHaveLength(1);
+  }, 20_000);
 
   test('an abort stops the build nobody else waits for, and rejects with its reason', async () => {
     const started = Promise.withResolvers<void>();

@@ -43,9 +43,12 @@ export function toJob(
  * Id of a step's job. Two callers that want the same image from the same inputs get the same job, and it is built once;
  * who wants it anew gets a job of its own. (A job's id may hold no colon.)
  */
-export function jobId({ step, reuse }: StepJob): string {
-  const { key, target } = step;
-  const same = digestHex(digestOf(JSON.stringify([key, formatReference(target)]))).slice(0, 40);
+export function jobId({ step, parents, reuse }: StepJob): string {
+  const { key, target, inputs } = step;
+  const needed = new Set(inputs.map((input) => input.step));
+  const images = parents.flatMap(([id, image]) => (needed.has(id) ? [[id, image.descriptor.digest]] : []));
+  const inside = JSON.stringify([key, formatReference(target), images.sort()]);
+  const same = digestHex(digestOf(inside)).slice(0, 40);
   return reuse ? `build-${same}` : `build-${same}-${randomUUID()}`;
 }
 
@@ -70,13 +73,24 @@ export function parseJob(data: unknown): StepJob {
 /** Reads what a worker made of a step. @throws {@link CoreError} `QUEUE_INVALID` */
 export function parseOutcome(step: RebuildStep, value: unknown): RebuildOutcome {
   if (isObject(value) && value.step === step.id && typeof value.durationMs === 'number') {
-    if (value.status === 'built' && isImage(value.image)) return value as unknown as RebuildOutcome;
+    if (value.status === 'built' && isImage(value.image) && isOf(step, value.image as BuiltImage)) {
+      return value as unknown as RebuildOutcome;
+    }
     const told = typeof value.code === 'string' && typeof value.message === 'string';
     if (value.status === 'failed' && told && isTexts(value.log)) return value as unknown as RebuildOutcome;
   }
   throw new CoreError('QUEUE_INVALID', `what the queue says of ${step.id} is no outcome of a build`, {
     hint: 'Run callers and workers of one version of this package, on a queue of their own.',
   });
+}
+
+/** A worker that tells of an image somewhere else, or under two digests, is not believed. */
+function isOf({ target }: RebuildStep, { reference, descriptor }: BuiltImage): boolean {
+  return (
+    reference.registry === target.registry &&
+    reference.repository === target.repository &&
+    reference.digest === descriptor.digest
+  );
 }
 
 /** Lines of log in what a worker told, or none when it is something else. */

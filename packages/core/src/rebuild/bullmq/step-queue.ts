@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis';
 import { CoreError } from '../../errors.ts';
 import type { BuiltImage, RebuildOutcome, RebuildStep, StepOptions, StepRunner } from '../types.ts';
 import { answers, openConnection, PREFIX, QUEUE, type QueueConnection } from './connection.ts';
-import { Interest } from './interest.ts';
+import { INTEREST_REFRESH_MS, Interest } from './interest.ts';
 import { jobId, parseOutcome, parseProgress, type StepJob, toJob, UNWANTED } from './message.ts';
 import { Wait } from './wait.ts';
 
@@ -18,6 +18,8 @@ export interface StepQueueOptions extends QueueConnection {
    * @defaultValue 5000
    */
   readonly pollMs?: number;
+  /** How often a caller says that it still waits, in milliseconds; after a day without a word it is forgotten. @defaultValue 3600000 */
+  readonly refreshMs?: number;
   /** Time Redis has to answer at the start, in milliseconds. @defaultValue 10000 */
   readonly timeoutMs?: number;
   /** Ends the opening. */
@@ -60,6 +62,7 @@ class RedisStepQueue implements StepQueue {
   readonly #name: string;
   readonly #timeoutMs: number;
   readonly #pollMs: number;
+  readonly #refreshMs: number;
   readonly #redis: Redis;
   readonly #listening: Redis;
   readonly #queue: Queue<StepJob, RebuildOutcome>;
@@ -75,6 +78,7 @@ class RedisStepQueue implements StepQueue {
     this.concurrency = options.concurrency ?? 1000;
     this.#timeoutMs = options.timeoutMs ?? 10_000;
     this.#pollMs = options.pollMs ?? 5000;
+    this.#refreshMs = options.refreshMs ?? INTEREST_REFRESH_MS;
     this.#redis = redis;
     this.#listening = openConnection(options);
     this.#interest = new Interest(this.#redis, `${prefix}:${queue}`);
@@ -150,7 +154,7 @@ class RedisStepQueue implements StepQueue {
     for (let submission = 0; submission < MAX_SUBMISSIONS; submission += 1) {
       await wait.unlessAborted(this.#interest.add(id, own));
       await wait.unlessAborted(this.#queue.add(data.step.id, data, { jobId: id, ...KEPT }));
-      const job = await this.#finished(id, wait);
+      const job = await this.#finished(id, own, wait);
       if (job?.failedReason !== undefined && job.failedReason !== UNWANTED) {
         throw new CoreError('WORKER_LOST', `${data.step.id} was not built: ${job.failedReason}`, {
           hint: 'Look at the logs of the workers.',
@@ -166,8 +170,12 @@ class RedisStepQueue implements StepQueue {
   }
 
   /** The job once it is finished, or undefined when it is not in the queue. */
-  async #finished(id: string, wait: Wait): Promise<Job<StepJob, RebuildOutcome> | undefined> {
-    for (;;) {
+  async #finished(id: string, own: string, wait: Wait): Promise<Job<StepJob, RebuildOutcome> | undefined> {
+    for (let told = Date.now(); ; ) {
+      if (Date.now() - told >= this.#refreshMs) {
+        await wait.unlessAborted(this.#interest.add(id, own));
+        told = Date.now();
+      }
       const next = wait.next();
       const job = await wait.unlessAborted(this.#queue.getJob(id));
       if (job === undefined || job.finishedOn !== undefined) return job;

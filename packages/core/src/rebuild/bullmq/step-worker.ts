@@ -10,6 +10,11 @@ import { parseJob, type StepJob, type StepProgress, UNWANTED } from './message.t
 
 /** Options of {@link startStepWorker}. */
 export interface StepWorkerOptions extends QueueConnection, StepTools {
+  /**
+   * Where images may be pushed, such as `registry.corp/vetted`: a job for another place is refused. Without it whoever can
+   * write to the queue has images pushed wherever this worker's credentials reach. @defaultValue anywhere
+   */
+  readonly target?: { readonly registry: string; readonly repositoryPrefix: string };
   /** Builds at the same time. @defaultValue 1 */
   readonly concurrency?: number;
   /** Shown in the queue. @defaultValue host name and process id */
@@ -88,7 +93,7 @@ async function work(
   interest: Interest,
   options: StepWorkerOptions,
 ): Promise<RebuildOutcome> {
-  const { step, parents, reuse, attempts } = readJob(job);
+  const { step, parents, reuse, attempts } = readJob(job, options.target);
   const unwanted = new CoreError('WORKER_LOST', UNWANTED);
   const stop = new AbortController();
   const done = new AbortController();
@@ -112,9 +117,21 @@ async function work(
   }
 }
 
-function readJob(job: Job): StepJob {
+function readJob(job: Job, allowed: StepWorkerOptions['target']): StepJob {
   try {
-    return parseJob(job.data);
+    const read = parseJob(job.data);
+    const { registry, repository } = read.step.target;
+    if (
+      allowed === undefined ||
+      (registry === allowed.registry && repository.startsWith(`${allowed.repositoryPrefix}/`))
+    ) {
+      return read;
+    }
+    const place = `${allowed.registry}/${allowed.repositoryPrefix}`;
+    throw new CoreError(
+      'QUEUE_INVALID',
+      `a job is for ${registry}/${repository}, this worker pushes to ${place}`,
+    );
   } catch (error) {
     throw new UnrecoverableError((error as Error).message);
   }
