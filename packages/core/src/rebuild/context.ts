@@ -1,7 +1,7 @@
-import dockerignore from '@balena/dockerignore';
 import type { OperationOptions } from '@imagevet/registry';
 import { CoreError } from '../errors.ts';
 import type { SourceEntry, SourceHost, SourceLocation } from '../lineage/types.ts';
+import { parseDockerignore } from './dockerignore.ts';
 
 /** Files of one context. */
 const MAX_ENTRIES = 100_000;
@@ -14,7 +14,7 @@ const LFS_POINTER = 'version https://git-lfs.github.com/spec/v1';
  * that file to a context sent as a tar, so it is applied here; a `<Dockerfile>.dockerignore` goes before it, as in BuildKit.
  *
  * @throws {@link CoreError} `SOURCE_UNSUPPORTED` for a submodule or a Git LFS pointer, whose content the repository does not
- * hold; `SOURCE_INVALID` for a path that leaves the context or appears twice; `SOURCE_LIMIT_EXCEEDED`; whatever the host throws.
+ * hold; `SOURCE_INVALID` for a path that leaves the context or appears twice, and a `.dockerignore` docker refuses; `SOURCE_LIMIT_EXCEEDED`; whatever the host throws.
  */
 export async function readContext(
   host: SourceHost,
@@ -69,7 +69,7 @@ function withoutIgnored(
     .map((path) => entries.get(path))
     .find((entry) => entry?.type === 'file' || entry?.type === 'executable');
   if (rules === undefined) return [...entries.values()];
-  const filter = dockerignore.default().add(Buffer.from(rules.content).toString('utf8'));
+  const filter = parseDockerignore(Buffer.from(rules.content).toString('utf8'));
   return [...entries.values()].filter(({ path }) => !filter.ignores(path));
 }
 
