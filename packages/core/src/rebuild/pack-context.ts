@@ -55,10 +55,13 @@ function placeDockerfile(
   return { name: hidden, added: [file(hidden, text), file('.dockerignore', `${kept}\n${hidden}\n`)] };
 }
 
-function packEntries(files: readonly SourceEntry[]): Readable {
+/** Packs files as they are: sorted, owned by root, without times, directories 0755. */
+export function packEntries(files: readonly SourceEntry[]): Readable {
   const archive = pack();
   const common = { uid: 0, gid: 0, mtime: new Date(0) };
-  for (const name of directoriesOf(files)) archive.entry({ ...common, name, type: 'directory', mode: 0o755 });
+  // A tar without any entry is none to BuildKit.
+  const directories = files.length === 0 ? ['.'] : directoriesOf(files);
+  for (const name of directories) archive.entry({ ...common, name, type: 'directory', mode: 0o755 });
   for (const { path: name, type, content } of files.toSorted(byPath)) {
     if (type === 'symlink') {
       const linkname = Buffer.from(content).toString('utf8');

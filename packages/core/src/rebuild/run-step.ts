@@ -106,7 +106,8 @@ async function findOrBuild(
   const request = { target: { ...step.target, tag }, platform: step.platform };
   const found = options.reuse === false ? undefined : await builder.find?.(request, { signal });
   if (found !== undefined && standsOn(step, parents, found)) return { image: found, reused: true };
-  const image = await builder.build(await buildRequest(step, parents, request, options), {
+  const replace = options.reuse === false;
+  const image = await builder.build(await buildRequest(step, parents, { ...request, replace }, options), {
     signal,
     onProgress: (event) => event.type === 'build-log' && log(event.text),
   });
@@ -128,7 +129,7 @@ function buildTag({ key }: RebuildStep, pins: ReadonlyMap<string, string>): stri
 async function buildRequest(
   step: RebuildStep,
   parents: ReadonlyMap<string, BuiltImage>,
-  request: Pick<BuildRequest, 'target' | 'platform'>,
+  request: Pick<BuildRequest, 'target' | 'platform' | 'replace'>,
   { host, signal }: StepOptions & StepTools,
 ): Promise<BuildRequest> {
   const { platform, location } = step;

@@ -54,6 +54,8 @@ export interface BuildRequest {
   readonly platform: Platform;
   /** Where to push; tag included. */
   readonly target: ImageReference;
+  /** Moves the target's name to this build also when it names an image already. @defaultValue the first one stays */
+  readonly replace?: boolean;
   /** Annotations of the manifest that is pushed. */
   readonly annotations?: Readonly<Record<string, string>>;
   /** For builders that can pin without an edit: the Dockerfile as it was fetched, and each image it names with its pin. */

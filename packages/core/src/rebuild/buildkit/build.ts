@@ -1,19 +1,19 @@
 import { randomBytes } from 'node:crypto';
-import { formatPlatform, formatReference, parseReference, resolveImage } from '@imagevet/registry';
+import { formatPlatform, formatReference, isDigest, parseReference, resolveImage } from '@imagevet/registry';
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import { CoreError } from '../../errors.ts';
 import type { MachineCheck } from '../check-machine.ts';
-import { toBuiltImage } from '../engine/build.ts';
+import { claimName, toBuiltImage } from '../claim-name.ts';
 import { BuildPosition } from '../engine/failing-line.ts';
 import { printableLines } from '../engine/messages.ts';
 import type { SourcePolicy } from '../export/source-policy.ts';
-import { packContext } from '../pack-context.ts';
+import { packEntries } from '../pack-context.ts';
 import type { Builder, BuildRequest, BuiltImage } from '../types.ts';
 import type { BuildkitBuilderOptions } from './buildkit-builder.ts';
 import { solve, watch } from './control.ts';
 import { type GrpcClient, GrpcFailure } from './grpc-client.ts';
 import { isDenial } from './policy-probe.ts';
-import { openSession } from './session.ts';
+import { DOCKERFILE_DIRECTORY, openSession } from './session.ts';
 
 type BuildOptions = NonNullable<Parameters<Builder['build']>[1]>;
 
@@ -50,20 +50,20 @@ export class BuildkitBuild {
     const timeout = AbortSignal.timeout(limit);
     const stop = new AbortController();
     const signal = AbortSignal.any([timeout, stop.signal, ...(asked === undefined ? [] : [asked])]);
-    const { tar, name } = this.#context();
+    const tar = packEntries(this.#request.context);
     const session = openSession(
       this.#client,
-      { context: () => tar, credentials: (host) => this.#credentials(host, signal) },
+      {
+        context: () => tar,
+        dockerfile: this.#dockerfile,
+        credentials: (host) => this.#credentials(host, signal),
+      },
       signal,
     );
     try {
       await this.#checkParents(signal);
       const ref = randomBytes(16).toString('hex');
-      const building = solve(
-        this.#client,
-        this.#solveRequest(ref, session.id, session.contextUrl, name),
-        signal,
-      );
+      const building = solve(this.#client, this.#solveRequest(ref, session.id, session.contextUrl), signal);
       const watching = this.#watch(ref, signal, onProgress).catch((error: unknown) => {
         // The log may be missing; the build may not be.
         if (error instanceof CoreError) stop.abort(error);
@@ -85,12 +85,7 @@ export class BuildkitBuild {
     }
   }
 
-  #context() {
-    const { context, dockerfilePath } = this.#request;
-    return packContext(context, { text: this.#dockerfile, path: dockerfilePath, backend: 'buildkit' });
-  }
-
-  #solveRequest(ref: string, session: string, contextUrl: string, filename: string) {
+  #solveRequest(ref: string, session: string, contextUrl: string) {
     const { platform, target, annotations = {} } = this.#request;
     const { cache, network, proxy, sourceDateEpoch } = this.#options;
     const args = {
@@ -99,7 +94,7 @@ export class BuildkitBuild {
       no_proxy: proxy?.no,
       SOURCE_DATE_EPOCH: sourceDateEpoch?.toString(),
     };
-    const { registry, repository, tag = 'latest' } = target;
+    const { registry, repository } = target;
     return {
       ref,
       session,
@@ -107,7 +102,8 @@ export class BuildkitBuild {
       entitlements: network === 'host' ? ['network.host'] : [],
       frontendAttrs: {
         context: contextUrl,
-        filename,
+        dockerfilekey: DOCKERFILE_DIRECTORY,
+        filename: 'Dockerfile',
         platform: formatPlatform(platform),
         ...(cache === true ? {} : { 'no-cache': '' }),
         ...(network === undefined ? {} : { 'force-network-mode': network }),
@@ -122,8 +118,11 @@ export class BuildkitBuild {
       exporter: {
         type: 'image',
         attrs: {
-          name: formatReference({ registry, repository, tag }),
+          // By digest, and not into the daemon's own store: what is named there, another run's build may not name.
+          name: formatReference({ registry, repository }),
           push: 'true',
+          'push-by-digest': 'true',
+          store: 'false',
           // Set, as the defaults change with the daemon's version and would change the digest.
           'oci-mediatypes': 'true',
           compression: 'gzip',
@@ -142,6 +141,7 @@ export class BuildkitBuild {
     const images = pins.length > 0 ? pins.map(([, pin]) => pin) : this.#pinnedInText();
     const allowed = [
       'http://buildkit-session/*',
+      `local://${DOCKERFILE_DIRECTORY}`,
       ...images.map(identifierOf),
       ...(this.#options.allowedSources ?? []),
     ];
@@ -223,21 +223,24 @@ export class BuildkitBuild {
   async #readBack(answer: ReadonlyMap<string, string>, signal: AbortSignal): Promise<BuiltImage> {
     const { target, platform } = this.#request;
     const digest = answer.get('containerimage.digest');
-    const pushed = await resolveImage(
-      { ...target, digest: undefined },
-      { source: this.#options.registry, platform, signal },
-    );
-    if (digest !== pushed.manifest.digest) {
-      throw new CoreError(
-        'PUSH_FAILED',
-        `${formatReference(target)}: the registry does not show the image that was built`,
-        {
-          hint: 'Somebody else pushed to this name meanwhile, or the registry changed the image.',
-          details: { built: digest, found: pushed.manifest.digest },
-        },
-      );
+    if (digest === undefined || !isDigest(digest)) {
+      throw new CoreError('BUILD_FAILED', 'the daemon does not say what it built');
     }
-    return toBuiltImage(target, pushed);
+    const { registry } = this.#options;
+    const unnamed = { ...target, tag: undefined, digest };
+    const pushed = await resolveImage(unnamed, { source: registry, platform, signal });
+    return claimName(this.#request, { registry, signal }, async () => {
+      const { bytes, descriptor } = await registry.fetchManifest(
+        { ...unnamed, digest: pushed.manifest.digest },
+        { signal },
+      );
+      await registry.pushManifest(
+        { ...target, digest: undefined },
+        { bytes, mediaType: descriptor.mediaType },
+        { signal },
+      );
+      return toBuiltImage({ ...target, digest: undefined }, pushed);
+    });
   }
 
   #explain(error: unknown): unknown {

@@ -1,7 +1,7 @@
-import type { Fetcher, Keychain, OperationOptions, Platform } from '@imagevet/registry';
+import type { Fetcher, Keychain, OperationOptions, Platform, Pusher } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
 import { MachineCheck } from '../check-machine.ts';
-import { existingImage } from '../engine/build.ts';
+import { existingImage } from '../claim-name.ts';
 import type { Builder } from '../types.ts';
 import { BuildkitBuild } from './build.ts';
 import { type BuildkitAddress, openBuildkit } from './connect.ts';
@@ -11,8 +11,8 @@ import { enforcesPolicy } from './policy-probe.ts';
 
 /** Options of {@link buildkitBuilder}. */
 export interface BuildkitBuilderOptions extends BuildkitAddress {
-  /** Reads back what was pushed. */
-  readonly registry: Fetcher;
+  /** Reads back what was pushed, and gives it its name. */
+  readonly registry: Fetcher & Pusher;
   /** Credentials for pulling parents and pushing results, each for its own registry. @defaultValue none */
   readonly keychain?: Keychain;
   /**

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { packContext } from '../pack-context.ts';
+import { packEntries } from '../pack-context.ts';
 import { solve } from './control.ts';
 import { type GrpcClient, GrpcFailure } from './grpc-client.ts';
-import { openSession } from './session.ts';
+import { DOCKERFILE_DIRECTORY, openSession } from './session.ts';
 
 /** A name nobody can have. @see RFC 6761, 6.4 */
 const NOWHERE = 'FROM registry.invalid/imagevet/probe:1\n';
@@ -12,15 +12,24 @@ const TIMEOUT_MS = 30_000;
 export async function enforcesPolicy(client: GrpcClient, asked: AbortSignal | undefined): Promise<boolean> {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   const signal = asked === undefined ? timeout : AbortSignal.any([asked, timeout]);
-  const { tar, name } = packContext([], { text: NOWHERE, backend: 'buildkit' });
-  const session = openSession(client, { context: () => tar, credentials: async () => undefined }, signal);
+  const services = {
+    context: () => packEntries([]),
+    dockerfile: NOWHERE,
+    credentials: async () => undefined,
+  };
+  const session = openSession(client, services, signal);
   try {
     await solve(
       client,
       {
         ref: randomBytes(16).toString('hex'),
         session: session.id,
-        frontendAttrs: { context: session.contextUrl, filename: name, cmdline: 'imagevet' },
+        frontendAttrs: {
+          context: session.contextUrl,
+          dockerfilekey: DOCKERFILE_DIRECTORY,
+          filename: 'Dockerfile',
+          cmdline: 'imagevet',
+        },
         policy: {
           version: 1,
           rules: [{ action: 'DENY', selector: { identifier: 'docker-image://registry.invalid/*' } }],

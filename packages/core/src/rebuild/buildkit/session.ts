@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Duplex } from 'node:stream';
+import { serveFile } from './file-sync.ts';
 import type { GrpcCall, GrpcClient } from './grpc-client.ts';
 import { type GrpcHandler, serveGrpc } from './grpc-server.ts';
 import { encodeMessage, fieldsOf } from './protobuf.ts';
@@ -7,6 +8,9 @@ import { encodeMessage, fieldsOf } from './protobuf.ts';
 const HEALTH = '/grpc.health.v1.Health/Check';
 const CREDENTIALS = '/moby.filesync.v1.Auth/Credentials';
 const UPLOAD = '/moby.upload.v1.Upload/Pull';
+const FILES = '/moby.filesync.v1.FileSync/DiffCopy';
+/** Name of the directory that holds the Dockerfile. */
+export const DOCKERFILE_DIRECTORY = 'dockerfile';
 /** Bytes of context in one message. */
 const CHUNK_BYTES = 256 * 1024;
 
@@ -14,6 +18,8 @@ const CHUNK_BYTES = 256 * 1024;
 export interface SessionServices {
   /** The context, as a tar. */
   readonly context: () => AsyncIterable<Uint8Array>;
+  /** The Dockerfile, which the daemon finds as `Dockerfile` of the directory {@link DOCKERFILE_DIRECTORY}. */
+  readonly dockerfile: string;
   /** User and password for a registry, or undefined. */
   readonly credentials: (
     host: string,
@@ -59,6 +65,7 @@ export function openSession(
         return;
       }
     },
+    [FILES]: serveFile(DOCKERFILE_DIRECTORY, 'Dockerfile', Buffer.from(services.dockerfile)),
     async *[UPLOAD](_messages, headers) {
       // Whoever knows another address than the one of this build gets nothing.
       if (headers.urlpath !== `/${upload}`) throw new Error('not the context of this build');

@@ -32,7 +32,7 @@ import {
 import { CoreError } from '../../errors.ts';
 import type { SourceHost } from '../../lineage/types.ts';
 import type { QueueWorkerTask } from '../__fixtures__/queue-worker.ts';
-import { existingImage } from '../engine/build.ts';
+import { existingImage } from '../claim-name.ts';
 import { dockerEngineBuilder } from '../engine/docker-engine-builder.ts';
 import { rebuild } from '../rebuild.ts';
 import type { Builder, BuildRequest, BuiltImage, RebuildEvent, RebuildPlan, RebuildStep } from '../types.ts';

@@ -1,19 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import {
   annotateImage,
-  type Fetcher,
   formatPlatform,
   formatReference,
-  ImagevetError,
   type OperationOptions,
   RegistryError,
-  type ResolvedImage,
   resolveImage,
 } from '@imagevet/registry';
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import type { Dockerfile } from '../../dockerfile/types.ts';
 import { CoreError } from '../../errors.ts';
 import type { MachineCheck } from '../check-machine.ts';
+import { claimName, toBuiltImage } from '../claim-name.ts';
 import { packContext } from '../pack-context.ts';
 import type { BuildEvent, BuildRequest, BuiltImage } from '../types.ts';
 import type { DockerEngineBuilderOptions } from './docker-engine-builder.ts';
@@ -217,36 +215,13 @@ export class Build {
     const { registry } = this.#options;
     const target = { ...this.#request.target, digest: undefined };
     const from = { ...image.reference, tag: undefined };
-    const { manifest } = await annotateImage(from, {
-      ...{ source: registry, destination: registry, annotations, target, signal },
+    return claimName(this.#request, { registry, signal }, async () => {
+      const { manifest } = await annotateImage(from, {
+        ...{ source: registry, destination: registry, annotations, target, signal },
+      });
+      return { ...image, reference: { ...target, digest: manifest.digest }, descriptor: manifest };
     });
-    return { ...image, reference: { ...target, digest: manifest.digest }, descriptor: manifest };
   }
-}
-
-/** The image a target names in the registry, or undefined when it names none. */
-export async function existingImage(
-  { target, platform }: Pick<BuildRequest, 'target' | 'platform'>,
-  registry: Fetcher,
-  { signal }: OperationOptions,
-): Promise<BuiltImage | undefined> {
-  try {
-    return toBuiltImage(target, await resolveImage(target, { source: registry, platform, signal }));
-  } catch (error) {
-    if (ImagevetError.is(error) && (error.code === 'NOT_FOUND' || error.code === 'PLATFORM_NOT_FOUND'))
-      return undefined;
-    throw error;
-  }
-}
-
-/** What a registry shows, as the result of a build. */
-export function toBuiltImage(target: BuildRequest['target'], image: ResolvedImage): BuiltImage {
-  return {
-    reference: { ...target, digest: image.manifest.digest },
-    descriptor: image.manifest,
-    diffIds: image.diffIds,
-    imageId: image.config.digest,
-  };
 }
 
 function withAlgorithm(id: string): string {

@@ -1,8 +1,9 @@
 import type { Fetcher, Keychain, Pusher } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
 import { MachineCheck } from '../check-machine.ts';
+import { existingImage } from '../claim-name.ts';
 import type { Builder } from '../types.ts';
-import { Build, existingImage } from './build.ts';
+import { Build } from './build.ts';
 import { Engine, type EngineDescription, type EngineTls } from './engine.ts';
 
 /** Options of {@link dockerEngineBuilder}. */

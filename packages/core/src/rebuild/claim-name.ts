@@ -1,0 +1,51 @@
+import {
+  type Fetcher,
+  ImagevetError,
+  type OperationOptions,
+  type ResolvedImage,
+  resolveImage,
+} from '@imagevet/registry';
+import type { BuildRequest, BuiltImage } from './types.ts';
+
+/**
+ * Gives what was built its name, unless another run named its own image meanwhile: then both go on with that one. Two that
+ * write at the same moment both read the name again, and go on with what it shows.
+ *
+ * @param write - puts the image there
+ */
+export async function claimName(
+  request: Pick<BuildRequest, 'target' | 'platform' | 'replace'>,
+  { registry, signal }: OperationOptions & { readonly registry: Fetcher },
+  write: () => Promise<BuiltImage>,
+): Promise<BuiltImage> {
+  if (request.replace === true) return write();
+  const first = await existingImage(request, registry, { signal });
+  if (first !== undefined) return first;
+  const own = await write();
+  return (await existingImage(request, registry, { signal })) ?? own;
+}
+
+/** The image a target names in the registry, or undefined when it names none. */
+export async function existingImage(
+  { target, platform }: Pick<BuildRequest, 'target' | 'platform'>,
+  registry: Fetcher,
+  { signal }: OperationOptions,
+): Promise<BuiltImage | undefined> {
+  try {
+    return toBuiltImage(target, await resolveImage(target, { source: registry, platform, signal }));
+  } catch (error) {
+    if (ImagevetError.is(error) && (error.code === 'NOT_FOUND' || error.code === 'PLATFORM_NOT_FOUND'))
+      return undefined;
+    throw error;
+  }
+}
+
+/** What a registry shows, as the result of a build. */
+export function toBuiltImage(target: BuildRequest['target'], image: ResolvedImage): BuiltImage {
+  return {
+    reference: { ...target, digest: image.manifest.digest },
+    descriptor: image.manifest,
+    diffIds: image.diffIds,
+    imageId: image.config.digest,
+  };
+}
