@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   type Fetcher,
   ImagevetError,
@@ -7,9 +8,13 @@ import {
 } from '@imagevet/registry';
 import type { BuildRequest, BuiltImage } from './types.ts';
 
+/** Longer than it takes from seeing that a name is free to writing it. */
+const SETTLE_MS = 100;
+
 /**
- * Gives what was built its name, unless another run named its own image meanwhile: then both go on with that one. Two that
- * write at the same moment both read the name again, and go on with what it shows.
+ * Gives what was built its name, unless another run named its own image meanwhile: then both go on with that one. No registry
+ * writes a name only if it is free, so two that write at the same moment read it again a little later, and go on with what it
+ * shows then.
  *
  * @param write - puts the image there
  */
@@ -22,6 +27,7 @@ export async function claimName(
   const first = await existingImage(request, registry, { signal });
   if (first !== undefined) return first;
   const own = await write();
+  await delay(SETTLE_MS, undefined, { signal }).catch(() => signal?.throwIfAborted());
   return (await existingImage(request, registry, { signal })) ?? own;
 }
 

@@ -17,7 +17,7 @@ const LFS_POINTER = 'version https://git-lfs.github.com/spec/v1';
  * hold; `SOURCE_INVALID` for a path that leaves the context or appears twice, and a `.dockerignore` docker refuses; `SOURCE_LIMIT_EXCEEDED`; whatever the host throws.
  */
 export async function readContext(
-  host: SourceHost,
+  host: Pick<SourceHost, 'readDirectory'>,
   location: SourceLocation,
   options: OperationOptions = {},
 ): Promise<readonly SourceEntry[]> {

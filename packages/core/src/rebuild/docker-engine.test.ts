@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import {
   digestHex,
+  digestOf,
   type Fetcher,
   formatReference,
   ImagevetError,
@@ -25,6 +26,7 @@ import { parseProvenance } from '../provenance/attestation/statement.ts';
 import { family } from './__fixtures__/family.ts';
 import { builtBy, provenanceOf } from './__fixtures__/provenance.ts';
 import { attestRebuild } from './attest/attest-rebuild.ts';
+import { readContext } from './context.ts';
 import { dockerEngineBuilder } from './engine/docker-engine-builder.ts';
 import { planRebuild } from './plan-rebuild.ts';
 import { rebuild } from './rebuild.ts';
@@ -176,6 +178,10 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
       const shared = planRebuild([await lineage()], { target: prefix });
       const results = await Promise.all([1, 2].map(() => rebuild(shared, { builder: builderOf(), host })));
       for (const { outcomes } of results) expect(statuses(outcomes)).toEqual(Array(5).fill('built'));
+      const [one, other] = results.map(({ outcomes }) =>
+        outcomes.map((outcome) => outcome.status === 'built' && outcome.image.descriptor.digest),
+      );
+      expect(one).toEqual(other);
     }, 60_000);
   });
 
@@ -365,6 +371,30 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
     const image = await builder.build(request('FROM scratch\nCOPY small /', [file('small')]));
     expect([...(await filesOf(image)).keys()]).toEqual(['small']);
   }, 60_000);
+
+  test.each([
+    ['Dockerfile\n', ['.dockerignore', 'x']],
+    ['nothing-here\n', ['.dockerignore', 'Dockerfile', 'x']],
+    ['!x\n', ['.dockerignore', 'Dockerfile', 'x']],
+    [undefined, ['Dockerfile', 'x']],
+  ])('copies of a context with the rules %j what docker build copies', async (rules, expected) => {
+    const all = [file('Dockerfile', 'FROM public'), file('x')];
+    const context = await readContext(
+      {
+        async *readDirectory() {
+          yield* rules === undefined ? all : [file('.dockerignore', rules), ...all];
+        },
+      },
+      { repository: 'https://git.example/x', commit: 'a'.repeat(40), directory: '.', path: 'Dockerfile' },
+    );
+    const copied = request('FROM scratch\nCOPY . /', context);
+    const image = await builderOf().build({ ...copied, dockerfilePath: 'Dockerfile' });
+    const files = await filesOf(image);
+    expect([...files.keys()].sort()).toEqual(expected);
+    if (rules !== undefined && rules !== '!x\n')
+      expect(files.get('.dockerignore')?.digest).toBe(digestOf(rules));
+    if (files.has('Dockerfile')) expect(files.get('Dockerfile')?.digest).toBe(digestOf('FROM public'));
+  });
 
   test('refuses what the registry shows when it is not what was built', async () => {
     const other = await builderOf().build(request('FROM scratch\nCOPY x /', [file('x', 'other')]));

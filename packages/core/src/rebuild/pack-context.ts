@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { pack } from 'tar-stream';
 import { CoreError } from '../errors.ts';
 import type { SourceEntry } from '../lineage/types.ts';
+import { parseDockerignore } from './dockerignore.ts';
 
 /** The Dockerfile to build, which is not the one of the repository. */
 interface PackedDockerfile {
@@ -16,9 +17,9 @@ interface PackedDockerfile {
 /**
  * Packs a context and a Dockerfile as a deterministic tar: sorted, owned by root, without times, directories 0755.
  *
- * `COPY . .` should copy what the repository holds, so the Dockerfile goes under another name, which a `.dockerignore` has the
- * engine take away again; both are what `docker build -f -` does. BuildKit takes nothing away from a tar: there the Dockerfile
- * replaces the repository's.
+ * `COPY . .` should copy what the repository holds, so the Dockerfile goes under another name, which the `.dockerignore` has the
+ * engine take away again: a name its rules leave out already, or one that is added to them. BuildKit takes nothing away from a
+ * tar: there the Dockerfile replaces the repository's, and `chooseBackend` refuses where it would be one file more.
  *
  * @returns the tar, and the name of the Dockerfile in it
  * @throws {@link CoreError} `BUILD_UNSUPPORTED` for a symbolic link that leaves the context, which Podman does not accept
@@ -45,14 +46,28 @@ function placeDockerfile(
   });
   const hidden = `.imagevet-${hash('sha256', text).slice(0, 20)}.Dockerfile`;
   if (backend === 'buildkit') {
-    const own = context.find((entry) => entry.path === path && entry.type === 'file')?.path;
-    const name = own ?? hidden;
-    return { name, added: [file(name, text)] };
+    const own = context.find((entry) => entry.path === path && entry.type !== 'symlink');
+    const name = own?.path ?? hidden;
+    return { name, added: [{ ...file(name, text), type: own?.type ?? 'file' }] };
   }
-  const rules = context.find((entry) => entry.path === '.dockerignore');
+  const rules = context.find((entry) => entry.path === '.dockerignore' && entry.type !== 'symlink');
+  const ignored = rules === undefined ? undefined : ignoredName(context, rules);
+  if (ignored !== undefined) return { name: ignored, added: [file(ignored, text)] };
   // Without rules of its own, the file that hides the Dockerfile hides itself too.
   const kept = rules === undefined ? '.dockerignore' : Buffer.from(rules.content).toString('utf8');
   return { name: hidden, added: [file(hidden, text), file('.dockerignore', `${kept}\n${hidden}\n`)] };
+}
+
+/** A name at the top of the context that its own rules leave out, so that they need no other line. */
+function ignoredName(context: readonly SourceEntry[], rules: SourceEntry): string | undefined {
+  const text = Buffer.from(rules.content).toString('utf8');
+  const { ignores } = parseDockerignore(text);
+  const taken = new Set(context.map(({ path }) => path.split('/', 1)[0]));
+  return text
+    .split('\n')
+    .map((line) => line.trim().replaceAll(/\*+\//g, '').replaceAll(/\*+/g, 'imagevet').replaceAll('?', 'v'))
+    .map((line) => line.replace(/^\.?\//, '').replace(/\/$/, ''))
+    .find((name) => /^[\w.-]+$/.test(name) && !/^\.+$/.test(name) && !taken.has(name) && ignores(name));
 }
 
 /** Packs files as they are: sorted, owned by root, without times, directories 0755. */

@@ -7,6 +7,7 @@ import { CoreError } from '../errors.ts';
 import { resolveLineage } from '../lineage/resolve-lineage.ts';
 import type { Lineage, ProvenanceSource, SourceEntry, SourceHost } from '../lineage/types.ts';
 import { readContext } from './context.ts';
+import { parseDockerignore } from './dockerignore.ts';
 import { packContext } from './pack-context.ts';
 import { planRebuild } from './plan-rebuild.ts';
 import { rebuild } from './rebuild.ts';
@@ -480,6 +481,17 @@ describe('readContext() and packContext()', () => {
       ).toEqual(expected);
       const rules = listed.find((entry) => entry.name === '.dockerignore');
       if (backend !== 'buildkit') expect(rules?.text).toBe(`.dockerignore\n${name}\n`);
+    },
+  );
+
+  test.each(['*.log\n.git', 'Dockerfile', '# x\n**/build/\n!keep', '?'])(
+    'leaves rules that leave something out as they are: %j',
+    async (rules) => {
+      const context = [file('.dockerignore', rules), file('x')];
+      const { name, listed } = await packed(context, { backend: 'classic', path: 'Dockerfile' });
+      expect(listed.find((entry) => entry.name === '.dockerignore')?.text).toBe(rules);
+      expect(listed.find((entry) => entry.name === name)?.text).toBe('FROM scratch');
+      expect(parseDockerignore(rules).ignores(name)).toBe(true);
     },
   );
 

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer as createPlainServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createServer as createTlsServer } from 'node:tls';
+import { promisify } from 'node:util';
 import { formatReference, RegistryClient, resolveImage, scanImage, staticKeychain } from '@imagevet/registry';
 import { startRegistry, type TestRegistry } from '@imagevet/registry/testing';
 import fc from 'fast-check';
@@ -127,6 +128,47 @@ describe.skipIf(!available('buildkit', 'docker-engine', 'docker', 'openssl'))('b
     expect(again.outcomes.map((outcome) => outcome.status === 'built' && outcome.reused)).toEqual(
       Array(5).fill(true),
     );
+  }, 90_000);
+
+  test.each([
+    ['Dockerfile\n', ['.dockerignore', 'x']],
+    ['other\n', ['.dockerignore', 'Dockerfile', 'x']],
+  ])('copies of a context with the rules %j what docker build copies', async (rules, expected) => {
+    const dockerfile = 'FROM debian:bookworm\nCOPY . /app/';
+    const all = { '.dockerignore': rules, Dockerfile: dockerfile, x: 'x' };
+    const files = rules.startsWith('Dockerfile') ? { '.dockerignore': rules, x: 'x' } : all;
+    const image = await builderOf().build(request(dockerfile, files));
+    const copied = (await pathsOf(image)).filter((path) => path.startsWith('app/'));
+    expect(copied.sort()).toEqual(expected.map((path) => `app/${path}`));
+  });
+
+  test('builds what has no context at all', async () => {
+    expect(
+      await pathsOf(await builderOf().build(request('FROM debian:bookworm\nRUN echo x > /x'))),
+    ).toContain('x');
+  });
+
+  test('two runs of one plan at once go on with the same images, and leave none in the daemon', async () => {
+    const { lineage, host, close } = await family();
+    onTestFinished(close);
+    const target = {
+      registry: registry.host,
+      repositoryPrefix: `twice${Math.random().toString(36).slice(2)}`,
+    };
+    const plan = planRebuild([await lineage()], { target });
+    const runs = await Promise.all([1, 2].map(() => rebuild(plan, { builder: builderOf(), host })));
+    const digests = runs.map(({ outcomes }) =>
+      outcomes.map((outcome) => (outcome.status === 'built' ? outcome.image.descriptor.digest : outcome)),
+    );
+    expect(digests[0]).toEqual(digests[1]);
+    const listed = await promisify(execFile)('docker', [
+      '-H',
+      address,
+      'images',
+      '--format',
+      '{{.Repository}}',
+    ]);
+    expect(listed.stdout).not.toContain(target.repositoryPrefix);
   }, 90_000);
 
   test('says which line failed, and with what', async () => {

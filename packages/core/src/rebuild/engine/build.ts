@@ -18,7 +18,7 @@ import type { DockerEngineBuilderOptions } from './docker-engine-builder.ts';
 import type { Engine, EngineDescription } from './engine.ts';
 import { engineFailure, engineLost } from './failures.ts';
 import { fetchParents, nameOf } from './parents.ts';
-import { chooseBackend, withoutFloatingFrontend } from './preflight.ts';
+import { chooseBackend, refuseCopyOfDockerfile, withoutFloatingFrontend } from './preflight.ts';
 import { readBuild, readTransfer } from './read-build.ts';
 import { registryAuth } from './registry-auth.ts';
 
@@ -108,6 +108,12 @@ export class Build {
     const reading = { maxBytes: maxLogBytes, onProgress, engine: this.#where };
     for (const name of await fetchParents(this.#engine, parsed, { ...reading, keychain, platform, signal })) {
       this.#shared.leftovers.add(name);
+    }
+    if (
+      backend === 'buildkit' &&
+      !context.some(({ path, type }) => path === dockerfilePath && type !== 'symlink')
+    ) {
+      refuseCopyOfDockerfile(parsed);
     }
     const dockerfile = backend === 'buildkit' ? withoutFloatingFrontend(parsed.text) : parsed.text;
     const { tar, name } = packContext(context, { text: dockerfile, path: dockerfilePath, backend });

@@ -34,6 +34,7 @@ async function scripted(
   const server = createServer((request, response) => {
     request.resume();
     if (request.url === '/version') return void response.end(JSON.stringify(VERSION));
+    if (request.url === '/info') return void response.end('{}');
     if (request.url?.startsWith('/build') === true) return void answer(response.writeHead(200), stop);
     response.writeHead(request.url === '/_ping' ? 200 : 404).end('{}');
   });

@@ -5,6 +5,8 @@ import { CoreError } from '../../errors.ts';
 import { engineFailure } from './failures.ts';
 import type { EngineAuth } from './registry-auth.ts';
 
+const CONTAINERD_STORE = 'io.containerd.snapshotter.v1';
+
 /** Client certificate of an engine that listens on TCP. PEM text. */
 export interface EngineTls {
   readonly ca?: string;
@@ -20,6 +22,8 @@ export interface EngineDescription {
   readonly version: string;
   /** Version of the Docker API it speaks: `1.41`. */
   readonly apiVersion: string;
+  /** Whether it keeps images in containerd's store; such an engine takes no context for BuildKit by its own API. */
+  readonly containerdStore: boolean;
   readonly platform: Platform;
 }
 
@@ -81,7 +85,11 @@ export class Engine {
       readonly Components?: readonly { readonly Name: string }[];
     }>({ path: '/version', method: 'GET', ...options });
     const podman = version.Components?.some(({ Name }) => /podman/i.test(Name)) === true;
+    const info = await this.#ask<{ readonly DriverStatus?: readonly (readonly string[])[] | null }>({
+      ...{ path: '/info', method: 'GET', ...options },
+    });
     return {
+      containerdStore: (info.DriverStatus ?? []).some(([, value]) => value === CONTAINERD_STORE),
       kind: podman ? 'podman' : 'docker',
       name: podman ? 'Podman Engine' : 'Docker Engine',
       version: version.Version,

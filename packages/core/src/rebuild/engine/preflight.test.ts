@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import type { EngineDescription } from './engine.ts';
-import { chooseBackend, withoutFloatingFrontend } from './preflight.ts';
+import { chooseBackend, refuseCopyOfDockerfile, withoutFloatingFrontend } from './preflight.ts';
 
 const platform = { os: 'linux', architecture: 'amd64' };
 const DOCKER_20: EngineDescription = {
@@ -9,6 +9,7 @@ const DOCKER_20: EngineDescription = {
   name: 'Docker Engine',
   version: '20.10.24',
   apiVersion: '1.41',
+  containerdStore: false,
   platform,
 };
 const DOCKER_28: EngineDescription = { ...DOCKER_20, version: '28.5.2', apiVersion: '1.51' };
@@ -18,6 +19,7 @@ const PODMAN_4: EngineDescription = {
   name: 'Podman Engine',
   version: '4.3.1',
   apiVersion: '1.41',
+  containerdStore: false,
   platform,
 };
 const PODMAN_5: EngineDescription = { ...PODMAN_4, version: '5.4.2' };
@@ -52,11 +54,31 @@ describe('chooseBackend()', () => {
     [MOUNT, DOCKER_17],
     [HEREDOC, PODMAN_4],
     [LINK, PODMAN_5],
+    [LINK, { ...DOCKER_28, containerdStore: true }],
     [MOUNT, { ...DOCKER_28, platform: { os: 'windows', architecture: 'amd64' } }],
   ] as const)('refuses %j on %o', (text, engine) => {
     expect(() => chooseBackend(parseDockerfile(text), engine)).toThrow(
       expect.objectContaining({ code: 'BUILD_UNSUPPORTED', details: { line: 2 } }),
     );
+  });
+});
+
+describe('refuseCopyOfDockerfile()', () => {
+  test.each([
+    ['COPY . /app', true],
+    ['COPY ./ /app/', true],
+    ['ADD --chown=1 / /', true],
+    ['COPY ["x", ".", "/app"]', true],
+    ['COPY x * /app/', true],
+    ['COPY $X /app/', true],
+    ['COPY x ./', false],
+    ['COPY src/ .', false],
+    ['COPY --from=y . /', false],
+    ['RUN cp . /', false],
+  ])('%j: %j', (line, refused) => {
+    const check = () => refuseCopyOfDockerfile(parseDockerfile(`FROM x\n${line}`));
+    if (refused) expect(check).toThrow(expect.objectContaining({ code: 'BUILD_UNSUPPORTED' }));
+    else expect(check).not.toThrow();
   });
 });
 

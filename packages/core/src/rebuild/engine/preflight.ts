@@ -46,6 +46,8 @@ export function chooseBackend(
   const needed = features.filter(({ name }) => BUILDKIT_ONLY.has(name) || name === 'platform');
   if (needed.length === 0) return 'classic';
   if (olderThan(engine.apiVersion, 39) || engine.platform.os !== 'linux') refuse(needed, undefined, engine);
+  if (engine.containerdStore)
+    refuse(needed, undefined, engine, 'Use buildkitBuilder(), which speaks to its BuildKit.');
   // A frontend named by digest brings what it knows; any other is the engine's own.
   if (olderThan(engine.apiVersion, 42) && !isPinned(dockerfile)) refuse(features, NEWER_FRONTEND, engine);
   return 'buildkit';
@@ -70,6 +72,7 @@ function refuse(
   features: readonly Feature[],
   unknown: ReadonlySet<string> | undefined,
   engine: EngineDescription,
+  hint = 'Use a newer engine.',
 ): void {
   const feature = features.find(({ name }) => unknown === undefined || unknown.has(name));
   if (feature === undefined) return;
@@ -77,7 +80,7 @@ function refuse(
   throw new CoreError(
     'BUILD_UNSUPPORTED',
     `${engine.name} ${engine.version} cannot build ${what} in line ${feature.line}`,
-    { hint: 'Use a newer engine.', details: { line: feature.line } },
+    { hint, details: { line: feature.line } },
   );
 }
 
@@ -104,4 +107,31 @@ export function withoutFloatingFrontend(text: string): string {
   while (/^\s*#\s*(?:escape|check)\s*=/i.test(lines[end]?.slice(0, 100) ?? '')) end += 1;
   lines.splice(end, 0, removed.endsWith('\r') ? '#\r' : '#');
   return lines.join('\n');
+}
+
+/**
+ * Refuses a Dockerfile that copies the whole context into the image, for a build by BuildKit whose Dockerfile lies in the
+ * context under a name the repository does not have: the image would hold it.
+ *
+ * @throws {@link CoreError} `BUILD_UNSUPPORTED`
+ */
+export function refuseCopyOfDockerfile({ stages }: Dockerfile): void {
+  for (const { keyword, flags, heredocs, arguments: text, startLine } of stages.flatMap(
+    (stage) => stage.instructions,
+  )) {
+    if (keyword !== 'COPY' && keyword !== 'ADD') continue;
+    if (heredocs.length > 0 || flags.some(({ name }) => name === 'from')) continue;
+    // The last word is where to; in the exec form all are quoted.
+    const sources = text
+      .replaceAll(/["'[\],]/g, ' ')
+      .trim()
+      .split(/\s+/)
+      .slice(0, -1);
+    if (!sources.some((source) => /^(?:\.?\/?)*$|[*?$]/.test(source))) continue;
+    throw new CoreError(
+      'BUILD_UNSUPPORTED',
+      `line ${startLine} would copy the changed Dockerfile, which the repository's .dockerignore leaves out`,
+      { hint: 'Use buildkitBuilder(), which gives it to BuildKit apart.', details: { line: startLine } },
+    );
+  }
 }
