@@ -1,3 +1,4 @@
+import { createHash, hash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import {
@@ -355,6 +356,34 @@ describe('compareImages() of configs', () => {
   });
 });
 
+describe('compareImages() of what hides', () => {
+  test('row 40: compareImages() sees the mode and owner that a hardlink gives its file', async () => {
+    const image = (mode: number, uid: number) =>
+      build([
+        { '/bin/a': { content: 'x', mode: 0o755 }, '/bin/b': { type: 'link', linkname: 'bin/a', mode, uid } },
+      ]);
+    const { grade, differences } = await compare(await image(0o755, 0), await image(0o4755, 12));
+    expect(grade).toBe('unexplained');
+    expect(differences.map(({ path, aspects }) => [path, ...aspects].join(' '))).toEqual([
+      '/bin/a mode owner',
+      '/bin/b mode owner',
+    ]);
+  });
+
+  test.each(['constructor', 'toString', '__proto__', 'hasOwnProperty'])(
+    'compareImages() has no explanation for a label named %s',
+    async (name) => {
+      const labels = Object.fromEntries([[name, 'x']]);
+      const comparison = await compare(
+        await build([{}]),
+        await build([{}], { execution: { Labels: labels } }),
+      );
+      expect(comparison.grade).toBe('unexplained');
+      expect(comparison.config).toEqual([{ field: `Labels.${name}`, rebuilt: 'x' }]);
+    },
+  );
+});
+
 describe('compareImages() of packages', () => {
   const status = (packages: Record<string, string>) =>
     Object.entries(packages)
@@ -367,8 +396,16 @@ describe('compareImages() of packages', () => {
     '/lib': { type: 'symlink', linkname: 'usr/lib' },
     '/var/lib/dpkg/status': status(packages),
     '/var/lib/dpkg/info/libx:amd64.list': '/.\n/lib\n/lib/libx.so.1\n/usr/share/doc/libx\n',
+    '/var/lib/dpkg/info/libx:amd64.md5sums': `${md5(files['/usr/lib/libx.so.1'])}  lib/libx.so.1\n`,
     ...files,
   });
+  const md5 = (item: Item | undefined) =>
+    hash('md5', (typeof item === 'string' ? item : item?.content) ?? '');
+  const explained = async (original: Files, rebuilt: Files) => {
+    const { grade, differences } = await compare(await build([original]), await build([rebuilt]));
+    const open = differences.filter(({ explanation }) => explanation === undefined);
+    return { grade, unexplained: open.map(({ path }) => path) };
+  };
 
   test('compareImages() explains files of a package that moved', async () => {
     const log = (version: string) => ({
@@ -387,6 +424,7 @@ describe('compareImages() of packages', () => {
     ]);
     expect(comparison.differences.map(({ path, explanation }) => `${path}: ${explanation}`)).toEqual([
       '/usr/lib/libx.so.1: package libx moved from 1.0 to 1.1',
+      '/var/lib/dpkg/info/libx:amd64.md5sums: package libx moved from 1.0 to 1.1',
       '/var/lib/dpkg/status: records of packages that moved: libx:amd64',
       '/var/log/dpkg.log: log of the versions of packages that moved',
     ]);
@@ -437,9 +475,79 @@ describe('compareImages() of packages', () => {
     expect(differences[0]!.explanation).toBeUndefined();
   });
 
+  test('row 40: compareImages() does not take a moved package for the reason of what its checksums contradict', async () => {
+    const file = '/usr/lib/libx.so.1';
+    const evil = { '/var/lib/dpkg/info/libx:amd64.md5sums': `${md5('two')}  lib/libx.so.1\n` };
+    const original = debian({ libx: '1.0' }, { [file]: 'one' });
+    expect(await explained(original, debian({ libx: '1.1' }, { [file]: 'evil', ...evil }))).toEqual({
+      grade: 'unexplained',
+      unexplained: [file],
+    });
+    const apk = (version: string, content: string): Files => ({
+      '/lib/apk/db/installed': `P:zlib\nV:${version}\nA:x86_64\nF:usr/lib\nR:libz.so.1\nZ:Q1${createHash('sha1').update('one').digest('base64')}\n\n`,
+      '/usr/lib/libz.so.1': content,
+    });
+    expect(await explained(apk('1', 'one'), apk('2', 'two'))).toMatchObject({
+      unexplained: ['/usr/lib/libz.so.1'],
+    });
+  });
+
+  test('row 40: compareImages() does not take a list without checksums, a link elsewhere or an account for granted', async () => {
+    const list = (lines: string) => ({ '/var/lib/dpkg/info/libx:amd64.list': lines });
+    const link = (linkname: string): Item => ({ type: 'symlink', linkname });
+    const base = { '/usr/lib/libx.so.1': 'one', ...list('/lib/libx.so.1\n/lib/libx.so\n') };
+    const planted = {
+      ...list('/lib/libx.so.1\n/lib/libx.so\n/etc/ld.so.preload\n/usr/lib/evil.so\n/etc/passwd\n'),
+      '/etc/ld.so.preload': '/usr/lib/evil.so\n',
+      '/usr/lib/evil.so': 'evil',
+      '/etc/passwd': 'evil::0:0::/:/bin/sh\n',
+      '/var/lib/dpkg/info/libx:amd64.md5sums': [
+        `${md5('one')}  lib/libx.so.1`,
+        `${md5('/usr/lib/evil.so\n')}  etc/ld.so.preload`,
+        `${md5('evil::0:0::/:/bin/sh\n')}  etc/passwd\n`,
+      ].join('\n'),
+    };
+    const original = debian({ libx: '1.0' }, { ...base, '/usr/lib/libx.so': link('libx.so.1') });
+    const moved = debian({ libx: '1.1' }, { ...base, '/usr/lib/libx.so': link('/lib/libx.so.1') });
+    expect(await explained(original, moved)).toMatchObject({ unexplained: [] });
+    const away = debian({ libx: '1.1' }, { ...base, '/usr/lib/libx.so': link('/tmp/evil') });
+    expect(await explained(original, away)).toMatchObject({ unexplained: ['/usr/lib/libx.so'] });
+    const added = debian({ libx: '1.1' }, { ...base, '/usr/lib/libx.so': link('libx.so.1'), ...planted });
+    expect((await explained(original, added)).unexplained).toEqual(
+      expect.arrayContaining(['/etc/ld.so.preload', '/etc/passwd', '/usr/lib/evil.so']),
+    );
+  });
+
+  test('compareImages() explains configuration, and packages of images without dpkg', async () => {
+    const conffile = (version: string, content: string): Files => ({
+      '/var/lib/dpkg/status': `Package: x\nStatus: install ok installed\nArchitecture: all\nVersion: ${version}\nConffiles:\n /etc/x ${md5(content)}\n`,
+      '/var/lib/dpkg/info/x.list': '/etc/x\n',
+      '/etc/x': content,
+    });
+    expect(await explained(conffile('1', 'one'), conffile('2', 'two'))).toMatchObject({ unexplained: [] });
+    const distroless = (version: string, content: string): Files => ({
+      '/var/lib/dpkg/status.d/libx.1': `Package: libx.1\nArchitecture: amd64\nVersion: ${version}\n`,
+      '/var/lib/dpkg/status.d/libx.1.md5sums': `${md5(content)}  usr/lib/libx.so\n`,
+      '/usr/lib/libx.so': content,
+    });
+    expect(await explained(distroless('1', 'one'), distroless('2', 'two'))).toEqual({
+      grade: 'explained',
+      unexplained: [],
+    });
+  });
+
+  test('compareImages() holds no more of a log than it must', async () => {
+    const name = 'p'.repeat(1000);
+    const image = (version: string): Files => ({
+      '/var/lib/dpkg/status': status({ [name]: version }),
+      '/var/log/dpkg.log': version.repeat(700_000),
+    });
+    expect(await explained(image('a'), image('b'))).toMatchObject({ grade: 'unexplained' });
+  });
+
   test('compareImages() explains apk packages that moved', async () => {
     const alpine = (version: string, content: string): Files => ({
-      '/lib/apk/db/installed': `P:musl\nV:1.2.5-r0\nA:x86_64\n\nP:zlib\nV:${version}\nA:x86_64\nF:usr/lib\nR:libz.so.1\nZ:Q1\n\n`,
+      '/lib/apk/db/installed': `P:musl\nV:1.2.5-r0\nA:x86_64\n\nP:zlib\nV:${version}\nA:x86_64\nF:usr/lib\nR:libz.so.1\nZ:Q1${createHash('sha1').update(content).digest('base64')}\n\n`,
       '/usr/lib/libz.so.1': { content, mode: 0o755 },
     });
     const comparison = await compare(

@@ -145,6 +145,7 @@ async function readSide(
     return await scanLayers(image, {
       source: side === 'original' ? originalSource : rebuiltSource,
       keepContent: KEPT_CONTENT,
+      checksums: true,
       onProgress: onProgress && ((event) => onProgress({ ...event, side })),
       concurrency: CONCURRENCY,
       ...{ signal, limits, start, end },

@@ -2,6 +2,7 @@ import type { FilesystemView } from '@imagevet/registry';
 import { BENIGN_CHANGES } from './benign/table.ts';
 import type { PathPair } from './compare-files.ts';
 import type { Explanation } from './explain.ts';
+import { PackageFiles } from './package-files.ts';
 import {
   DPKG_STATUS_BEFORE,
   diffPackages,
@@ -12,11 +13,14 @@ import {
 } from './package-lists.ts';
 import type { PackageDifference } from './types.ts';
 
+/** Longest log whose versions are looked at. */
+const MAX_LOG_BYTES = 4 * 1024 * 1024;
+
 /** Explains differences by packages that have another version in the rebuilt image. */
 export class PackageMoves {
   readonly packages: readonly PackageDifference[];
-  readonly #original: ReadonlyMap<string, string>;
-  readonly #rebuilt: ReadonlyMap<string, string>;
+  readonly #original: PackageFiles;
+  readonly #rebuilt: PackageFiles;
   /** By `name` and `name:architecture`. */
   readonly #moved: ReadonlyMap<string, PackageDifference>;
 
@@ -29,8 +33,9 @@ export class PackageMoves {
         [`${item.name}:${item.architecture}`, item] as const,
       ]),
     );
-    this.#original = ownedPaths(original, before, this.#moved);
-    this.#rebuilt = ownedPaths(rebuilt, after, this.#moved);
+    const moved = ({ name, architecture }: InstalledPackage) => this.#moved.has(`${name}:${architecture}`);
+    this.#original = new PackageFiles(original, before.filter(moved));
+    this.#rebuilt = new PackageFiles(rebuilt, after.filter(moved));
   }
 
   explain(pair: PathPair): Explanation | undefined {
@@ -39,9 +44,10 @@ export class PackageMoves {
     return cause === undefined ? undefined : { cause, benign: false };
   }
 
-  /** A file the package installed, by its own list in each image that has the file. */
-  #ofFile({ path, original, rebuilt }: PathPair): string | undefined {
-    const [before, after] = [this.#original.get(path), this.#rebuilt.get(path)];
+  /** A path the package installed and left as it is, in each image that has it. */
+  #ofFile({ original, rebuilt }: PathPair): string | undefined {
+    const before = original && this.#original.ownerOf(original);
+    const after = rebuilt && this.#rebuilt.ownerOf(rebuilt);
     if ((original !== undefined && before === undefined) || (rebuilt !== undefined && after === undefined)) {
       return undefined;
     }
@@ -51,7 +57,7 @@ export class PackageMoves {
 
   /** What dpkg keeps about the package. */
   #ofRecord({ path }: PathPair): string | undefined {
-    const name = /^\/var\/lib\/dpkg\/(?:info\/([^/]+)\.[a-z0-9]+|status\.d\/([^/.]+)(?:\.md5sums)?)$/.exec(
+    const name = /^\/var\/lib\/dpkg\/(?:info\/([^/]+)\.[a-z0-9]+|status\.d\/([^/]+?)(?:\.md5sums)?)$/.exec(
       path,
     );
     const moved = this.#moved.get(name?.[1] ?? name?.[2] ?? '');
@@ -75,6 +81,7 @@ export class PackageMoves {
   #ofLog({ path, original, rebuilt }: PathPair): string | undefined {
     const log = path.startsWith('/var/log/') ? BENIGN_CHANGES.get(path) : undefined;
     if (log === undefined || !original?.content || !rebuilt?.content) return undefined;
+    if (Math.max(original.content.length, rebuilt.content.length) > MAX_LOG_BYTES) return undefined;
     const before = maskVersions(original.content, this.packages, 'original');
     const after = maskVersions(rebuilt.content, this.packages, 'rebuilt');
     return log.same(before, after) ? 'log of the versions of packages that moved' : undefined;
@@ -88,10 +95,10 @@ function maskVersions(
   side: 'original' | 'rebuilt',
 ): Buffer {
   let text = Buffer.from(content).toString('latin1');
-  for (const item of packages) {
+  for (const [index, item] of packages.entries()) {
     // In file names an epoch's colon is written %3a.
     for (const version of new Set([item[side], item[side]?.replaceAll(':', '%3a')])) {
-      if (version !== undefined) text = text.replaceAll(version, `<version of ${item.name}>`);
+      if (version !== undefined) text = text.replaceAll(version, `<version ${index}>`);
     }
   }
   return Buffer.from(text, 'latin1');
@@ -101,44 +108,4 @@ function describe({ name, original, rebuilt }: PackageDifference): string {
   if (original === undefined) return `package ${name} ${rebuilt} was added`;
   if (rebuilt === undefined) return `package ${name} ${original} was removed`;
   return `package ${name} moved from ${original} to ${rebuilt}`;
-}
-
-/** Paths of the moved packages, each with its package's key. */
-function ownedPaths(
-  view: FilesystemView,
-  packages: readonly InstalledPackage[],
-  moved: ReadonlyMap<string, PackageDifference>,
-): Map<string, string> {
-  const owned = new Map<string, string>();
-  for (const item of packages) {
-    const key = `${item.name}:${item.architecture}`;
-    if (!moved.has(key)) continue;
-    const paths = item.manager === 'apk' ? apkPaths(item.record) : dpkgPaths(view, item);
-    for (const path of paths) owned.set(throughTopLink(view, path), key);
-  }
-  return owned;
-}
-
-function dpkgPaths(view: FilesystemView, { name, architecture }: InstalledPackage): string[] {
-  const info = '/var/lib/dpkg/info';
-  const list = view.get(`${info}/${name}:${architecture}.list`) ?? view.get(`${info}/${name}.list`);
-  return list?.content === undefined ? [] : Buffer.from(list.content).toString('utf8').split('\n');
-}
-
-/** `F:` names a directory, `R:` a file in it. */
-function apkPaths(record: string): string[] {
-  let directory = '';
-  return record.split('\n').flatMap((line) => {
-    if (line.startsWith('F:')) directory = line.slice(2);
-    else if (!line.startsWith('R:')) return [];
-    return [line.startsWith('F:') ? `/${directory}` : `/${directory}/${line.slice(2)}`.replace('//', '/')];
-  });
-}
-
-/** Where a listed path is when its first directory is a link, as `/lib` is to `usr/lib`. */
-function throughTopLink(view: FilesystemView, path: string): string {
-  const end = path.indexOf('/', 1);
-  if (end === -1) return path;
-  const top = view.get(path.slice(0, end));
-  return top?.type === 'symlink' ? `/${top.linkTarget!.replace(/^\//, '')}${path.slice(end)}` : path;
 }

@@ -18,6 +18,7 @@ export interface ContentSink {
 export interface LayerReaderOptions {
   readonly limits: LayerLimits;
   readonly hashFiles: boolean;
+  readonly checksums: boolean;
   readonly keepContent: RegExp | ((entry: LayerEntry) => boolean | number) | undefined;
   readonly sink?: ContentSink | undefined;
 }
@@ -46,6 +47,7 @@ export class LayerReader implements TarHandler {
   /** The entry whose content is coming, absent while content is skipped. */
   #file: Mutable<LayerEntry> | undefined;
   #hash: Hash | undefined;
+  #checksums: { readonly md5: Hash; readonly sha1: Hash } | undefined;
   /** Where kept content goes, and how much of it is filled. */
   #kept: Uint8Array | undefined;
   #filled = 0;
@@ -99,6 +101,11 @@ export class LayerReader implements TarHandler {
       if (bytes.length === file.size) file.digest = `sha256:${hash('sha256', bytes)}`;
       else this.#hash = (this.#hash ?? createHash('sha256')).update(bytes);
     }
+    if (this.#options.checksums) {
+      this.#checksums ??= { md5: createHash('md5'), sha1: createHash('sha1') };
+      this.#checksums.md5.update(bytes);
+      this.#checksums.sha1.update(bytes);
+    }
     if (this.#remaining === 0) this.#endFile(file);
   }
 
@@ -116,13 +123,21 @@ export class LayerReader implements TarHandler {
       file.content = this.#kept = new Uint8Array(wanted);
     }
     if (file.size > 0) this.#file = file;
-    else if (this.#options.hashFiles) file.digest = EMPTY_FILE;
+    else {
+      if (this.#options.hashFiles) file.digest = EMPTY_FILE;
+      if (this.#options.checksums) file.checksums = { md5: hash('md5', ''), sha1: hash('sha1', '') };
+    }
   }
 
   #endFile(file: Mutable<LayerEntry>): void {
     if (this.#hash !== undefined) file.digest = `sha256:${this.#hash.digest('hex')}`;
+    if (this.#checksums !== undefined) {
+      const { md5, sha1 } = this.#checksums;
+      file.checksums = { md5: md5.digest('hex'), sha1: sha1.digest('hex') };
+    }
     this.#file = undefined;
     this.#hash = undefined;
+    this.#checksums = undefined;
     this.#kept = undefined;
     this.#filled = 0;
   }
@@ -142,6 +157,7 @@ export class LayerReader implements TarHandler {
       size: type === 'file' ? raw.size : 0,
       mtime: raw.mtime,
       digest: undefined,
+      checksums: undefined,
       linkTarget: undefined,
       xattrs: raw.xattrs,
       device: undefined,

@@ -26,7 +26,7 @@ export type ScanProgress =
 /** Where the layers come from, and what to read of them. */
 export interface ScanImageOptions
   extends OperationOptions,
-    Pick<ScanLayerOptions, 'hashFiles' | 'keepContent' | 'limits'> {
+    Pick<ScanLayerOptions, 'hashFiles' | 'checksums' | 'keepContent' | 'limits'> {
   readonly source: Pick<Fetcher, 'openBlob'>;
   /** Layers read at once. @defaultValue 3 */
   readonly concurrency?: number;
@@ -117,7 +117,7 @@ async function scanOne(
   options: ScanImageOptions & { readonly signal: AbortSignal },
   pool: ScanPool | undefined,
 ): Promise<LayerScan> {
-  const { source, onProgress, signal, hashFiles, keepContent, limits } = options;
+  const { source, onProgress, signal, hashFiles, checksums, keepContent, limits } = options;
   const descriptor = image.layers[layer]!;
   signal.throwIfAborted();
   try {
@@ -126,7 +126,7 @@ async function scanOne(
     );
     const { digest } = descriptor;
     const diffId = image.diffIds[layer]!;
-    const what = { hashFiles, limits, digest, diffId };
+    const what = { hashFiles, checksums, limits, digest, diffId };
     const scan =
       pool === undefined
         ? await scanLayer(chunks, { ...what, keepContent, signal })

@@ -15,6 +15,8 @@ export interface ScanLayerOptions extends OperationOptions {
   readonly diffId?: Digest;
   /** Whether to compute the SHA-256 of every file. @defaultValue true */
   readonly hashFiles?: boolean;
+  /** Whether to compute MD5 and SHA-1 of every file too, which package managers keep. @defaultValue false */
+  readonly checksums?: boolean;
   /**
    * Files whose content to keep: a pattern of paths, or a function asked before the content is read, which may
    * answer how many leading bytes to keep. All that is kept counts against `maxKeptBytes`.
@@ -44,11 +46,11 @@ export async function readLayer(
   options: ScanLayerOptions,
   sink?: ContentSink,
 ): Promise<LayerScan> {
-  const { hashFiles = true, keepContent, signal } = options;
+  const { hashFiles = true, checksums = false, keepContent, signal } = options;
   const limits: LayerLimits = { ...DEFAULT_LAYER_LIMITS, ...options.limits };
   const blob = new Digester(options.digest && digestAlgorithm(options.digest));
   const archive = new Digester(options.diffId && digestAlgorithm(options.diffId));
-  const reader = new LayerReader({ limits, hashFiles, keepContent, sink });
+  const reader = new LayerReader({ limits, hashFiles, checksums, keepContent, sink });
   const ended = new AbortController();
   const stop = signal ? AbortSignal.any([signal, ended.signal]) : ended.signal;
   const inflation = new Inflation(hashing(abortable(chunks, stop), blob));

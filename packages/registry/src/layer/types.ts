@@ -32,6 +32,8 @@ export interface LayerEntry {
   readonly mtime: number;
   /** SHA-256 of a file's content; absent for other types and when files were not hashed. */
   readonly digest?: Digest;
+  /** Other hashes of a file's content, in hex, when `checksums` asked for them. */
+  readonly checksums?: { readonly md5: string; readonly sha1: string };
   /** The text of a symlink, untouched; or the cleaned absolute path a hardlink names. */
   readonly linkTarget?: string;
   /** Extended attributes, such as `security.capability`; values in base64. */
