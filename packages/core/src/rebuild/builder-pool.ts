@@ -57,8 +57,14 @@ export function builderPool(builders: readonly Builder[], options: BuilderPoolOp
       await turn(queue, signal);
     }
   };
+  if (builders.some(({ variant }) => variant !== first.variant)) {
+    throw new CoreError('INVALID_OPTIONS', 'the builders of a pool build differently', {
+      hint: 'Give all of them the same settings, such as sourceDateEpoch.',
+    });
+  }
   return {
     name: `pool of ${builders.length}`,
+    ...(first.variant === undefined ? {} : { variant: first.variant }),
     async probe(operation) {
       const answers = await Promise.allSettled(builders.map((builder) => builder.probe(operation)));
       const there = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));

@@ -42,6 +42,7 @@ export function doubleBuilder(builder: Builder, options: DoubleBuilderOptions): 
   });
   return {
     name: `${builder.name}, twice`,
+    ...(builder.variant === undefined ? {} : { variant: builder.variant }),
     probe: (operation) => builder.probe(operation),
     async build(request, operation = {}) {
       const { signal } = operation;

@@ -102,7 +102,7 @@ async function findOrBuild(
   log: (text: string) => void,
 ): Promise<{ readonly image: BuiltImage; readonly reused?: true }> {
   const { builder, signal } = options;
-  const tag = buildTag(step, substitutionsOf(step, parents));
+  const tag = buildTag(step, substitutionsOf(step, parents), options.builder.variant);
   const request = { target: { ...step.target, tag }, platform: step.platform };
   const found = options.reuse === false ? undefined : await builder.find?.(request, { signal });
   if (found !== undefined && standsOn(step, parents, found)) return { image: found, reused: true };
@@ -121,9 +121,13 @@ async function findOrBuild(
  * Tag a step's image is pushed under until it is admitted. It stands for what the image is built from to the byte: when an
  * input was built again and became another image, what stood on the old one is not found any more.
  */
-function buildTag({ key }: RebuildStep, pins: ReadonlyMap<string, string>): string {
+function buildTag(
+  { key }: RebuildStep,
+  pins: ReadonlyMap<string, string>,
+  variant: string | undefined,
+): string {
   const inputs = [...pins.values()].map((pin) => pin.slice(pin.lastIndexOf('@') + 1)).sort();
-  return `build-${digestHex(digestOf(JSON.stringify([key, inputs]))).slice(0, 40)}`;
+  return `build-${digestHex(digestOf(JSON.stringify([key, inputs, variant]))).slice(0, 40)}`;
 }
 
 async function buildRequest(

@@ -82,6 +82,11 @@ export interface BuiltImage {
 /** Something that builds and pushes images. */
 export interface Builder {
   readonly name: string;
+  /**
+   * What of its settings decides what comes out, such as a date: an image built with others is not taken for one of its own.
+   * @defaultValue nothing
+   */
+  readonly variant?: string;
   /** Rejects with `ENGINE_UNREACHABLE` when no engine answers. */
   probe(
     options?: OperationOptions,

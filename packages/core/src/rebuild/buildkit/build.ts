@@ -194,9 +194,12 @@ export class BuildkitBuild {
         if (!seen.has(digest)) lines.push(...printableLines(name));
         seen.add(digest);
       }
-      for (const log of logs) lines.push(...printableLines(Buffer.from(log.bytes).toString('utf8')));
+      for (const log of logs) {
+        // Counted before long lines are cut.
+        bytes += log.bytes.length;
+        lines.push(...printableLines(Buffer.from(log.bytes).toString('utf8')));
+      }
       for (const text of lines) {
-        bytes += text.length;
         onProgress?.({ type: 'build-log', text });
       }
       const limit = this.#options.maxLogBytes ?? MAX_LOG_BYTES;

@@ -76,6 +76,7 @@ export function buildkitBuilder(options: BuildkitBuilderOptions): Builder {
   };
   return {
     name: 'buildkit',
+    ...(sourceDateEpoch === undefined ? {} : { variant: `SOURCE_DATE_EPOCH=${sourceDateEpoch}` }),
     probe: ({ signal }: OperationOptions = {}) =>
       using(async (client) => {
         const { version, platform } = await describe(client, signal).catch((error: unknown) => {

@@ -171,6 +171,24 @@ describe.skipIf(!available('buildkit', 'docker-engine', 'docker', 'openssl'))('b
     expect(listed.stdout).not.toContain(target.repositoryPrefix);
   }, 90_000);
 
+  test('does not take an image of another date for its own', async () => {
+    const { lineage, host, close } = await family();
+    onTestFinished(close);
+    const target = {
+      registry: registry.host,
+      repositoryPrefix: `dated${Math.random().toString(36).slice(2)}`,
+    };
+    const plan = planRebuild([await lineage()], { target });
+    const run = async (sourceDateEpoch: number | undefined) => {
+      const builder = builderOf(sourceDateEpoch === undefined ? {} : { sourceDateEpoch });
+      const { outcomes } = await rebuild(plan, { builder, host });
+      return outcomes.map((outcome) => outcome.status === 'built' && outcome.reused === true);
+    };
+    expect(await run(undefined)).toEqual(Array(5).fill(false));
+    expect(await run(1)).toEqual(Array(5).fill(false));
+    expect(await run(1)).toEqual(Array(5).fill(true));
+  }, 90_000);
+
   test('says which line failed, and with what', async () => {
     await expect(
       builderOf().build(request('FROM debian:bookworm\n\nRUN echo no; exit 7')),
