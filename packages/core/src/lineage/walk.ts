@@ -15,7 +15,7 @@ import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { type ExternalImage, externalImages } from '../dockerfile/queries.ts';
 import type { Dockerfile } from '../dockerfile/types.ts';
 import { CoreError, type Gap } from '../errors.ts';
-import { alignHistory } from './align-history.ts';
+import { alignHistory } from './history/align-history.ts';
 import { collectClaims, findConflicts } from './claims.ts';
 import { findDockerfile } from './find-dockerfile.ts';
 import { gradeEdge } from './grade-edge.ts';
@@ -372,7 +372,8 @@ export class Walk {
         : node.end === 'scratch'
           ? { parentEntries: 0 }
           : {}),
-      ...(parent?.execution.OnBuild == null ? {} : { onBuild: parent.execution.OnBuild }),
+      ...(parent === undefined ? {} : { base: parent.execution }),
+      layers: node.image.diffIds.length,
     });
     node.dockerfile = {
       ...node.dockerfile,
