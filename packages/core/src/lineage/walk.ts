@@ -15,10 +15,10 @@ import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { type ExternalImage, externalImages } from '../dockerfile/queries.ts';
 import type { Dockerfile } from '../dockerfile/types.ts';
 import { CoreError, type Gap } from '../errors.ts';
-import { alignHistory } from './history/align-history.ts';
 import { collectClaims, findConflicts } from './claims.ts';
 import { findDockerfile } from './find-dockerfile.ts';
 import { gradeEdge } from './grade-edge.ts';
+import { alignHistory } from './history/align-history.ts';
 import { baseFromClaims, idOf, names } from './names.ts';
 import { provePrefix } from './prove-prefix.ts';
 import type {

@@ -31,9 +31,13 @@ export function acceptFiles(instruction: DockerfileInstruction, scope: Scope): A
         fits([...sources, destination].join(' '), rest)
       );
     }
-    const classic = /^(--chown=.{0,255}?)?\s*(?:(?:file|dir|multi):)?[0-9a-f]{64} in (.*)$/s.exec(text);
+    const classic = /^(--chown=.{0,255}?)?\s*(?:(file|dir|multi):)?[0-9a-f]{64} in (.*)$/s.exec(text);
     if (classic === null) return true;
-    return fits(owner, classic[1] ?? '') && isDestination(destination, classic[2] ?? '', directory);
+    const [, seenOwner = '', kind, seenDestination = ''] = classic;
+    const isCounted =
+      kind !== undefined && !sources.some((source) => isUnknown(source) || /[*?[\\]/.test(source));
+    if (isCounted && (kind === 'multi') !== sources.length > 1) return false;
+    return fits(owner, seenOwner) && isDestination(destination, seenDestination, directory);
   };
   const flags = [owner, mode].filter((one) => one !== '');
   return { text: [...flags, ...sources, destination].join(' '), accepts };
@@ -44,7 +48,9 @@ function isDestination(wanted: string, recorded: string, directory: string | und
   if (fits(wanted, recorded)) return true;
   if (isUnknown(wanted) || wanted.startsWith('/')) return fits(cleanPath(wanted), cleanPath(recorded));
   if (directory !== undefined) return cleanPath(`${directory}/${wanted}`) === cleanPath(recorded);
-  return recorded.startsWith('/') && cleanPath(recorded).endsWith(cleanPath(`/${wanted}`).replace(/^\/$/, ''));
+  return (
+    recorded.startsWith('/') && cleanPath(recorded).endsWith(cleanPath(`/${wanted}`).replace(/^\/$/, ''))
+  );
 }
 
 function leadingFlags(text: string): { readonly flags: readonly string[]; readonly rest: string } {

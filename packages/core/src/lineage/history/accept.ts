@@ -156,7 +156,7 @@ export function cleanPath(path: string): string {
 function acceptPorts(text: string): Acceptor {
   const ports = isUnknown(text) ? undefined : readPorts(text);
   return spelled(text, (wanted, recorded) =>
-    isUnknown(wanted) || ports === undefined ? true : readPorts(recorded) === ports,
+    ports === undefined ? fits(wanted, recorded) || isUnknown(wanted) : readPorts(recorded) === ports,
   );
 }
 
@@ -175,12 +175,9 @@ function acceptHealthcheck({ flags, arguments: written }: DockerfileInstruction)
   const [word = ''] = written.split(/\s/, 1);
   const command = written.slice(word.length).trim();
   const list = jsonList(command);
-  const test =
-    word.toUpperCase() === 'NONE'
-      ? 'NONE'
-      : list === undefined
-        ? `CMD-SHELL ${command}`
-        : `CMD ${list.join(' ')}`;
+  const kind = word.toUpperCase();
+  const form = kind === 'CMD' && list === undefined ? 'CMD-SHELL' : kind;
+  const test = `${form} ${list === undefined ? command : list.join(' ')}`;
   const duration = (name: string) => milliseconds(flags.find((flag) => flag.name === name)?.value ?? '0');
   const wanted = ['interval', 'timeout', 'start-period', 'start-interval'].map(duration);
   const retries = Number(flags.find(({ name }) => name === 'retries')?.value ?? '0');

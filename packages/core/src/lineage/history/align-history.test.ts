@@ -80,7 +80,10 @@ describe('alignHistory()', () => {
 
   test('passes over what ONBUILD of the base ran', () => {
     const history = [BUILDKIT[0] ?? {}, layer('RUN /bin/sh -c trigger # buildkit'), ...BUILDKIT.slice(1)];
-    const alignment = alignHistory(DOCKERFILE, history, { parentEntries: 1, base: { OnBuild: ['RUN trigger'] } });
+    const alignment = alignHistory(DOCKERFILE, history, {
+      parentEntries: 1,
+      base: { OnBuild: ['RUN trigger'] },
+    });
     expect(alignment.consistency).toBe('consistent');
   });
 

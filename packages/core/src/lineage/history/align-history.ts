@@ -68,7 +68,7 @@ export function alignHistory(
   }
   const entries = countedEntries(history);
   const own = parentEntries === undefined ? entries : entries.filter(({ index }) => index >= parentEntries);
-  const found = parentEntries === undefined ? fromEnd(expected, own) : fromStart(expected, own);
+  const found = parentEntries === undefined ? fromEitherEnd(expected, own) : fromStart(expected, own);
   const instructions = found.pairs.map(({ instruction: { line, keyword, trigger }, index }) => {
     const layer = indexes[index];
     return {
@@ -93,60 +93,69 @@ interface Found {
   readonly reason?: string;
 }
 
+/**
+ * Where the base's part ends is not known: the last instruction made the last entry. Of two readings that fail, the one that
+ * gets further says where: from the end on, and from the start on if there were as many entries as instructions.
+ */
+function fromEitherEnd(expected: readonly Expected[], own: readonly PlacedEntry[]): Found {
+  const back = fromEnd(expected, own);
+  if (back.inconsistency === undefined) return back;
+  const recorded = expected.filter((instruction) => !isUnrecorded(instruction, own.at(-1)));
+  const forth = fromStart(expected, own.slice(Math.max(0, own.length - recorded.length)));
+  return forth.inconsistency !== undefined && forth.pairs.length > back.pairs.length ? forth : back;
+}
+
 function fromStart(expected: readonly Expected[], own: readonly PlacedEntry[]): Found {
   const pairs: Found['pairs'][number][] = [];
   let position = 0;
   for (const instruction of expected) {
     const placed = own[position];
-    if (placed !== undefined && isSilent(placed.entry)) return { pairs, reason: silence(placed) };
-    if (placed !== undefined && accepts(instruction, placed)) {
+    if (placed !== undefined && fitsAt(instruction, placed)) {
       pairs.push({ instruction, index: placed.index });
       position += 1;
-    } else if (!isUnrecorded(instruction, placed ?? own[position - 1])) {
+    } else if (!isUnrecorded(instruction, placed, own[position - 1])) {
+      if (placed !== undefined && isSilent(placed)) return { pairs, reason: silence(placed) };
       return { pairs, inconsistency: misfit(instruction, placed) };
     }
   }
   while (isGivenLabel(own[position])) position += 1;
   const extra = own[position];
   if (extra === undefined) return { pairs };
-  if (isSilent(extra.entry)) return { pairs, reason: silence(extra) };
+  if (isSilent(extra)) return { pairs, reason: silence(extra) };
   const seen = shownEntry(extra);
   const message = `entry ${extra.index} of the history (${seen}) has no instruction in the Dockerfile`;
   return { pairs, inconsistency: { history: extra.index, seen, message } };
 }
 
-/** Where the base's part ends is not known: the last instruction made the last entry. */
 function fromEnd(expected: readonly Expected[], own: readonly PlacedEntry[]): Found {
-  const pairs: Found['pairs'][number][] = [];
+  const backwards: Found['pairs'][number][] = [];
+  const found = (rest: Omit<Found, 'pairs'> = {}): Found => ({ pairs: backwards.toReversed(), ...rest });
   let position = own.length - 1;
   for (const instruction of expected.toReversed()) {
-    while (pairs.length === 0 && isGivenLabel(own[position]) && !fitsAt(instruction, own[position])) {
+    while (backwards.length === 0 && isGivenLabel(own[position]) && !fitsAt(instruction, own[position])) {
       position -= 1;
     }
     const placed = own[position];
-    if (placed !== undefined && isSilent(placed.entry)) return { pairs, reason: silence(placed) };
-    if (placed !== undefined && accepts(instruction, placed)) {
-      pairs.unshift({ instruction, index: placed.index });
+    if (placed !== undefined && fitsAt(instruction, placed)) {
+      backwards.push({ instruction, index: placed.index });
       position -= 1;
-    } else if (!isUnrecorded(instruction, placed ?? own[position + 1])) {
-      return { pairs, inconsistency: misfit(instruction, placed) };
+    } else if (!isUnrecorded(instruction, placed, own[position + 1])) {
+      if (placed !== undefined && isSilent(placed)) return found({ reason: silence(placed) });
+      return found({ inconsistency: misfit(instruction, placed) });
     }
   }
-  return { pairs };
+  return found();
 }
 
 function fitsAt(instruction: Expected, placed: PlacedEntry | undefined): boolean {
-  return placed !== undefined && accepts(instruction, placed);
+  return placed !== undefined && readings(placed.entry).some((recorded) => instruction.accepts(recorded));
 }
 
-function accepts(instruction: Expected, { entry }: PlacedEntry): boolean {
-  return readings(entry).some((recorded) => instruction.accepts(recorded));
-}
-
-/** BuildKit leaves no entry of an ONBUILD; whether it was BuildKit shows in the entry nearest to where one would be. */
-function isUnrecorded(instruction: Expected, near: PlacedEntry | undefined): boolean {
+/** BuildKit leaves no entry of an ONBUILD; whether it was BuildKit shows in the entries where one would be. */
+function isUnrecorded(instruction: Expected, ...near: readonly (PlacedEntry | undefined)[]): boolean {
   if (instruction.keyword !== 'ONBUILD') return false;
-  return near === undefined || readings(near.entry)[0]?.form === 'buildkit';
+  const speaking = near.find((placed) => placed !== undefined && !isSilent(placed));
+  return speaking === undefined || readings(speaking.entry)[0]?.form === 'buildkit';
 }
 
 /** `docker build --label` of the classic builder leaves an entry of its own for each label, after all others. */
@@ -163,9 +172,14 @@ function silence({ index }: PlacedEntry): string {
 function misfit(instruction: Expected, placed: PlacedEntry | undefined): HistoryInconsistency {
   const { line, keyword } = instruction;
   const expected = cut(instruction.text);
-  const where = instruction.trigger === true ? `ONBUILD ${keyword} run by line ${line}` : `${keyword} in line ${line}`;
+  const where =
+    instruction.trigger === true ? `ONBUILD ${keyword} run by line ${line}` : `${keyword} in line ${line}`;
   if (placed === undefined) {
-    return { line, expected, message: `${where}: expected ${quoted(expected)}, but the history has no entry left` };
+    return {
+      line,
+      expected,
+      message: `${where}: expected ${quoted(expected)}, but the history has no entry left`,
+    };
   }
   const seen = shownEntry(placed);
   const message = `${where}: expected ${quoted(expected)}, but the history has ${quoted(seen)}`;

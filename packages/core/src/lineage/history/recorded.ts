@@ -39,7 +39,7 @@ export function layerIndexes(history: readonly HistoryEntry[]): readonly (number
 }
 
 /** Tells whether an entry says nothing of how it was made: no text, or the bare shell of a container that was committed. */
-export function isSilent(entry: HistoryEntry): boolean {
+export function isSilent({ entry }: PlacedEntry): boolean {
   const text = (entry.created_by ?? '').trim();
   return text === '' || /^(?:\/\w{1,16}){0,4}\/?(?:ba|a|da)?sh(?: -c)?$/.test(text);
 }

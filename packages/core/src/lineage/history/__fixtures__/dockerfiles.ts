@@ -276,7 +276,6 @@ export const SAMPLES: Readonly<Record<string, Sample>> = {
     ),
   },
   scratch: { context: FILES, dockerfile: 'FROM scratch\nCOPY dir /\nCMD ["/x"]\n' },
-  nothing: { dockerfile: 'FROM base:1\n' },
   escape: {
     dockerfile: lines(
       '# escape=`',
