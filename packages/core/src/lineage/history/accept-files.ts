@@ -1,7 +1,7 @@
 import type { DockerfileInstruction } from '../../dockerfile/types.ts';
-import { type Acceptor, cleanPath, jsonList, wordsOf } from './accept.ts';
 import type { Recorded } from './recorded.ts';
 import { fits, isUnknown, type Scope } from './scope.ts';
+import { type Acceptor, cleanPath, jsonList, wordsOf } from './written.ts';
 
 /**
  * COPY and ADD. The classic builder records a checksum of what was copied and where it went, BuildKit the words; where the

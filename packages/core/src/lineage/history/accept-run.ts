@@ -1,7 +1,7 @@
 import type { DockerfileInstruction } from '../../dockerfile/types.ts';
-import { type Acceptor, jsonList } from './accept.ts';
 import type { Recorded } from './recorded.ts';
 import { collapse, type Scope } from './scope.ts';
+import { type Acceptor, jsonList } from './written.ts';
 
 /**
  * A RUN is recorded as the words the process was given: the shell and the command, or the list of the exec form; before

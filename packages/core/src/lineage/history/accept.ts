@@ -2,14 +2,8 @@ import type { DockerfileInstruction } from '../../dockerfile/types.ts';
 import { acceptFiles } from './accept-files.ts';
 import { acceptRun } from './accept-run.ts';
 import { joinedList, milliseconds, readHealthcheck, readPorts } from './go-text.ts';
-import type { Recorded } from './recorded.ts';
 import { fits, fitsUnquoted, HOLE, isUnknown, type Scope, shown } from './scope.ts';
-
-/** How an instruction shows in a history, and which entries it accepts as its own. */
-export interface Acceptor {
-  readonly text: string;
-  readonly accepts: (recorded: Recorded) => boolean;
-}
+import { type Acceptor, cleanPath, jsonList, wordsOf } from './written.ts';
 
 /** Reads an instruction as both builders record it, and applies to `scope` what it changes for those after it. */
 export function acceptorOf(instruction: DockerfileInstruction, scope: Scope): Acceptor {
@@ -65,22 +59,6 @@ function read(instruction: DockerfileInstruction, scope: Scope): Acceptor {
 
 function spelled(text: string, compare: (text: string, recorded: string) => boolean): Acceptor {
   return { text, accepts: (recorded) => compare(text, recorded.text) };
-}
-
-/** The strings of a JSON list, or undefined for the other form. */
-export function jsonList(text: string): readonly string[] | undefined {
-  if (!text.startsWith('[')) return undefined;
-  try {
-    const value: unknown = JSON.parse(text);
-    return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** The words of a JSON list or, else, those between blanks. */
-export function wordsOf(text: string): readonly string[] {
-  return jsonList(text) ?? text.split(/\s+/);
 }
 
 /** `A=b C=d` of `A=b "C"=d`, and `A=b c` of `A b c`. */
@@ -141,16 +119,6 @@ function acceptDirectory(written: string, scope: Scope): Acceptor {
     if (absolute === undefined) return isUnknown(path) || cleanPath(recorded).endsWith(cleanPath(path));
     return (isUnknown(absolute) && absolute.includes('..')) || fits(cleanPath(absolute), cleanPath(recorded));
   });
-}
-
-/** Without empty, `.` and `..` parts; Windows's separators as the others. */
-export function cleanPath(path: string): string {
-  const parts: string[] = [];
-  for (const part of path.split(/[/\\]/)) {
-    if (part === '..') parts.pop();
-    else if (part !== '' && part !== '.') parts.push(part);
-  }
-  return `/${parts.join('/')}`;
 }
 
 function acceptPorts(text: string): Acceptor {

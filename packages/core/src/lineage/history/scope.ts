@@ -18,8 +18,8 @@ export class Scope {
   /** Absolute, or undefined when it is the base's and the base is not known. */
   directory: string | undefined;
 
-  constructor(escape: '\\' | '`', base: ExecutionConfig | undefined) {
-    this.escape = escape;
+  constructor(escapeCharacter: '\\' | '`', base: ExecutionConfig | undefined) {
+    this.escape = escapeCharacter;
     this.#closed = base !== undefined;
     for (const pair of base?.Env ?? []) {
       const equals = pair.indexOf('=');
