@@ -30,7 +30,7 @@ export {
   type AlignHistoryOptions,
   alignHistory,
   type HistoryAlignment,
-} from './lineage/align-history.ts';
+} from './lineage/history/align-history.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
 export { resolveLineage } from './lineage/resolve-lineage.ts';

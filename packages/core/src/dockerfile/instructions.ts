@@ -40,7 +40,7 @@ export function readInstructions(
     const command = joinLines(lines, start, escapeCharacter);
     next = command.next;
     if (command.text.trim() === '') continue;
-    const instruction = readInstruction(command.text, start + 1);
+    const instruction = readInstruction(command.text, start + 1, escapeCharacter);
     const heredocs = readHeredocs(instruction, lines, next);
     next = heredocs.next;
     if (instructions.length >= MAX_INSTRUCTIONS)
@@ -52,7 +52,7 @@ export function readInstructions(
 
 type Command = Omit<DockerfileInstruction, 'heredocs' | 'endLine'>;
 
-function readInstruction(text: string, startLine: number): Command {
+function readInstruction(text: string, startLine: number, escapeCharacter: '\\' | '`'): Command {
   const [word = ''] = /^\S+/.exec(text.trimStart()) ?? [];
   const keyword = word.toUpperCase();
   if (!KEYWORDS.has(keyword))
@@ -60,16 +60,19 @@ function readInstruction(text: string, startLine: number): Command {
   const body = text.trimStart().slice(word.length).trim();
   const { flags, rest } = FLAG_KEYWORDS.has(keyword) ? readFlags(body) : { flags: [], rest: body };
   const instruction = { keyword, flags, arguments: rest.trim(), startLine };
-  refuseIncomplete(instruction);
+  refuseIncomplete(instruction, escapeCharacter);
   return instruction;
 }
 
 /** What BuildKit's own parser refuses in instructions whose arguments are otherwise not read here. */
-function refuseIncomplete({ keyword, arguments: text, startLine }: Command): void {
+function refuseIncomplete(
+  { keyword, arguments: text, startLine }: Command,
+  escapeCharacter: '\\' | '`',
+): void {
   if (text === '') throw invalid(`${keyword} without arguments`, startLine);
   if (keyword === 'SHELL' && !isJsonList(text)) throw invalid('SHELL takes a JSON list', startLine);
   if (keyword !== 'ENV' && keyword !== 'LABEL') return;
-  const [first = '', ...others] = splitWords(text);
+  const [first = '', ...others] = splitWords(text, escapeCharacter);
   if (first.includes('=')) {
     const stray = others.find((word) => !word.includes('='));
     if (stray !== undefined)

@@ -58,7 +58,7 @@ function globalVariables(globalArgs: readonly DockerfileInstruction[], context: 
     ...platformArgs('BUILD', context.buildPlatform),
   };
   for (const { arguments: text, startLine } of globalArgs) {
-    for (const word of splitWords(text)) {
+    for (const word of splitWords(text, context.escape)) {
       const equals = word.indexOf('=');
       const name = equals < 0 ? word : word.slice(0, equals);
       if (Object.hasOwn(context.buildArgs, name)) variables[name] = context.buildArgs[name];

@@ -1,11 +1,46 @@
-import { digestOf, ImagevetError, type OperationOptions } from '@imagevet/registry';
+import { digestOf, ImagevetError, type OperationOptions, type ResolvedImage } from '@imagevet/registry';
+import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import type { Gap } from '../errors.ts';
+import { alignHistory } from './history/align-history.ts';
 import type { DockerfileRecord, ProvenanceClaim, Reachability, SourceHost, SourceLocation } from './types.ts';
 
 const STATUS: Readonly<Record<string, DockerfileRecord['status']>> = {
   SOURCE_COMMIT_NOT_FOUND: 'commit-unreachable',
   SOURCE_NOT_FOUND: 'file-missing',
 };
+
+/**
+ * As {@link findDockerfile}, but refuses the Dockerfile a label names when the image's history says that it is another's: an
+ * image inherits the labels of its base, and with them the name of its base's Dockerfile.
+ */
+export async function findOwnDockerfile(
+  claims: readonly ProvenanceClaim[],
+  host: SourceHost | undefined,
+  { node, image }: { readonly node: string; readonly image?: ResolvedImage },
+  options: OperationOptions,
+): Promise<{ readonly record: DockerfileRecord; readonly gaps: readonly Gap[] }> {
+  const found = await findDockerfile(claims, host, node, options);
+  const { kind, text, location } = found.record;
+  if (kind !== 'image-label' || text === undefined || image === undefined) return found;
+  const problem = misfit(text, image);
+  if (problem === undefined) return found;
+  const where = `${location?.path} of ${location?.repository} at ${location?.commit}`;
+  const message = `its labels name ${where}, which did not make it (${problem}): labels are inherited from the base`;
+  const unlabelled = claims.filter((claim) => claim.kind !== 'image-label');
+  const rest = await findDockerfile(unlabelled, host, node, options);
+  const gap: Gap = { stage: 'provenance', code: 'LABEL_INHERITED', message, node };
+  return { record: rest.record, gaps: [...found.gaps, gap, ...rest.gaps] };
+}
+
+function misfit(text: string, image: ResolvedImage): string | undefined {
+  try {
+    const alignment = alignHistory(parseDockerfile(text), image.history, { layers: image.diffIds.length });
+    return alignment.inconsistency?.message;
+  } catch (error) {
+    if (!ImagevetError.is(error)) throw error;
+    return undefined;
+  }
+}
 
 /**
  * Reads the Dockerfile the best claim names. Claims are tried in order; the first whose bytes can be read wins, and where

@@ -1,4 +1,5 @@
 import { formatReference, type ResolvedImage } from '@imagevet/registry';
+import { isBase, type ParentSearch } from './find-parent.ts';
 import { provePrefix } from './prove-prefix.ts';
 import type { EdgeEvidence, EdgeGrade, ProvenanceClaim } from './types.ts';
 
@@ -13,6 +14,10 @@ export interface EdgeFacts {
   readonly dockerfileUrl?: string;
   /** Whether the parent was resolved at a digest a claim or the Dockerfile names, not at a tag of today. */
   readonly parentPinned: boolean;
+  /** Bases the child's labels name by digest. */
+  readonly labelled?: ParentSearch['labelled'];
+  /** What the base's tag names today, when the parent is another image. */
+  readonly moved?: ParentSearch['moved'];
 }
 
 /**
@@ -38,10 +43,36 @@ export function gradeEdge(facts: EdgeFacts): {
     const digest = base.digest === undefined ? '' : ` at ${base.digest}`;
     evidence.push({ kind, verdict: 'supports', message: `names ${base.reference}${digest}`, foundAt });
   }
+  evidence.push(...labelEvidence(facts));
   const layers = layerEvidence(facts);
   if (layers !== undefined) evidence.push(layers);
+  if (facts.moved !== undefined) {
+    const message = `its tag names ${facts.moved} today: the tag has moved since the build`;
+    evidence.push({ kind: 'layers', verdict: 'neutral', message });
+  }
   return { grade: gradeOf(facts, evidence, layers), evidence };
 }
+
+/** A label of the child's own is held against the image it names; one that the base has too was inherited, and says nothing. */
+function labelEvidence({ child, parent, labelled = [] }: EdgeFacts): readonly EdgeEvidence[] {
+  return labelled.flatMap(({ claim: { base, foundAt }, image }): readonly EdgeEvidence[] => {
+    const digest = base?.digest;
+    if (child === undefined || parent?.labels[BASE_DIGEST] === digest) return [];
+    const says = `its label names ${base?.reference} at ${digest}`;
+    const evidence = (verdict: EdgeEvidence['verdict'], message: string): readonly EdgeEvidence[] => [
+      { kind: 'image-label', verdict, message, foundAt },
+    ];
+    if (image === undefined) return evidence('neutral', `${says}, which could not be read`);
+    if (isBase(image, child)) return evidence('supports', says);
+    const { result, historyDiffersAt } = provePrefix(image, child);
+    const isRefuted = result === 'refuted' || historyDiffersAt !== undefined;
+    return isRefuted
+      ? evidence('refutes', `${says}, which is not its base`)
+      : evidence('neutral', `${says}, which is not proven`);
+  });
+}
+
+const BASE_DIGEST = 'org.opencontainers.image.base.digest';
 
 function layerEvidence({ child, parent, parentPinned }: EdgeFacts): EdgeEvidence | undefined {
   if (child === undefined || parent === undefined) return undefined;
@@ -53,7 +84,10 @@ function layerEvidence({ child, parent, parentPinned }: EdgeFacts): EdgeEvidence
   const differing = (message: string) =>
     parentPinned
       ? evidence('refutes', message)
-      : evidence('neutral', `${message}: the tag has moved since the build`);
+      : evidence(
+          'neutral',
+          `${message}: the tag has moved since the build, and what it named then is unknown`,
+        );
   if (result === 'refuted') return differing(`layer ${differsAt} of ${at} is not its layer ${differsAt}`);
   if (result === 'vacuous') return evidence('neutral', `${at} has only empty layers, which proves nothing`);
   const first = `the ${layers} layers of ${at} are its first layers`;
@@ -73,7 +107,7 @@ function gradeOf(
   evidence: readonly EdgeEvidence[],
   layers: EdgeEvidence | undefined,
 ): EdgeGrade {
-  if (layers?.verdict === 'refutes') return 'contradicted';
+  if (evidence.some(({ verdict }) => verdict === 'refutes')) return 'contradicted';
   if (layers?.verdict === 'supports') return 'proven';
   if (facts.claims.some(({ kind, base }) => kind === 'buildkit-attestation' && base?.digest !== undefined)) {
     return 'attested';

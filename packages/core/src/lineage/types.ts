@@ -119,7 +119,20 @@ export interface DockerfileRecord {
   /** Whether the instructions of the final stage agree with the image's history. */
   readonly consistency: 'consistent' | 'inconsistent' | 'unchecked';
   /** Why, when inconsistent: the first instruction or history entry that does not fit. */
-  readonly inconsistency?: { readonly line?: number; readonly history?: number; readonly message: string };
+  readonly inconsistency?: HistoryInconsistency;
+}
+
+/** The first place where a Dockerfile cannot have made an image. */
+export interface HistoryInconsistency {
+  /** Line of the instruction; absent when no instruction is left. */
+  readonly line?: number;
+  /** Index of the history entry; absent when no entry is left. */
+  readonly history?: number;
+  /** The instruction as a history would show it; `…` stands for what is not known. */
+  readonly expected?: string;
+  /** What the history shows there. */
+  readonly seen?: string;
+  readonly message: string;
 }
 
 /** An image of the lineage. */

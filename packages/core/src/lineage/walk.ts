@@ -15,10 +15,11 @@ import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { type ExternalImage, externalImages } from '../dockerfile/queries.ts';
 import type { Dockerfile } from '../dockerfile/types.ts';
 import { CoreError, type Gap } from '../errors.ts';
-import { alignHistory } from './align-history.ts';
 import { collectClaims, findConflicts } from './claims.ts';
-import { findDockerfile } from './find-dockerfile.ts';
+import { findOwnDockerfile } from './find-dockerfile.ts';
+import { findParent, type ParentSearch } from './find-parent.ts';
 import { gradeEdge } from './grade-edge.ts';
+import { alignHistory } from './history/align-history.ts';
 import { baseFromClaims, idOf, names } from './names.ts';
 import { provePrefix } from './prove-prefix.ts';
 import type {
@@ -50,6 +51,14 @@ export interface ResolveLineageOptions extends OperationOptions {
   readonly maxImages?: number;
   /** Values of ARGs in FROM, over the Dockerfiles' defaults. */
   readonly buildArgs?: Readonly<Record<string, string>>;
+  /**
+   * Other images a base may have been when its tag has moved since the build: by digest, or by other tags of its repository.
+   * The first 32 are tried until one proves to be the base. @defaultValue none
+   */
+  readonly otherVersions?: (
+    reference: ImageReference,
+    options: OperationOptions,
+  ) => AsyncIterable<ImageReference> | Iterable<ImageReference>;
   readonly onProgress?: (event: LineageEvent) => void;
 }
 
@@ -116,7 +125,12 @@ export class Walk {
       if (path.length === 0 && claims.length === 0 && !unreachable) throw image.failure;
     }
     this.conflicts.push(...findConflicts(id, claims));
-    const { record, gaps: missing } = await findDockerfile(claims, this.#options.host, id, this.#options);
+    const { record, gaps: missing } = await findOwnDockerfile(
+      claims,
+      this.#options.host,
+      { node: id, ...(image.found === undefined ? {} : { image: image.found }) },
+      this.#options,
+    );
     this.gaps.push(...missing);
     this.#options.onProgress?.({
       type: 'dockerfile-fetched',
@@ -256,7 +270,11 @@ export class Walk {
     }
     const agreeing = firm.filter((claim) => names(claim, named));
     const pinned = named.digest ?? agreeing.find((claim) => claim.base?.digest !== undefined)?.base?.digest;
-    const parent = await this.visit(named, path, pinned);
+    const search: ParentSearch =
+      pinned === undefined && node.image !== undefined
+        ? await findParent(node.image, named, claims, { ...this.#options, platform: this.#platform })
+        : { labelled: [] };
+    const parent = await this.visit(named, path, pinned ?? search.digest);
     const isPinned =
       pinned !== undefined && [parent.image?.manifest.digest, parent.image?.index?.digest].includes(pinned);
     const { grade, evidence } = gradeEdge({
@@ -266,6 +284,8 @@ export class Walk {
       ...(base === undefined ? {} : { line: base.line }),
       ...(node.dockerfile.url === undefined ? {} : { dockerfileUrl: node.dockerfile.url }),
       parentPinned: isPinned,
+      labelled: search.labelled,
+      ...(search.moved === undefined ? {} : { moved: search.moved }),
     });
     const line = base === undefined ? {} : { line: base.line };
     this.edges.push({
@@ -372,7 +392,8 @@ export class Walk {
         : node.end === 'scratch'
           ? { parentEntries: 0 }
           : {}),
-      ...(parent?.execution.OnBuild == null ? {} : { onBuild: parent.execution.OnBuild }),
+      ...(parent === undefined ? {} : { base: parent.execution }),
+      layers: node.image.diffIds.length,
     });
     node.dockerfile = {
       ...node.dockerfile,

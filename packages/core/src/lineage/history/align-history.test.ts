@@ -1,6 +1,6 @@
 import type { HistoryEntry } from '@imagevet/registry';
 import { describe, expect, test } from 'vitest';
-import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
+import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import { alignHistory } from './align-history.ts';
 
 const empty = (created_by: string): HistoryEntry => ({ created_by, empty_layer: true });
@@ -80,7 +80,10 @@ describe('alignHistory()', () => {
 
   test('passes over what ONBUILD of the base ran', () => {
     const history = [BUILDKIT[0] ?? {}, layer('RUN /bin/sh -c trigger # buildkit'), ...BUILDKIT.slice(1)];
-    const alignment = alignHistory(DOCKERFILE, history, { parentEntries: 1, onBuild: ['RUN trigger'] });
+    const alignment = alignHistory(DOCKERFILE, history, {
+      parentEntries: 1,
+      base: { OnBuild: ['RUN trigger'] },
+    });
     expect(alignment.consistency).toBe('consistent');
   });
 

@@ -1,0 +1,100 @@
+import {
+  type Digest,
+  formatReference,
+  type ImageReference,
+  type OperationOptions,
+  type Platform,
+  RegistryError,
+  type ResolvedImage,
+  resolveImage,
+} from '@imagevet/registry';
+import { names } from './names.ts';
+import { provePrefix } from './prove-prefix.ts';
+import type { ProvenanceClaim } from './types.ts';
+import type { ResolveLineageOptions } from './walk.ts';
+
+/** A base that a label of the child names by digest, and the image of that digest when a registry shows it. */
+export interface LabelledBase {
+  readonly claim: ProvenanceClaim;
+  readonly image?: ResolvedImage;
+}
+
+/** What is known of a base that nobody trustworthy names by digest. */
+export interface ParentSearch {
+  /** The image that proves to be the base, when the one its tag names today does not. */
+  readonly digest?: Digest;
+  /** Today's image, when another is the base. */
+  readonly moved?: Digest;
+  readonly labelled: readonly LabelledBase[];
+}
+
+/** Images tried in place of the one a tag names today. */
+const MAX_VERSIONS = 32;
+
+/**
+ * Looks for the image a child was built on when its Dockerfile names a tag: the one of today, those its labels name by
+ * digest, and those `otherVersions` knows. Only layers and history decide; without a proof nothing is chosen. Asks no
+ * registry where there is no choice.
+ */
+export async function findParent(
+  child: ResolvedImage,
+  named: ImageReference,
+  claims: readonly ProvenanceClaim[],
+  options: Pick<ResolveLineageOptions, 'registry' | 'otherVersions'> &
+    OperationOptions & { readonly platform: Platform },
+): Promise<ParentSearch> {
+  const { otherVersions } = options;
+  const labelled: LabelledBase[] = [];
+  for (const claim of claims) {
+    const digest = claim.base?.digest;
+    if (claim.kind !== 'image-label' || digest === undefined || !names(claim, named)) continue;
+    const image = await resolve({ ...named, tag: undefined, digest }, options);
+    labelled.push(image === undefined ? { claim } : { claim, image });
+  }
+  if (labelled.length === 0 && otherVersions === undefined) return { labelled };
+  const today = await resolve(named, options);
+  if (today !== undefined && isBase(today, child)) return { labelled };
+  const moved = today === undefined ? {} : { moved: today.manifest.digest };
+  for (const { image } of labelled) {
+    if (image !== undefined && isBase(image, child)) {
+      return { digest: image.manifest.digest, ...moved, labelled };
+    }
+  }
+  let tried = 0;
+  for await (const version of otherVersions?.(named, { signal: options.signal }) ?? []) {
+    if (tried >= MAX_VERSIONS) break;
+    tried += 1;
+    const image = await resolve(version, options);
+    if (image !== undefined && isSameRepository(version, named) && isBase(image, child)) {
+      return { digest: image.manifest.digest, ...moved, labelled };
+    }
+  }
+  return { labelled };
+}
+
+/** Tells whether layers and history prove an image to be a child's base. */
+export function isBase(parent: ResolvedImage, child: ResolvedImage): boolean {
+  const { result, history } = provePrefix(parent, child);
+  return result === 'proven' && history;
+}
+
+function isSameRepository(one: ImageReference, other: ImageReference): boolean {
+  const bare = (reference: ImageReference) =>
+    formatReference({ ...reference, tag: 'any', digest: undefined });
+  return bare(one) === bare(other);
+}
+
+/** A candidate that cannot be read is none; that the base itself cannot be read is told where it is visited. */
+async function resolve(
+  reference: ImageReference,
+  { registry: source, platform, signal }: Parameters<typeof findParent>[3],
+): Promise<ResolvedImage | undefined> {
+  if (source === undefined) return undefined;
+  try {
+    return await resolveImage(reference, { source, platform, signal });
+  } catch (error) {
+    if (signal?.aborted === true) throw signal.reason;
+    if (!(error instanceof RegistryError)) throw error;
+    return undefined;
+  }
+}
