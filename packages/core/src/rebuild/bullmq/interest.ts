@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 /** Forgotten after a day, so that a caller that died keeps no build going for ever. */
 const SECONDS = 24 * 60 * 60;
 /** How often who waits says so again, in milliseconds. */
-export const INTEREST_REFRESH_MS = (SECONDS * 1000) / 24;
+export const INTEREST_REFRESH_MS: number = (SECONDS * 1000) / 24;
 
 /**
  * Who waits for a job. A build that several callers want goes on when one of them gives up; one that nobody wants any more is
