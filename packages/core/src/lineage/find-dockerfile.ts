@@ -68,7 +68,7 @@ export async function findDockerfile(
       if (reachability === 'reachable') {
         await checkEmbedded(claim.dockerfile, location, host, node, gaps, options);
       }
-      return { record: { ...record, reachability }, gaps };
+      return { record: { ...record, ...(await contextTree(host, location, options)), reachability }, gaps };
     }
     if (location === undefined || tried.has(mark(location))) continue;
     tried.add(mark(location));
@@ -95,7 +95,10 @@ export async function findDockerfile(
       const reachability = await checkReachability(host, location, node, gaps, options);
       const text = new TextDecoder().decode(content);
       return {
-        record: { ...stands, status: 'found', url, text, digest: digestOf(content), reachability },
+        record: {
+          ...{ ...stands, status: 'found', url, text, digest: digestOf(content), reachability },
+          ...(await contextTree(host, location, options)),
+        },
         gaps,
       };
     } catch (error) {
@@ -120,6 +123,22 @@ export async function findDockerfile(
     record: { status: 'not-named', reachability: 'unchecked', consistency: 'unchecked' },
     gaps: [...gaps, { stage: 'provenance', code: 'DOCKERFILE_NOT_NAMED', message, node }],
   };
+}
+
+/** Without it what is rebuilt is told apart by commit. */
+async function contextTree(
+  host: SourceHost,
+  { repository, commit, directory }: SourceLocation,
+  options: OperationOptions,
+): Promise<{ readonly contextTree?: string }> {
+  try {
+    const tree = await host.treeOf?.(repository, commit, directory, options);
+    return tree === undefined ? {} : { contextTree: tree };
+  } catch (error) {
+    if (options.signal?.aborted === true) throw options.signal.reason;
+    if (!ImagevetError.is(error)) throw error;
+    return {};
+  }
 }
 
 function embedded(claim: ProvenanceClaim, text: string): DockerfileRecord {

@@ -96,6 +96,15 @@ export interface SourceHost {
     commit: string,
     options?: OperationOptions & { readonly ref?: string },
   ): Promise<Reachability>;
+  /**
+   * Id of the git tree of a directory: the same for the same content, at whichever commit. Undefined when there is none.
+   */
+  treeOf?(
+    repository: string,
+    commit: string,
+    directory: string,
+    options?: OperationOptions,
+  ): Promise<string | undefined>;
 }
 
 /** The Dockerfile of a node and how sure it is. */
@@ -115,6 +124,8 @@ export interface DockerfileRecord {
   readonly text?: string;
   /** sha256 of the bytes. */
   readonly digest?: Digest;
+  /** Git tree id of the build context, when the host tells it: the same content has the same at every commit. */
+  readonly contextTree?: string;
   readonly reachability: Reachability;
   /** Whether the instructions of the final stage agree with the image's history. */
   readonly consistency: 'consistent' | 'inconsistent' | 'unchecked';

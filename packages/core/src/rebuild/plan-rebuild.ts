@@ -10,6 +10,7 @@ import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { externalImages } from '../dockerfile/queries.ts';
 import { CoreError, type Gap } from '../errors.ts';
 import type { Lineage, LineageEdge, LineageNode } from '../lineage/types.ts';
+import { dockerfileIn } from './context.ts';
 import type { RebuildInput, RebuildPlan, RebuildStep } from './types.ts';
 
 /** Options of {@link planRebuild}. */
@@ -121,7 +122,7 @@ class Planner {
   }
 
   #step(node: LineageNode, inputs: readonly RebuildInput[]): RebuildStep {
-    const { location, text = '' } = node.dockerfile;
+    const { location, text = '', contextTree } = node.dockerfile;
     if (location === undefined) throw new CoreError('PLAN_INVALID', `${node.id} has no source location`);
     const keys = inputs.map(({ kind, reference, step, pinned }) => [
       kind,
@@ -129,7 +130,12 @@ class Planner {
       step === undefined ? pinned : this.steps.get(step)?.key,
     ]);
     const { repository, commit, directory, path } = location;
-    const source = [repository, commit, directory, path, digestOf(text)];
+    // The same context is the same at every commit.
+    const context =
+      contextTree === undefined
+        ? [repository, commit, directory, path]
+        : ['tree', contextTree, dockerfileIn(location) ?? path];
+    const source = [...context, digestOf(text)];
     const key = digestOf(JSON.stringify([KEY_VERSION, ...source, formatPlatform(node.platform), keys]));
     return {
       id: node.id,

@@ -108,6 +108,22 @@ describe('planRebuild()', () => {
     expect(JSON.parse(JSON.stringify(plan))).toEqual(plan);
   });
 
+  test('gives a step the same key at every commit that has the same context', async () => {
+    const { lineage } = world(DIAMOND);
+    const known = await lineage('app:1');
+    const keysAt = (commit: string, tree: string | undefined) => {
+      const nodes = known.nodes.map((node) => {
+        const location = { ...node.dockerfile.location!, commit };
+        return { ...node, dockerfile: { ...node.dockerfile, location, contextTree: tree } };
+      }) as Lineage['nodes'];
+      return planRebuild([{ ...known, nodes }], { target }).steps.map(({ key }) => key);
+    };
+    const [one, other] = ['1', '2'].map((digit) => digit.repeat(40));
+    expect(keysAt(other!, 'tree')).toEqual(keysAt(one!, 'tree'));
+    expect(keysAt(one!, 'another')).not.toEqual(keysAt(one!, 'tree'));
+    expect(keysAt(other!, undefined)).not.toEqual(keysAt(one!, undefined));
+  });
+
   test('gives a step a new key when anything below it changes, and only then', async () => {
     const keys = async (table: Record<string, string>) =>
       planRebuild([await world(table).lineage('app:1')], { target }).steps.map(({ key }) => key);

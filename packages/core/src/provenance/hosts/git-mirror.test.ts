@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ImagevetError } from '@imagevet/registry';
+import { createRepository } from '@imagevet/registry/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { collect } from '../__fixtures__/collect.ts';
 import { startWorld, type World } from '../__fixtures__/world.ts';
@@ -60,6 +61,27 @@ describe('gitMirrorHost()', () => {
         .filter(({ url }) => url.includes('git-upload-pack') && !url.includes('?')).length,
     ).toBeLessThanOrEqual(4);
     expect(readdirSync(directory).length).toBe(1);
+  });
+
+  it('tells the tree of a directory, which content decides and no commit', async () => {
+    const path = mkdtempSync(join(tmpdir(), 'imagevet-trees-'));
+    const date = '2020-01-01T00:00:00Z';
+    const files = { 'app/Dockerfile': 'FROM x', 'other/x': '1' };
+    const { commits } = await createRepository(path, [
+      { files, message: 'One', date },
+      { files: { 'other/x': '2' }, message: 'Two', date },
+      { files: { 'app/y': 'y' }, message: 'Three', date },
+    ]);
+    const url = 'https://git.example/acme/trees';
+    const mirrors = mkdtempSync(join(tmpdir(), 'imagevet-mirrors-'));
+    const host = connect({ directory: mirrors, remotes: { [url]: path } });
+    const trees = (directory: string) =>
+      Promise.all(commits.map((commit) => host.treeOf?.(url, commit, directory)));
+    const [one, two, three] = await trees('app');
+    expect([one === two, two === three, /^[0-9a-f]{40}$/.test(one ?? '')]).toEqual([true, false, true]);
+    expect(new Set(await trees('.')).size).toBe(3);
+    expect(await host.treeOf?.(url, commits[0]!, 'none')).toBeUndefined();
+    for (const made of [path, mirrors]) rmSync(made, { recursive: true });
   });
 
   it('reads a directory with modes, links and submodules', async () => {

@@ -174,6 +174,30 @@ class GitMirrorHost implements SourceHost {
     }
   }
 
+  async treeOf(
+    repository: string,
+    commit: string,
+    directory: string,
+    { signal }: OperationOptions = {},
+  ): Promise<string | undefined> {
+    const mirror = await this.#openAt(checkRepository(repository), commit, signal);
+    const path = checkPath(directory);
+    const args = [
+      'rev-parse',
+      '--verify',
+      '--end-of-options',
+      path === '.' ? `${commit}^{tree}` : `${commit}:${path}`,
+    ];
+    try {
+      const command = { directory: mirror, arguments: args, maxBytes: 4096, signal };
+      const tree = (await runGit(command, this.#options)).toString('utf8').trim();
+      return isCommitId(tree) ? tree : undefined;
+    } catch (error) {
+      if (error instanceof GitExit) return undefined;
+      throw error;
+    }
+  }
+
   /** Opens the mirror, brought up to date when it does not have the commit. */
   async #openAt(url: string, commit: string, signal: AbortSignal | undefined): Promise<string> {
     if (!isCommitId(commit)) {

@@ -31,5 +31,7 @@ export function sourceHosts(hosts: readonly SourceHost[]): SourceHost {
     commitOf: async (repository, path, options) => find(repository).commitOf(repository, path, options),
     reachability: async (repository, commit, options): Promise<Reachability> =>
       find(repository).reachability(repository, commit, options),
+    treeOf: async (repository, commit, directory, options) =>
+      find(repository).treeOf?.(repository, commit, directory, options),
   };
 }
