@@ -12,6 +12,8 @@ export interface Expansion {
 
 const MAX_DEPTH = 32;
 const MAX_LENGTH = 64 * 1024;
+/** Comparisons of a pattern with the value it is applied to; image names need some thousand. */
+const MAX_STEPS = 100_000;
 
 /**
  * Expands a word as BuildKit's shell lexer does: quotes removed, `$name` and every `${name...}` form applied.
@@ -19,7 +21,15 @@ const MAX_LENGTH = 64 * 1024;
  * @see Dockerfile reference, "Environment replacement"
  */
 export function expand(word: string, variables: Variables, escapeCharacter: '\\' | '`' = '\\'): Expansion {
-  const state: State = { text: word, position: 0, variables, escape: escapeCharacter, unset: [], length: 0 };
+  const state: State = {
+    text: word,
+    position: 0,
+    variables,
+    escape: escapeCharacter,
+    unset: [],
+    length: 0,
+    steps: 0,
+  };
   try {
     return { value: readUntil(state, undefined, 0), unset: state.unset };
   } catch (error) {
@@ -37,6 +47,7 @@ interface State {
   readonly escape: string;
   readonly unset: string[];
   length: number;
+  steps: number;
 }
 
 function readUntil(state: State, stop: string | undefined, depth: number): string {
@@ -150,7 +161,8 @@ function trim(state: State, name: string, kind: '#' | '%', depth: number): strin
   const sizes = Array.from({ length: value.length + 1 }, (_item, size) => size);
   for (const size of greedy ? sizes.reverse() : sizes) {
     const part = kind === '#' ? value.slice(0, size) : value.slice(value.length - size);
-    if (matches(part, pattern)) return kind === '#' ? value.slice(size) : value.slice(0, value.length - size);
+    if (matches(state, part, pattern))
+      return kind === '#' ? value.slice(size) : value.slice(0, value.length - size);
   }
   return value;
 }
@@ -169,7 +181,7 @@ function replace(state: State, name: string, depth: number): string {
   let position = 0;
   let replaced = false;
   while (position < value.length) {
-    const end = replaced && !all ? -1 : longestMatch(value, position, pattern);
+    const end = replaced && !all ? -1 : longestMatch(state, value, position, pattern);
     if (end > position) {
       result += replacement;
       position = end;
@@ -182,18 +194,22 @@ function replace(state: State, name: string, depth: number): string {
   return result;
 }
 
-function longestMatch(value: string, start: number, pattern: string): number {
-  for (let end = value.length; end > start; end -= 1) {
-    if (matches(value.slice(start, end), pattern)) return end;
+function longestMatch(state: State, value: string, start: number, pattern: string): number {
+  const longest = pattern.includes('*') ? value.length : Math.min(value.length, start + pattern.length);
+  for (let end = longest; end > start; end -= 1) {
+    if (matches(state, value.slice(start, end), pattern)) return end;
   }
   return -1;
 }
 
 /** Glob match of `*` and `?`, in time proportional to the product of the lengths. */
-function matches(text: string, pattern: string): boolean {
+function matches(state: State, text: string, pattern: string): boolean {
   let [at, star, mark] = [0, -1, 0];
   let position = 0;
+  state.steps += 1;
   while (position < text.length) {
+    state.steps += 1;
+    if (state.steps > MAX_STEPS) throw new ExpansionProblem('its pattern takes too long to match');
     if (
       at < pattern.length &&
       (pattern[at] === '?' || (pattern[at] === text[position] && pattern[at] !== '*'))

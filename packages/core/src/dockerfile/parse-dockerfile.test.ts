@@ -186,6 +186,10 @@ describe('parseDockerfile() on any text', () => {
     ['nested defaults', `FROM ${'${A:-'.repeat(20_000)}`],
     ['an unclosed heredoc', `FROM a\nRUN <<EOF\n${'x\n'.repeat(50_000)}`],
     ['a long word', `FROM ${'a'.repeat(500_000)}`],
+    [
+      'a pattern for every part of a value',
+      `ARG X=${'a'.repeat(20_000)}\nFROM ${'${X//*b/c}${X%%*b}'.repeat(50)}`,
+    ],
     ['heredoc bait', `FROM a\nRUN ${'<<'.repeat(50_000)}`],
   ])('ends for %s', (_name, text) => {
     try {
@@ -246,6 +250,14 @@ describe('parseDockerfile() like BuildKit, found by comparing', () => {
     ['FROM x\nRUN <<END\nFROM y\n', 'heredoc "END" does not end'],
   ])('refuses %j', (text, message) => {
     expect(() => parseDockerfile(text)).toThrow(message);
+  });
+
+  test.each([
+    'ENV A=two\\ words B="a \\" b" C=\'c:\\\' D=2',
+    '# escape=`\nFROM x\nENV A=two` words',
+    'LABEL "two words"=1 a=\\"\\ b',
+  ])('takes escaped blanks and quotes as parts of their words: %j', (text) => {
+    expect(keywords(text.startsWith('#') ? text : `FROM x\n${text}`)).toHaveLength(1);
   });
 
   test('takes a flag it does not know: newer frontends add them', () => {

@@ -31,7 +31,7 @@ export function acceptFiles(instruction: DockerfileInstruction, scope: Scope): A
         fits([...sources, destination].join(' '), rest)
       );
     }
-    const classic = /^(--chown=.{0,255}?)?\s*(?:(file|dir|multi):)?[0-9a-f]{64} in (.*)$/s.exec(text);
+    const classic = /^(--chown=.{0,255}?)?\s{0,8}(?:(file|dir|multi):)?[0-9a-f]{64} in (.*)$/s.exec(text);
     if (classic === null) return true;
     const [, seenOwner = '', kind, seenDestination = ''] = classic;
     const isCounted =

@@ -2,7 +2,7 @@ import type { ExecutionConfig, HistoryEntry } from '@imagevet/registry';
 import type { Dockerfile } from '../../dockerfile/types.ts';
 import type { HistoryInconsistency } from '../types.ts';
 import { type Expected, expectInstructions } from './expect.ts';
-import { countedEntries, isSilent, layerIndexes, type PlacedEntry, readings } from './recorded.ts';
+import { countedEntries, isSilent, layerIndexes, type PlacedEntry } from './recorded.ts';
 
 /** One instruction beside the history entry it made. */
 export interface AlignedInstruction {
@@ -148,20 +148,20 @@ function fromEnd(expected: readonly Expected[], own: readonly PlacedEntry[]): Fo
 }
 
 function fitsAt(instruction: Expected, placed: PlacedEntry | undefined): boolean {
-  return placed !== undefined && readings(placed.entry).some((recorded) => instruction.accepts(recorded));
+  return placed?.readings.some((recorded) => instruction.accepts(recorded)) === true;
 }
 
 /** BuildKit leaves no entry of an ONBUILD; whether it was BuildKit shows in the entries where one would be. */
 function isUnrecorded(instruction: Expected, ...near: readonly (PlacedEntry | undefined)[]): boolean {
   if (instruction.keyword !== 'ONBUILD') return false;
   const speaking = near.find((placed) => placed !== undefined && !isSilent(placed));
-  return speaking === undefined || readings(speaking.entry)[0]?.form === 'buildkit';
+  return speaking === undefined || speaking.readings[0]?.form === 'buildkit';
 }
 
 /** `docker build --label` of the classic builder leaves an entry of its own for each label, after all others. */
 function isGivenLabel(placed: PlacedEntry | undefined): boolean {
   if (placed === undefined) return false;
-  const [recorded] = readings(placed.entry);
+  const [recorded] = placed.readings;
   return recorded?.keyword === 'LABEL' && recorded.form !== 'buildkit';
 }
 
@@ -186,8 +186,7 @@ function misfit(instruction: Expected, placed: PlacedEntry | undefined): History
   return { line, history: placed.index, expected, seen, message };
 }
 
-function shownEntry({ entry }: PlacedEntry): string {
-  const [recorded] = readings(entry);
+function shownEntry({ readings: [recorded] }: PlacedEntry): string {
   return cut(`${recorded?.keyword} ${recorded?.text}`);
 }
 

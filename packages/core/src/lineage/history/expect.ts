@@ -48,11 +48,13 @@ export function expectInstructions(
 function stagesBelow(dockerfile: Dockerfile, target?: string): readonly DockerfileStage[] {
   const chain: DockerfileStage[] = [];
   let stage: DockerfileStage | undefined = finalStage(dockerfile, target);
-  while (stage !== undefined && !chain.includes(stage)) {
-    chain.unshift(stage);
-    stage = stage.base.kind === 'stage' ? dockerfile.stages[stage.base.stage] : undefined;
+  while (stage !== undefined) {
+    chain.push(stage);
+    const next: DockerfileStage | undefined =
+      stage.base.kind === 'stage' ? dockerfile.stages[stage.base.stage] : undefined;
+    stage = next !== undefined && next.index < stage.index ? next : undefined;
   }
-  return chain;
+  return chain.reverse();
 }
 
 function expect(instruction: DockerfileInstruction, scope: Scope): Expected {

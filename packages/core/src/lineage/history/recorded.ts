@@ -16,16 +16,21 @@ export interface Recorded {
 export interface PlacedEntry {
   readonly index: number;
   readonly entry: HistoryEntry;
+  /**
+   * Every way it can be read, the likeliest first. A classic RUN whose command holds the mark of the other instructions looks
+   * like one of those, and only the Dockerfile can tell.
+   */
+  readonly readings: readonly Recorded[];
 }
 
 /** The entries instructions can have made: all but those BuildKit's exporter adds for layers it cannot explain, and squashing. */
 export function countedEntries(history: readonly HistoryEntry[]): readonly PlacedEntry[] {
-  return history
-    .map((entry, index) => ({ entry, index }))
-    .filter(({ entry }) => {
-      const squashed = (entry.created_by ?? '') === '' && (entry.comment ?? '').startsWith('merge sha256:');
-      return entry.comment !== 'buildkit.exporter.image.v0' && !squashed;
-    });
+  return history.flatMap((entry, index) => {
+    const by = entry.created_by ?? '';
+    const squashed = by === '' && /^(?:merge|create new from) sha256:/.test(entry.comment ?? '');
+    const isFiller = entry.comment === 'buildkit.exporter.image.v0';
+    return isFiller || squashed ? [] : [{ index, entry, readings: readingsOf(by.trim()) }];
+  });
 }
 
 /** The layer each entry made, by its index. */
@@ -44,12 +49,7 @@ export function isSilent({ entry }: PlacedEntry): boolean {
   return text === '' || /^(?:\/\w{1,16}){0,4}\/?(?:ba|a|da)?sh(?: -c)?$/.test(text);
 }
 
-/**
- * Every way an entry can be read, the likeliest first. A classic RUN whose command holds the mark of the other instructions
- * looks like one of those, and only the Dockerfile can tell.
- */
-export function readings(entry: HistoryEntry): readonly Recorded[] {
-  const raw = (entry.created_by ?? '').trim();
+function readingsOf(raw: string): readonly Recorded[] {
   const begins = keywordOf(raw);
   if (begins !== undefined) {
     const text = raw.endsWith(BUILDKIT) ? raw.slice(0, -BUILDKIT.length) : raw;

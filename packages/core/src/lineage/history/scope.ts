@@ -5,6 +5,9 @@ import { splitWords } from '../../dockerfile/words.ts';
 /** Stands for a value that is not known. No text read from bytes holds a lone surrogate. */
 export const HOLE = '\ud800';
 
+/** Characters expanded for one Dockerfile; values that refer to one another double, and are not known beyond it. */
+const MAX_EXPANDED = 16 * 1024 * 1024;
+
 /** What is known of the image an instruction starts from: variables, shell, working directory. */
 export class Scope {
   readonly escape: '\\' | '`';
@@ -13,6 +16,7 @@ export class Scope {
   /** Whether the base's own environment is known. */
   readonly #closed: boolean;
   #args = new Set<string>();
+  #expanded = 0;
   /** What RUN and the shell forms begin with; undefined when it is the base's and the base is not known. */
   shell: string | undefined;
   /** Absolute, or undefined when it is the base's and the base is not known. */
@@ -65,7 +69,8 @@ export class Scope {
       variables[name] = value;
     }
     const { value, problem } = expand(text, variables, this.escape);
-    return problem === undefined ? value : HOLE;
+    this.#expanded += value.length;
+    return problem === undefined && this.#expanded <= MAX_EXPANDED ? value : HOLE;
   }
 
   #value(name: string): string {

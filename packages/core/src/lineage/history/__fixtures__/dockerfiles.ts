@@ -26,6 +26,7 @@ export const SAMPLES: Readonly<Record<string, Sample>> = {
       'ENV A="one two" B=2 \\',
       '    C=three\\ words D=\'$A\' E="say \\"hi\\""',
       'ENV OLD style   with blanks',
+      "ENV SINGLE='c:\\' NEXT=2 LAST=a\\ b",
       'ENV F=$A-${B}/x G=${MISSING:-none} H=${A:+set}',
       'LABEL one=1 "two words"="a b" three=$B',
       'LABEL multi="first \\',
