@@ -132,6 +132,14 @@ describe('startArchiveProxy()', () => {
     ]);
   });
 
+  test('stops at the number of answers it may record', async () => {
+    const { url } = await archive({ '/debian/x': 'x', '/debian/y': 'y' });
+    const proxy = await proxyOf({ allow: [`${url}/debian/`], maxMaterials: 1 });
+    expect(await through(proxy, `${url}/debian/x`)).toMatchObject({ status: 200 });
+    expect(await through(proxy, `${url}/debian/y`)).toMatchObject({ status: 503 });
+    expect(proxy.materials).toHaveLength(1);
+  });
+
   test('does not record an answer that broke off, is too large, or never came', async () => {
     const { url } = await archive({ '/debian/big': 'x'.repeat(1000) });
     const proxy = await proxyOf({

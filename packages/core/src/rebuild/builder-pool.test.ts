@@ -55,6 +55,20 @@ describe('builderPool()', () => {
     expect(builders.map(({ released }) => released)).toEqual([1, 1, 1]);
   });
 
+  test('gives a build to the builder with the least to do, and refuses builders that build differently', async () => {
+    const busy = Promise.withResolvers<void>();
+    const [one, other] = [counting(() => busy.promise), counting(() => busy.promise)];
+    const pool = builderPool([one, other], { each: 3 });
+    const builds = Array.from({ length: 4 }, () => pool.build(request));
+    await delay(10);
+    expect([one.running, other.running]).toEqual([2, 2]);
+    busy.resolve();
+    await Promise.all(builds);
+    expect(() => builderPool([counting(), { ...counting(), variant: 'SOURCE_DATE_EPOCH=1' }])).toThrow(
+      expect.objectContaining({ code: 'INVALID_OPTIONS' }),
+    );
+  });
+
   test('leaves a builder alone whose engine went away', async () => {
     const gone = counting(async () => {
       throw new CoreError('ENGINE_LOST', 'gone');

@@ -280,6 +280,28 @@ describe('rebuild()', () => {
     expect((await run({ concurrency })).builder.most).toBe(concurrency);
   });
 
+  test('row 40: does not take an image that was built on another base', async () => {
+    const { result } = await run({
+      builder: (inner) => ({
+        ...inner,
+        build: async (request, options) => {
+          const image = await inner.build(request, options);
+          const { repository } = request.target;
+          const own = digestOf(repository);
+          const below = repository.endsWith('/left')
+            ? digestOf('another base')
+            : digestOf('vetted/library/base');
+          return { ...image, diffIds: repository.endsWith('/base') ? [own] : [below, own] };
+        },
+      }),
+    });
+    expect(result.outcomes.map(({ status }) => status)).toEqual(['built', 'failed', 'built', 'skipped']);
+    expect(result.outcomes[1]).toMatchObject({
+      code: 'BUILD_FAILED',
+      message: expect.stringContaining('not built on its rebuilt base'),
+    });
+  });
+
   test('skips only what stands on a failed step', async () => {
     const { result, events } = await run({ failing: ['/left'] });
     expect(result.outcomes.map(({ status }) => status)).toEqual(['built', 'failed', 'built', 'skipped']);
@@ -519,6 +541,25 @@ describe('readContext() and packContext()', () => {
       );
     },
   );
+
+  test('refuses a path that comes twice, and more than a context may hold', async () => {
+    await expect(readContext(world({}, [file('a'), file('a')]).host, location)).rejects.toThrow(
+      expect.objectContaining({ code: 'SOURCE_INVALID' }),
+    );
+    const many = {
+      async *readDirectory() {
+        for (let index = 0; ; index += 1) yield { ...file('x'), path: `f${index}` };
+      },
+    };
+    await expect(readContext(many, location)).rejects.toThrow(
+      expect.objectContaining({ code: 'SOURCE_LIMIT_EXCEEDED' }),
+    );
+    const content = { byteLength: 2 ** 30 } as Uint8Array;
+    const large = [1, 2, 3].map((index) => ({ ...file(`f${index}`), content }));
+    await expect(readContext(world({}, large).host, location)).rejects.toThrow(
+      expect.objectContaining({ code: 'SOURCE_LIMIT_EXCEEDED' }),
+    );
+  });
 
   test('prefers the rules of the Dockerfile, as BuildKit does', async () => {
     const files = [file('.dockerignore', 'b'), file('Dockerfile.dockerignore', 'a'), file('a'), file('b')];

@@ -11,6 +11,7 @@ import { packEntries } from '../pack-context.ts';
 import type { Builder, BuildRequest, BuiltImage } from '../types.ts';
 import type { BuildkitBuilderOptions } from './buildkit-builder.ts';
 import { solve, watch } from './control.ts';
+import { credentialsFor } from './credentials.ts';
 import { type GrpcClient, GrpcFailure } from './grpc-client.ts';
 import { isDenial } from './policy-probe.ts';
 import { DOCKERFILE_DIRECTORY, openSession } from './session.ts';
@@ -56,7 +57,8 @@ export class BuildkitBuild {
       {
         context: () => tar,
         dockerfile: this.#dockerfile,
-        credentials: (host) => this.#credentials(host, signal),
+        credentials: (host) =>
+          credentialsFor(host, this.#request, { keychain: this.#options.keychain, signal }),
       },
       signal,
     );
@@ -205,22 +207,6 @@ export class BuildkitBuild {
       const limit = this.#options.maxLogBytes ?? MAX_LOG_BYTES;
       if (bytes > limit) throw new CoreError('BUILD_LIMIT_EXCEEDED', `the log is longer than ${limit} bytes`);
     }
-  }
-
-  async #credentials(host: string, signal: AbortSignal) {
-    const registry = host === 'registry-1.docker.io' ? 'docker.io' : host;
-    const known = [
-      this.#request.target,
-      ...Object.values(this.#request.unedited?.pins ?? {}).map((pin) => parseReference(pin)),
-    ];
-    // Only for registries this build has to do with.
-    const repository = known.find((reference) => reference.registry === registry);
-    if (repository === undefined) return undefined;
-    const found = await this.#options.keychain?.resolve(repository, { signal });
-    if (found === undefined) return undefined;
-    return found.kind === 'basic'
-      ? { username: found.username, secret: found.password }
-      : { username: '<token>', secret: found.token };
   }
 
   async #readBack(answer: ReadonlyMap<string, string>, signal: AbortSignal): Promise<BuiltImage> {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Duplex } from 'node:stream';
+import { serveContext } from './context-upload.ts';
 import { serveFile } from './file-sync.ts';
 import type { GrpcCall, GrpcClient } from './grpc-client.ts';
 import { type GrpcHandler, serveGrpc } from './grpc-server.ts';
@@ -11,8 +12,6 @@ const UPLOAD = '/moby.upload.v1.Upload/Pull';
 const FILES = '/moby.filesync.v1.FileSync/DiffCopy';
 /** Name of the directory that holds the Dockerfile. */
 export const DOCKERFILE_DIRECTORY = 'dockerfile';
-/** Bytes of context in one message. */
-const CHUNK_BYTES = 256 * 1024;
 
 /** What a build may ask of us. */
 export interface SessionServices {
@@ -66,14 +65,7 @@ export function openSession(
       }
     },
     [FILES]: serveFile(DOCKERFILE_DIRECTORY, 'Dockerfile', Buffer.from(services.dockerfile)),
-    async *[UPLOAD](_messages, headers) {
-      // Whoever knows another address than the one of this build gets nothing.
-      if (headers.urlpath !== `/${upload}`) throw new Error('not the context of this build');
-      for await (const chunk of services.context()) {
-        for (let at = 0; at < chunk.length; at += CHUNK_BYTES)
-          yield encodeMessage([[1, chunk.subarray(at, at + CHUNK_BYTES)]]);
-      }
-    },
+    [UPLOAD]: serveContext(upload, services.context),
   };
   const call = client.call('/moby.buildkit.v1.Control/Session', {
     signal,
