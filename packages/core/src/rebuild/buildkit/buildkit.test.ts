@@ -210,6 +210,14 @@ describe.skipIf(!available('buildkit', 'docker-engine', 'docker', 'openssl'))('b
     expect(failure).toMatchObject({ code: 'BUILD_FAILED', hint: expect.stringContaining('allowedSources') });
   });
 
+  test('refuses what is no Dockerfile, again and again, and the process lives', async () => {
+    for (let attempt = 0; attempt < 5; attempt += 1) {
+      await expect(builderOf().build(request('FROM debian:bookworm\nENV words'))).rejects.toMatchObject({
+        code: 'INVALID_DOCKERFILE',
+      });
+    }
+  });
+
   test('reads heredocs with its own frontend, whatever the syntax line says', async () => {
     const image = await builderOf().build(
       request('# syntax=docker/dockerfile:1\nFROM debian:bookworm\nRUN <<EOF\necho a > /from-heredoc\nEOF'),

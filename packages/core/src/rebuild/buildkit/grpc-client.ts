@@ -1,4 +1,10 @@
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type Http2Session,
+} from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { frame, unframe } from './frames.ts';
 
@@ -78,8 +84,16 @@ export class GrpcClient {
   }
 
   close(): void {
-    this.#session.destroy();
+    destroyLater(this.#session);
   }
+}
+
+/**
+ * Ends a session once it has taken what its connection had received before: Node.js (24.21) hands that over on the next tick,
+ * and throws where nobody can catch it when the session is gone by then.
+ */
+export function destroyLater(session: Http2Session): void {
+  setImmediate(() => session.destroy());
 }
 
 async function* answers(stream: ClientHttp2Stream, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {

@@ -1,6 +1,7 @@
 import { type IncomingHttpHeaders, performServerHandshake, type ServerHttp2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { frame, unframe } from './frames.ts';
+import { destroyLater } from './grpc-client.ts';
 
 /** Answers a call: what it is asked, and with which headers. */
 export type GrpcHandler = (
@@ -29,7 +30,7 @@ export function serveGrpc(
     }
     void answer(stream, handler, headers);
   });
-  return { close: () => session.destroy() };
+  return { close: () => destroyLater(session) };
 }
 
 async function answer(
