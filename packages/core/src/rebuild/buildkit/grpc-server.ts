@@ -42,7 +42,8 @@ async function answer(
   stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': status }));
   stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
   try {
-    for await (const message of handler(unframe(stream), headers)) {
+    // A handler that has read what it needs must not take the answer's stream along.
+    for await (const message of handler(unframe(stream.iterator({ destroyOnReturn: false })), headers)) {
       if (stream.destroyed) return;
       if (!stream.write(frame(message))) await drained(stream);
     }
@@ -51,6 +52,7 @@ async function answer(
     status = UNKNOWN;
   }
   stream.end();
+  stream.resume();
 }
 
 function drained(stream: ServerHttp2Stream): Promise<void> {

@@ -13,6 +13,9 @@ import type { Engine } from './engine.ts';
 import { readTransfer } from './read-build.ts';
 import { registryAuth } from './registry-auth.ts';
 
+/** How often an image is pulled that is gone again right after. */
+const PULL_ATTEMPTS = 3;
+
 interface FetchOptions {
   readonly keychain?: Keychain;
   readonly platform: Platform;
@@ -45,10 +48,11 @@ export async function fetchParents(
   for (const reference of new Map(images.map((image) => [nameOf(image), image])).values()) {
     const name = nameOf(reference);
     let image = await engine.inspect(name, options.signal);
-    if (image === undefined) {
+    // Another run on this engine that ends now takes the images away it had pulled, by the same names.
+    for (let attempt = 0; image === undefined && attempt < PULL_ATTEMPTS; attempt += 1) {
       await pull(engine, reference, options);
-      pulled.push(name);
       image = await engine.inspect(name, options.signal);
+      if (attempt === 0) pulled.push(name);
     }
     if (image === undefined)
       throw new CoreError('BUILD_FAILED', `the engine does not hold ${name} after it was pulled`);
