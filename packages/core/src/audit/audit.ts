@@ -57,7 +57,10 @@ export function auditLineage(lineage: Lineage, options: AuditOptions = {}): read
   for (const node of lineage.nodes) {
     if (node.dockerfile.text === undefined) continue;
     try {
-      const dockerfile = parseDockerfile(node.dockerfile.text, { platform: node.platform });
+      const dockerfile = parseDockerfile(node.dockerfile.text, {
+        platform: node.platform,
+        ...node.dockerfile.parameters,
+      });
       const unit = prepareDockerfile(dockerfile, { now, node, final: node.id === lineage.root });
       dockerfiles.set(node.id, unit);
       applyDockerfileRules(rules, unit, node, collector);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { expand } from './expand.ts';
 import { parseDockerfile } from './parse-dockerfile.ts';
-import { externalImages, finalStage } from './queries.ts';
+import { externalImages, finalStage, usedParameters } from './queries.ts';
 import type { BaseName } from './types.ts';
 
 const show = (name: BaseName | undefined) =>
@@ -61,6 +61,36 @@ describe('parseDockerfile() bases', () => {
 
   test('build arguments win over defaults and are not expanded', () => {
     expect(bases('ARG V=1\nFROM x:$V', { buildArgs: { V: '2' } })).toEqual(['docker.io/library/x:2']);
+  });
+
+  test('build arguments win over the predefined ARGs, which know the stage', () => {
+    const text = 'FROM x:$TARGETSTAGE AS one\nFROM y:$TARGETARCH';
+    expect(bases(text)).toEqual(['docker.io/library/x:default', 'docker.io/library/y:amd64']);
+    const options = { target: 'one', buildArgs: { TARGETARCH: 'mine' } };
+    expect(bases(text, options)).toEqual(['docker.io/library/x:one', 'docker.io/library/y:mine']);
+  });
+
+  test('the stage that was asked for becomes the image, by name before number', () => {
+    const text = 'FROM a AS one\nFROM b AS two\nFROM c AS one\nFROM d';
+    const final = (target?: string) =>
+      show(finalStage(parseDockerfile(text, target === undefined ? {} : { target })).base);
+    expect([undefined, 'ONE', 'two', '0', '3'].map(final)).toEqual(
+      ['d', 'c', 'b', 'a', 'd'].map((name) => `docker.io/library/${name}:latest`),
+    );
+    expect(() => final('none')).toThrow('it has no stage "none"');
+    const read = parseDockerfile(text, { target: 'two' });
+    expect(externalImages(read).map(({ name }) => show(name))).toEqual([
+      'docker.io/library/b:latest',
+      'docker.io/library/a:latest',
+    ]);
+  });
+
+  test('of build arguments those reach a Dockerfile that it declares', () => {
+    const read = parseDockerfile('ARG A=1\nFROM x:$A\nARG B C=2\nRUN y');
+    const buildArgs = { C: '3', B: '2', D: '4', TARGETARCH: 'arm', BUILDKIT_SYNTAX: 'evil/frontend' };
+    expect(usedParameters(read, { buildArgs })).toEqual({ buildArgs: { B: '2', C: '3', TARGETARCH: 'arm' } });
+    expect(usedParameters(read, { buildArgs: { D: '1' } })).toBeUndefined();
+    expect(usedParameters(read, { target: '0' })).toEqual({ target: '0' });
   });
 
   test('the platform decides the predefined ARGs', () => {

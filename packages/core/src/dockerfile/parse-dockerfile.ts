@@ -3,12 +3,10 @@ import { readDirectives } from './directives.ts';
 import { readInstructions } from './instructions.ts';
 import { invalid } from './invalid.ts';
 import { readStages } from './stages.ts';
-import type { Dockerfile } from './types.ts';
+import type { BuildParameters, Dockerfile } from './types.ts';
 
 /** Options of {@link parseDockerfile}. */
-export interface ParseDockerfileOptions {
-  /** Values of ARGs, over their defaults. */
-  readonly buildArgs?: Readonly<Record<string, string>>;
+export interface ParseDockerfileOptions extends BuildParameters {
   /** What is built for: TARGETPLATFORM and its parts. @defaultValue linux/amd64 */
   readonly platform?: Platform;
   /** What is built on: BUILDPLATFORM and its parts. @defaultValue the same as `platform` */
@@ -40,6 +38,7 @@ export function parseDockerfile(
   const { globalArgs, stages } = readStages(instructions, {
     escape: directives.escape,
     buildArgs: options.buildArgs ?? {},
+    target: options.target,
     platform,
     buildPlatform: options.buildPlatform ?? platform,
   });
@@ -48,6 +47,7 @@ export function parseDockerfile(
     escape: directives.escape,
     ...(directives.syntax === undefined ? {} : { syntax: directives.syntax }),
     globalArgs,
+    ...(options.target === undefined ? {} : { target: options.target }),
     stages,
   };
 }

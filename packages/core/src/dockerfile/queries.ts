@@ -1,14 +1,17 @@
 import { invalid } from './invalid.ts';
-import type { BaseName, Dockerfile, DockerfileStage } from './types.ts';
+import type { BaseName, BuildParameters, Dockerfile, DockerfileStage } from './types.ts';
+import { splitWords } from './words.ts';
 
-/** The stage that becomes the image: the last one, or the one `target` names. @throws CoreError `INVALID_DOCKERFILE` */
-export function finalStage(dockerfile: Dockerfile, target?: string): DockerfileStage {
+/**
+ * The stage that becomes the image: the last one, or the one that was asked for. A name goes before a number, and the last
+ * stage of a name before the others. @throws CoreError `INVALID_DOCKERFILE`
+ */
+export function finalStage({ stages, target }: Dockerfile): DockerfileStage {
   const stage =
     target === undefined
-      ? dockerfile.stages.at(-1)
-      : dockerfile.stages.find(
-          ({ name, index }) => name === target.toLowerCase() || String(index) === target,
-        );
+      ? stages.at(-1)
+      : (stages.findLast(({ name }) => name === target.toLowerCase()) ??
+        stages.find(({ index }) => String(index) === target));
   if (stage === undefined) throw invalid(`it has no stage ${JSON.stringify(target)}`, 1);
   return stage;
 }
@@ -33,8 +36,8 @@ export interface ExternalImage {
 }
 
 /** Everything a build of the file takes from outside it: the final stage's base first. */
-export function externalImages(dockerfile: Dockerfile, target?: string): readonly ExternalImage[] {
-  const final = finalStage(dockerfile, target);
+export function externalImages(dockerfile: Dockerfile): readonly ExternalImage[] {
+  const final = finalStage(dockerfile);
   const base = baseOf(dockerfile, final);
   const images: ExternalImage[] = [{ kind: 'base', name: base, line: final.startLine }];
   for (const stage of dockerfile.stages.slice(0, final.index + 1)) {
@@ -47,4 +50,27 @@ export function externalImages(dockerfile: Dockerfile, target?: string): readonl
     }
   }
   return images;
+}
+
+/** ARGs a build knows without a declaration, and that decide what it makes. */
+const PREDEFINED = /^(?:(?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT|OSVERSION)|TARGETSTAGE)$/;
+
+/** The parameters that reach a Dockerfile: the build arguments it declares, and the stage. Undefined when there are none. */
+export function usedParameters(
+  dockerfile: Dockerfile,
+  { buildArgs = {}, target }: BuildParameters,
+): BuildParameters | undefined {
+  const { globalArgs, stages } = dockerfile;
+  const instructions = [...globalArgs, ...stages.flatMap((stage) => stage.instructions)];
+  const declared = new Set(
+    instructions.flatMap(({ keyword, arguments: text }) =>
+      keyword === 'ARG' ? splitWords(text, dockerfile.escape).map((word) => word.split('=', 1)[0]) : [],
+    ),
+  );
+  const used = Object.entries(buildArgs).filter(([name]) => declared.has(name) || PREDEFINED.test(name));
+  if (used.length === 0 && target === undefined) return undefined;
+  return {
+    ...(used.length === 0 ? {} : { buildArgs: Object.fromEntries(used.sort()) }),
+    ...(target === undefined ? {} : { target }),
+  };
 }

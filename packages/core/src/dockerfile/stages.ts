@@ -14,6 +14,7 @@ import { splitWords } from './words.ts';
 export interface StageContext {
   readonly escape: '\\' | '`';
   readonly buildArgs: Readonly<Record<string, string>>;
+  readonly target: string | undefined;
   readonly platform: Platform;
   readonly buildPlatform: Platform;
 }
@@ -51,12 +52,19 @@ export function readStages(
   return { globalArgs, stages };
 }
 
-/** Global scope: predefined platform ARGs, then each ARG with build arguments over defaults over earlier ARGs. */
+/**
+ * Global scope: predefined ARGs, which build arguments may set, then each ARG with build arguments over defaults over earlier
+ * ARGs.
+ */
 function globalVariables(globalArgs: readonly DockerfileInstruction[], context: StageContext): Variables {
   const variables: Record<string, string | undefined> = {
     ...platformArgs('TARGET', context.platform),
     ...platformArgs('BUILD', context.buildPlatform),
+    TARGETSTAGE: context.target ?? 'default',
   };
+  for (const name of Object.keys(variables)) {
+    if (Object.hasOwn(context.buildArgs, name)) variables[name] = context.buildArgs[name];
+  }
   for (const { arguments: text, startLine } of globalArgs) {
     for (const word of splitWords(text, context.escape)) {
       const equals = word.indexOf('=');

@@ -1,5 +1,13 @@
 import type { ImageReference } from '@imagevet/registry';
 
+/** What a Dockerfile is built with, beside its context. */
+export interface BuildParameters {
+  /** Values of ARGs, over their defaults. */
+  readonly buildArgs?: Readonly<Record<string, string>>;
+  /** The stage that becomes the image, by name or number. @defaultValue the last one */
+  readonly target?: string;
+}
+
 /** Where an instruction stands; lines are 1-based and inclusive. */
 export interface LineRange {
   readonly startLine: number;
@@ -67,5 +75,7 @@ export interface Dockerfile {
   readonly syntax?: { readonly text: string; readonly line: number };
   /** ARG instructions before the first FROM. */
   readonly globalArgs: readonly DockerfileInstruction[];
+  /** The stage that was asked for, when one was. */
+  readonly target?: string;
   readonly stages: readonly DockerfileStage[];
 }

@@ -1,5 +1,6 @@
 import { digestOf, ImagevetError, type OperationOptions, type ResolvedImage } from '@imagevet/registry';
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
+import type { BuildParameters } from '../dockerfile/types.ts';
 import type { Gap } from '../errors.ts';
 import { alignHistory } from './history/align-history.ts';
 import type { DockerfileRecord, ProvenanceClaim, Reachability, SourceHost, SourceLocation } from './types.ts';
@@ -22,7 +23,8 @@ export async function findOwnDockerfile(
   const found = await findDockerfile(claims, host, node, options);
   const { kind, text, location } = found.record;
   if (kind !== 'image-label' || text === undefined || image === undefined) return found;
-  const problem = misfit(text, image);
+  const parameters = claims.find((claim) => claim.parameters !== undefined)?.parameters;
+  const problem = misfit(text, image, parameters);
   if (problem === undefined) return found;
   const where = `${location?.path} of ${location?.repository} at ${location?.commit}`;
   const message = `its labels name ${where}, which did not make it (${problem}): labels are inherited from the base`;
@@ -32,9 +34,14 @@ export async function findOwnDockerfile(
   return { record: rest.record, gaps: [...found.gaps, gap, ...rest.gaps] };
 }
 
-function misfit(text: string, image: ResolvedImage): string | undefined {
+function misfit(
+  text: string,
+  { platform, history, diffIds }: ResolvedImage,
+  parameters: BuildParameters | undefined,
+): string | undefined {
   try {
-    const alignment = alignHistory(parseDockerfile(text), image.history, { layers: image.diffIds.length });
+    const dockerfile = parseDockerfile(text, { platform, ...parameters });
+    const alignment = alignHistory(dockerfile, history, { layers: diffIds.length });
     return alignment.inconsistency?.message;
   } catch (error) {
     if (!ImagevetError.is(error)) throw error;

@@ -126,7 +126,7 @@ describe.each([
       return;
     }
     await buildkit.build({
-      ...{ dockerfile, unedited: { dockerfile, pins }, platform: PLATFORM },
+      ...{ dockerfile, unedited: { dockerfile, pins }, platform: PLATFORM, replace: true },
       context: ['file.txt', 'rootfs.tar'].map((path) => ({
         ...{ path, type: 'file', content: readFileSync(join(directory, path)) },
       })),

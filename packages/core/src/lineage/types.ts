@@ -1,4 +1,5 @@
 import type { Digest, ImageReference, OperationOptions, Platform, ResolvedImage } from '@imagevet/registry';
+import type { BuildParameters } from '../dockerfile/types.ts';
 import type { Gap } from '../errors.ts';
 
 /** Where the source of an image is: a repository at a commit. */
@@ -34,6 +35,8 @@ export interface ProvenanceClaim {
   readonly dockerfile?: string;
   /** The base image it names. */
   readonly base?: { readonly reference: string; readonly digest?: Digest };
+  /** What it was built with, when the claim says. */
+  readonly parameters?: BuildParameters;
   /** True for a guess (free-form description, reverse-engineered history). */
   readonly heuristic?: boolean;
   /** RFC 3339 time as of which the source was read, when not now. */
@@ -124,6 +127,8 @@ export interface DockerfileRecord {
   readonly text?: string;
   /** sha256 of the bytes. */
   readonly digest?: Digest;
+  /** Build arguments and stage it was read with, as far as they reach it. */
+  readonly parameters?: BuildParameters;
   /** Git tree id of the build context, when the host tells it: the same content has the same at every commit. */
   readonly contextTree?: string;
   readonly reachability: Reachability;

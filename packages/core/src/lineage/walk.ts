@@ -12,7 +12,7 @@ import {
   withDefaultTag,
 } from '@imagevet/registry';
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
-import { type ExternalImage, externalImages } from '../dockerfile/queries.ts';
+import { type ExternalImage, externalImages, usedParameters } from '../dockerfile/queries.ts';
 import type { Dockerfile } from '../dockerfile/types.ts';
 import { CoreError, type Gap } from '../errors.ts';
 import { collectClaims, findConflicts } from './claims.ts';
@@ -49,7 +49,7 @@ export interface ResolveLineageOptions extends OperationOptions {
   readonly maxDepth?: number;
   /** Images in all, 1 or more. @defaultValue 200 */
   readonly maxImages?: number;
-  /** Values of ARGs in FROM, over the Dockerfiles' defaults. */
+  /** Values of ARGs, over the Dockerfiles' defaults and over what attestations say the images were built with. */
   readonly buildArgs?: Readonly<Record<string, string>>;
   /**
    * Other images a base may have been when its tag has moved since the build: by digest, or by other tags of its repository.
@@ -204,14 +204,16 @@ export class Walk {
     if (dockerfile?.syntax !== undefined) this.#addFrontend(node, dockerfile.syntax);
   }
 
-  #parse(node: LineageNode): Dockerfile | undefined {
+  #parse(node: Mutable<LineageNode>): Dockerfile | undefined {
     const { text } = node.dockerfile;
     if (text === undefined) return undefined;
     try {
-      return parseDockerfile(text, {
-        platform: this.#platform,
-        ...(this.#options.buildArgs === undefined ? {} : { buildArgs: this.#options.buildArgs }),
-      });
+      const attested = node.claims.find(({ parameters }) => parameters !== undefined)?.parameters;
+      const all = { ...attested, buildArgs: { ...attested?.buildArgs, ...this.#options.buildArgs } };
+      const dockerfile = parseDockerfile(text, { platform: this.#platform, ...all });
+      const parameters = usedParameters(dockerfile, all);
+      if (parameters !== undefined) node.dockerfile = { ...node.dockerfile, parameters };
+      return dockerfile;
     } catch (error) {
       if (!ImagevetError.is(error)) throw error;
       this.gaps.push({ stage: 'lineage', code: error.code, message: error.message, node: node.id });

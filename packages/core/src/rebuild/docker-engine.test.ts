@@ -91,6 +91,13 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
     });
   });
 
+  test('builds the stage it is asked for, with the build arguments it is given', async () => {
+    const text = `FROM ${BASE} AS one\nARG SAY=default\nRUN echo $SAY > /said\nFROM ${BASE}\nRUN exit 7`;
+    const parameters = { buildArgs: { SAY: 'hello' }, target: 'one' };
+    const image = await builderOf().build({ ...request(text), parameters });
+    expect((await filesOf(image)).get('said')).toMatchObject({ digest: digestOf('hello\n') });
+  });
+
   describe('with a family of four levels from git, a shared base and a multi-stage child', async () => {
     const { lineage, host, close } = await family();
     afterAll(close);

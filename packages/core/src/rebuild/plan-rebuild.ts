@@ -72,7 +72,12 @@ class Planner {
   #addNode(node: LineageNode): void {
     const known = this.#nodes.get(node.id);
     const facts = ({ image, dockerfile }: LineageNode) =>
-      JSON.stringify([image?.manifest.digest, dockerfile.location?.commit, dockerfile.text]);
+      JSON.stringify([
+        image?.manifest.digest,
+        dockerfile.location?.commit,
+        dockerfile.text,
+        dockerfile.parameters,
+      ]);
     if (known !== undefined && facts(known) !== facts(node)) {
       throw new CoreError('PLAN_INVALID', `the lineages disagree on ${node.id}`, {
         hint: 'Resolve them again, as of one date.',
@@ -122,7 +127,7 @@ class Planner {
   }
 
   #step(node: LineageNode, inputs: readonly RebuildInput[]): RebuildStep {
-    const { location, text = '', contextTree } = node.dockerfile;
+    const { location, text = '', contextTree, parameters } = node.dockerfile;
     if (location === undefined) throw new CoreError('PLAN_INVALID', `${node.id} has no source location`);
     const keys = inputs.map(({ kind, reference, step, pinned }) => [
       kind,
@@ -135,7 +140,7 @@ class Planner {
       contextTree === undefined
         ? [repository, commit, directory, path]
         : ['tree', contextTree, dockerfileIn(location) ?? path];
-    const source = [...context, digestOf(text)];
+    const source = [...context, digestOf(text), ...(parameters === undefined ? [] : [parameters])];
     const key = digestOf(JSON.stringify([KEY_VERSION, ...source, formatPlatform(node.platform), keys]));
     return {
       id: node.id,
@@ -144,6 +149,7 @@ class Planner {
       platform: node.platform,
       location,
       dockerfile: text,
+      ...(parameters === undefined ? {} : { parameters }),
       inputs,
       ...(node.image === undefined ? {} : { original: node.image.manifest.digest }),
       target: targetOf(node, this.#options),
@@ -178,16 +184,16 @@ interface OutsideImage {
 /** The images a build takes from outside the Dockerfile. */
 function outsideImages({ dockerfile, platform }: LineageNode): readonly OutsideImage[] {
   try {
-    return externalImages(parseDockerfile(dockerfile.text ?? '', { platform })).flatMap(
-      ({ name, line }): OutsideImage[] => {
-        if (name.kind === 'scratch') return [];
-        if (name.kind === 'unresolved') {
-          return [{ problem: `${JSON.stringify(name.text)} in line ${line}: ${name.reason}` }];
-        }
-        const reference = formatReference(name.reference);
-        return [{ reference, problem: `nothing is known of ${reference}, which line ${line} uses` }];
-      },
-    );
+    return externalImages(
+      parseDockerfile(dockerfile.text ?? '', { platform, ...dockerfile.parameters }),
+    ).flatMap(({ name, line }): OutsideImage[] => {
+      if (name.kind === 'scratch') return [];
+      if (name.kind === 'unresolved') {
+        return [{ problem: `${JSON.stringify(name.text)} in line ${line}: ${name.reason}` }];
+      }
+      const reference = formatReference(name.reference);
+      return [{ reference, problem: `nothing is known of ${reference}, which line ${line} uses` }];
+    });
   } catch (error) {
     if (ImagevetError.is(error)) return [{ problem: error.message }];
     throw error;

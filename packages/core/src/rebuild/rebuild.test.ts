@@ -3,6 +3,7 @@ import { buffer as consumeBuffer, text as consumeText } from 'node:stream/consum
 import { digestOf, formatReference, parseReference, type ResolvedImage } from '@imagevet/registry';
 import { extract } from 'tar-stream';
 import { describe, expect, test } from 'vitest';
+import type { BuildParameters } from '../dockerfile/types.ts';
 import { CoreError } from '../errors.ts';
 import { resolveLineage } from '../lineage/resolve-lineage.ts';
 import type { Lineage, ProvenanceSource, SourceEntry, SourceHost } from '../lineage/types.ts';
@@ -11,12 +12,16 @@ import { parseDockerignore } from './dockerignore.ts';
 import { packContext } from './pack-context.ts';
 import { planRebuild } from './plan-rebuild.ts';
 import { rebuild } from './rebuild.ts';
-import type { Builder, BuildRequest, BuiltImage, RebuildEvent } from './types.ts';
+import type { Builder, BuildRequest, BuiltImage, RebuildEvent, RebuildPlan } from './types.ts';
 
 const REPOSITORY = 'https://git.example/family';
 const target = { registry: 'registry.internal', repositoryPrefix: 'vetted' };
 
-function world(dockerfiles: Readonly<Record<string, string>>, files: readonly SourceEntry[] = []) {
+function world(
+  dockerfiles: Readonly<Record<string, string>>,
+  files: readonly SourceEntry[] = [],
+  builtWith: Readonly<Record<string, BuildParameters>> = {},
+) {
   const source: ProvenanceSource = {
     kind: 'official-images',
     async *claims({ reference }) {
@@ -27,6 +32,7 @@ function world(dockerfiles: Readonly<Record<string, string>>, files: readonly So
         kind: 'official-images',
         foundAt: 'x',
         location: { repository: REPOSITORY, commit: 'a'.repeat(40), directory, path },
+        ...(builtWith[directory] === undefined ? {} : { parameters: builtWith[directory] }),
       };
     },
   };
@@ -131,6 +137,31 @@ describe('planRebuild()', () => {
     expect(await keys(DIAMOND)).toEqual(before);
     const after = await keys({ ...DIAMOND, 'right-1': 'FROM base:1\nRUN z' });
     expect(after.map((key, index) => key === before[index])).toEqual([true, true, false, false]);
+  });
+
+  test('plans with what the lineage was read with, and only builds what it says', async () => {
+    const table = {
+      'app-1': 'ARG V=9\nFROM base:$V AS one\nFROM scratch\nCOPY x /',
+      'base-1': 'FROM scratch\nCOPY y /',
+    };
+    const parameters = { buildArgs: { V: '1' }, target: 'one' };
+    const { host } = world(table);
+    const planned = async (asked: BuildParameters) =>
+      planRebuild([await world(table, [], { 'app-1': asked }).lineage('app:1')], { target });
+    const plan = await planned(parameters);
+    expect(plan.steps.map(({ id }) => id.split(' ')[0])).toEqual(
+      ['base', 'app'].map((name) => `docker.io/library/${name}:1`),
+    );
+    expect(plan.steps.map((step) => step.parameters)).toEqual([undefined, parameters]);
+    const key = (of: RebuildPlan) => of.steps.at(-1)?.key;
+    expect(key(await planned({ ...parameters, target: 'ONE' }))).not.toBe(key(plan));
+    expect(key(await planned(parameters))).toBe(key(plan));
+    const builder = recordingBuilder();
+    await rebuild(plan, { builder, host });
+    expect(builder.requests.at(-1)).toMatchObject({
+      parameters,
+      dockerfile: expect.stringContaining('FROM registry.internal/vetted/library/base@'),
+    });
   });
 
   test('says what cannot be rebuilt, and what cannot for that reason', async () => {

@@ -136,10 +136,11 @@ async function buildRequest(
   request: Pick<BuildRequest, 'target' | 'platform' | 'replace'>,
   { host, signal }: StepOptions & StepTools,
 ): Promise<BuildRequest> {
-  const { platform, location } = step;
+  const { platform, location, parameters } = step;
   const pins = substitutionsOf(step, parents);
-  const dockerfile = substituteBases(step.dockerfile, pins, { platform });
-  for (const { kind, name, line } of externalImages(parseDockerfile(dockerfile, { platform }))) {
+  const reading = { platform, ...parameters };
+  const dockerfile = substituteBases(step.dockerfile, pins, reading);
+  for (const { kind, name, line } of externalImages(parseDockerfile(dockerfile, reading))) {
     if (name.kind === 'scratch' || (name.kind === 'image' && name.reference.digest !== undefined)) continue;
     throw new CoreError(
       'BUILD_UNSUPPORTED',
@@ -155,6 +156,7 @@ async function buildRequest(
     ...request,
     annotations: annotationsOf(step, parents),
     dockerfile,
+    ...(parameters === undefined ? {} : { parameters }),
     unedited: { dockerfile: step.dockerfile, pins: Object.fromEntries(pins) },
     context: await readContext(host, location, { signal }),
     ...(dockerfilePath === undefined ? {} : { dockerfilePath }),

@@ -1,4 +1,5 @@
 import type { Descriptor, Digest, ImageReference, OperationOptions, Platform } from '@imagevet/registry';
+import type { BuildParameters } from '../dockerfile/types.ts';
 import type { CoreErrorCode, Gap } from '../errors.ts';
 import type { EdgeKind, SourceEntry, SourceLocation } from '../lineage/types.ts';
 
@@ -24,6 +25,8 @@ export interface RebuildStep {
   readonly location: SourceLocation;
   /** Dockerfile text as fetched, before substitution. */
   readonly dockerfile: string;
+  /** Build arguments and stage. */
+  readonly parameters?: BuildParameters;
   readonly inputs: readonly RebuildInput[];
   /** Manifest digest of the public image it stands for, when a registry showed it. */
   readonly original?: Digest;
@@ -52,6 +55,8 @@ export interface BuildRequest {
   /** Where the repository's own Dockerfile lies inside the context; absent when it lies outside. */
   readonly dockerfilePath?: string;
   readonly platform: Platform;
+  /** Build arguments and stage. */
+  readonly parameters?: BuildParameters;
   /** Where to push; tag included. */
   readonly target: ImageReference;
   /** Moves the target's name to this build also when it names an image already. @defaultValue the first one stays */

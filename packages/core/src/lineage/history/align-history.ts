@@ -40,8 +40,6 @@ export interface AlignHistoryOptions {
   readonly base?: ExecutionConfig;
   /** How many layers the image has; a history that tells of another number is not believed. */
   readonly layers?: number;
-  /** The stage that was built. @defaultValue the last */
-  readonly target?: string;
 }
 
 /**
@@ -51,15 +49,15 @@ export interface AlignHistoryOptions {
  * Not in a history, and so not compared: FROM, `--from`, `--mount`, `--link`, the text of a heredoc COPY, BuildKit's ONBUILD,
  * labels and ARG values given at build time. Blanks count once.
  *
- * @throws {@link CoreError} `INVALID_DOCKERFILE` when the Dockerfile has no stage `target`
+ * @throws {@link CoreError} `INVALID_DOCKERFILE` when the Dockerfile has no stage of the name it was read for
  */
 export function alignHistory(
   dockerfile: Dockerfile,
   history: readonly HistoryEntry[],
   options: AlignHistoryOptions = {},
 ): HistoryAlignment {
-  const { parentEntries, base, layers, target } = options;
-  const expected = expectInstructions(dockerfile, base, target);
+  const { parentEntries, base, layers } = options;
+  const expected = expectInstructions(dockerfile, base);
   const indexes = layerIndexes(history);
   const made = indexes.filter((index) => index !== undefined).length;
   if (history.length === 0) return unchecked('the image has no history');

@@ -22,9 +22,8 @@ export interface Expected {
 export function expectInstructions(
   dockerfile: Dockerfile,
   base: ExecutionConfig | undefined,
-  target?: string,
 ): readonly Expected[] {
-  const chain = stagesBelow(dockerfile, target);
+  const chain = stagesBelow(dockerfile);
   const onScratch = chain[0]?.base.kind === 'scratch';
   const scope = new Scope(dockerfile.escape, onScratch ? {} : base);
   const expected: Expected[] = [];
@@ -45,9 +44,9 @@ export function expectInstructions(
 }
 
 /** The final stage after those it stands on. */
-function stagesBelow(dockerfile: Dockerfile, target?: string): readonly DockerfileStage[] {
+function stagesBelow(dockerfile: Dockerfile): readonly DockerfileStage[] {
   const chain: DockerfileStage[] = [];
-  let stage: DockerfileStage | undefined = finalStage(dockerfile, target);
+  let stage: DockerfileStage | undefined = finalStage(dockerfile);
   while (stage !== undefined) {
     chain.push(stage);
     const next: DockerfileStage | undefined =

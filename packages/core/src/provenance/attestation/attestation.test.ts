@@ -291,6 +291,14 @@ describe('buildkitAttestationSource()', () => {
     ]);
   });
 
+  it('reads the build arguments and the stage', async () => {
+    const args = { source: 'docker/dockerfile:1', 'build-arg:VERSION': '4.9', target: 'web' };
+    const parameters = { frontend: 'gateway.v0', args };
+    const predicate = { ...V02.predicate, invocation: { ...V02.predicate.invocation, parameters } };
+    const { image } = await publish((single) => about({ ...V02, predicate } as typeof V02, single));
+    expect((await claims(image))[0]?.parameters).toEqual({ buildArgs: { VERSION: '4.9' }, target: 'web' });
+  });
+
   it('ignores a statement about another image, and an attestation whose subject is another', async () => {
     const lying = await publish(() => V1);
     expect(await claims(lying.image)).toEqual([

@@ -7,6 +7,7 @@ import {
   type ResolvedImage,
   readBlob,
 } from '@imagevet/registry';
+import type { BuildParameters } from '../../dockerfile/types.ts';
 import { CoreError } from '../../errors.ts';
 import type {
   ProvenanceClaim,
@@ -120,6 +121,7 @@ function toClaim(provenance: BuildProvenance, image: ResolvedImage, digest: Dige
   const base = findBase(provenance, layers);
   const location = toLocation(provenance);
   const dockerfile = findDockerfile(provenance);
+  const parameters = parametersOf(provenance);
   const notes = [
     `SLSA ${provenance.version}, unsigned`,
     ...(provenance.builderId === undefined ? [] : [`built by ${provenance.builderId}`]),
@@ -132,6 +134,7 @@ function toClaim(provenance: BuildProvenance, image: ResolvedImage, digest: Dige
     ...(location === undefined ? {} : { location }),
     ...(dockerfile === undefined ? {} : { dockerfile }),
     ...(base === undefined ? {} : { base }),
+    ...(parameters === undefined ? {} : { parameters }),
     note: notes.join('; '),
   };
 }
@@ -157,4 +160,18 @@ function findDockerfile({ files, configSource }: BuildProvenance): string | unde
   const dockerfiles = files.filter(({ language }) => language === '' || language === 'Dockerfile');
   const named = dockerfiles.find(({ filename }) => filename === configSource?.path);
   return (named ?? (dockerfiles.length === 1 ? dockerfiles[0] : undefined))?.text;
+}
+
+function parametersOf({ args }: BuildProvenance): BuildParameters | undefined {
+  const prefix = 'build-arg:';
+  const buildArgs = Object.entries(args).flatMap(([name, value]) =>
+    name.startsWith(prefix) ? [[name.slice(prefix.length), value] as const] : [],
+  );
+  // An empty target is the last stage.
+  const target = args.target === '' ? undefined : args.target;
+  if (buildArgs.length === 0 && target === undefined) return undefined;
+  return {
+    ...(buildArgs.length === 0 ? {} : { buildArgs: Object.fromEntries(buildArgs) }),
+    ...(target === undefined ? {} : { target }),
+  };
 }

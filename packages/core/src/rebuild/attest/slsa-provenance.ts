@@ -54,7 +54,7 @@ export function slsaProvenance(
   image: BuiltImage,
   { parents, engine, builderId = BUILDER_ID }: SlsaProvenanceOptions,
 ): SlsaProvenance {
-  const { location, platform } = step;
+  const { location, platform, parameters } = step;
   const repository = `git+${location.repository}`;
   const source: ResourceDescriptor = {
     uri: `${repository}@${location.commit}#${location.directory}`,
@@ -91,6 +91,10 @@ export function slsaProvenance(
           commit: location.commit,
           directory: location.directory,
           dockerfile: dockerfileIn(location) ?? location.path,
+          ...(parameters?.target === undefined ? {} : { target: parameters.target }),
+          ...Object.fromEntries(
+            Object.entries(parameters?.buildArgs ?? {}).map(([name, value]) => [`build-arg:${name}`, value]),
+          ),
         },
         internalParameters: {
           stepKey: step.key,

@@ -88,9 +88,10 @@ export class BuildkitBuild {
   }
 
   #solveRequest(ref: string, session: string, contextUrl: string) {
-    const { platform, target, annotations = {} } = this.#request;
+    const { platform, target, annotations = {}, parameters } = this.#request;
     const { cache, network, proxy, sourceDateEpoch } = this.#options;
     const args = {
+      ...parameters?.buildArgs,
       http_proxy: proxy?.http,
       https_proxy: proxy?.https,
       no_proxy: proxy?.no,
@@ -107,6 +108,7 @@ export class BuildkitBuild {
         dockerfilekey: DOCKERFILE_DIRECTORY,
         filename: 'Dockerfile',
         platform: formatPlatform(platform),
+        ...(parameters?.target === undefined ? {} : { target: parameters.target }),
         ...(cache === true ? {} : { 'no-cache': '' }),
         ...(network === undefined ? {} : { 'force-network-mode': network }),
         // A frontend that no digest names does not read the Dockerfile: the daemon's own does.
@@ -174,10 +176,11 @@ export class BuildkitBuild {
 
   /** A daemon builds on a base of another platform with no more than a warning. */
   async #checkParents(signal: AbortSignal): Promise<void> {
-    const { platform, unedited } = this.#request;
+    const { platform, unedited, parameters } = this.#request;
     const bases = new Set(
-      parseDockerfile(this.#dockerfile, { platform }).stages.flatMap(({ base, platform: own }) =>
-        base.kind === 'image' && own === undefined ? [formatReference(base.reference)] : [],
+      parseDockerfile(this.#dockerfile, { platform, ...parameters }).stages.flatMap(
+        ({ base, platform: own }) =>
+          base.kind === 'image' && own === undefined ? [formatReference(base.reference)] : [],
       ),
     );
     for (const [reference, pin] of Object.entries(unedited?.pins ?? {})) {

@@ -107,6 +107,13 @@ describe.skipIf(!available('buildkit', 'docker-engine', 'docker', 'openssl'))('b
     expect(log).toContainEqual(expect.stringContaining('RUN echo told-by-run'));
   }, 90_000);
 
+  test('builds the stage it is asked for, with the build arguments it is given', async () => {
+    const text =
+      'FROM debian:bookworm AS one\nARG SAY=default\nRUN echo $SAY > /said-$SAY\nFROM debian:bookworm\nRUN exit 7';
+    const parameters = { buildArgs: { SAY: 'hello' }, target: 'one' };
+    expect(await pathsOf(await builderOf().build({ ...request(text), parameters }))).toContain('said-hello');
+  });
+
   test('rebuilds a family of four levels from git, each on the one before', async () => {
     const { lineage, host, close } = await family();
     onTestFinished(close);

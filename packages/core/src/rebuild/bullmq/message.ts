@@ -105,12 +105,23 @@ function isStep(value: unknown): boolean {
     isReference(value.reference) &&
     isReference(value.target) &&
     isObject(value.platform) &&
+    (value.parameters === undefined || isParameters(value.parameters)) &&
     isObject(value.location) &&
     [value.location.repository, value.location.commit, value.location.path].every(
       (text) => typeof text === 'string',
     ) &&
     Array.isArray(value.inputs) &&
     value.inputs.every((input) => isObject(input) && typeof input.reference === 'string')
+  );
+}
+
+function isParameters(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const { buildArgs = {}, target = '' } = value;
+  return (
+    typeof target === 'string' &&
+    isObject(buildArgs) &&
+    Object.values(buildArgs).every((text) => typeof text === 'string')
   );
 }
 

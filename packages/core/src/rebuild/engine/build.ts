@@ -97,11 +97,12 @@ export class Build {
   }
 
   async #build(signal: AbortSignal, onProgress: BuildOptions['onProgress']): Promise<string> {
-    const { platform, context, dockerfilePath } = this.#request;
+    const { platform, context, dockerfilePath, parameters } = this.#request;
     const { network, memoryBytes, cache, keychain, proxy, maxLogBytes = MAX_LOG_BYTES } = this.#options;
     const parsed = parseDockerfile(this.#request.dockerfile, {
       platform,
       buildPlatform: this.#description.platform,
+      ...parameters,
     });
     await this.#checkMachines(parsed, signal, onProgress);
     const backend = chooseBackend(parsed, this.#description);
@@ -117,6 +118,7 @@ export class Build {
     }
     const dockerfile = backend === 'buildkit' ? withoutFloatingFrontend(parsed.text) : parsed.text;
     const { tar, name } = packContext(context, { text: dockerfile, path: dockerfilePath, backend });
+    const buildArgs = { ...parameters?.buildArgs, ...(proxy === undefined ? {} : proxyArgs(proxy)) };
     const query = {
       t: this.#local,
       dockerfile: name,
@@ -127,7 +129,8 @@ export class Build {
       ...(backend === 'buildkit' ? { version: '2' } : {}),
       ...(network === undefined ? {} : { networkmode: network }),
       ...(memoryBytes === undefined ? {} : { memory: memoryBytes, memswap: memoryBytes }),
-      ...(proxy === undefined ? {} : { buildargs: JSON.stringify(proxyArgs(proxy)) }),
+      ...(parameters?.target === undefined ? {} : { target: parameters.target }),
+      ...(Object.keys(buildArgs).length === 0 ? {} : { buildargs: JSON.stringify(buildArgs) }),
     };
     const stream = await this.#engine.build(tar, query, signal);
     const id = await readBuild(stream, { ...reading, dockerfile });

@@ -15,6 +15,9 @@ export interface BakeTarget {
   readonly 'dockerfile-inline': string;
   /** What a name in the Dockerfile stands for. */
   readonly contexts: Readonly<Record<string, string>>;
+  readonly args?: Readonly<Record<string, string>>;
+  /** The stage that becomes the image. */
+  readonly target?: string;
   readonly platforms: readonly string[];
   readonly tags: readonly string[];
 }
@@ -31,6 +34,7 @@ export function toBakeFile(plan: RebuildPlan): BakeFile {
 
 function bakeTarget(step: RebuildStep, names: ReadonlyMap<string, string>): BakeTarget {
   const { repository, commit, directory } = step.location;
+  const { buildArgs, target } = step.parameters ?? {};
   const contexts = step.inputs.flatMap((input): readonly (readonly [string, string])[] => {
     // A frontend is named in the file itself; contexts do not reach it.
     if (input.kind === 'frontend') return [];
@@ -43,6 +47,12 @@ function bakeTarget(step: RebuildStep, names: ReadonlyMap<string, string>): Bake
     context: `${repository}.git#${commit}${directory === '.' ? '' : `:${directory}`}`,
     'dockerfile-inline': literal(step.dockerfile),
     contexts: Object.fromEntries(contexts),
+    ...(buildArgs === undefined
+      ? {}
+      : {
+          args: Object.fromEntries(Object.entries(buildArgs).map(([name, value]) => [name, literal(value)])),
+        }),
+    ...(target === undefined ? {} : { target }),
     platforms: [formatPlatform(step.platform)],
     tags: [formatReference(step.target)],
   };
