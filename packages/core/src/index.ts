@@ -23,7 +23,6 @@ export { type Expansion, expand, type Variables } from './dockerfile/expand.ts';
 export { type ParseDockerfileOptions, parseDockerfile } from './dockerfile/parse-dockerfile.ts';
 export { baseOf, type ExternalImage, externalImages, finalStage } from './dockerfile/queries.ts';
 export type * from './dockerfile/types.ts';
-export { type Endorsable, type EndorseOptions, endorse } from './endorse.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
 export {
   type AlignedInstruction,
@@ -135,4 +134,6 @@ export { renderJson } from './report/render-json.ts';
 export { renderMarkdown } from './report/render-markdown.ts';
 export { type RenderTextOptions, renderText } from './report/render-text.ts';
 export type * from './report/types.ts';
-export { type RebuildTarget, type VetEvent, type VetOptions, type VetStage, vet } from './vet.ts';
+export { type Endorsable, type EndorseOptions, endorse } from './vet/endorse.ts';
+export type { RebuildTarget, VetEvent, VetOptions, VetStage } from './vet/types.ts';
+export { vet } from './vet/vet.ts';

@@ -22,17 +22,18 @@ import {
 import { createKeyStore, resolveTrusted } from '@imagevet/trust';
 import { type RunningNotary, startNotary } from '@imagevet/trust/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { available, dockerHost } from '../../../test/services.ts';
-import { CoreError } from './errors.ts';
-import type { SourceHost } from './lineage/types.ts';
-import { defaultPolicy } from './policy/default-policy.ts';
-import type { Policy, PolicyException } from './policy/types.ts';
-import { type PublicServices, publicServices } from './provenance/public-services.ts';
-import { dockerEngineBuilder } from './rebuild/engine/docker-engine-builder.ts';
-import { localRunner } from './rebuild/run-step.ts';
-import type { Builder } from './rebuild/types.ts';
-import type { VetReport } from './report/types.ts';
-import { type RebuildTarget, type VetEvent, type VetOptions, vet } from './vet.ts';
+import { available, dockerHost } from '../../../../test/services.ts';
+import { CoreError } from '../errors.ts';
+import type { SourceHost } from '../lineage/types.ts';
+import { defaultPolicy } from '../policy/default-policy.ts';
+import type { Policy, PolicyException } from '../policy/types.ts';
+import { type PublicServices, publicServices } from '../provenance/public-services.ts';
+import { dockerEngineBuilder } from '../rebuild/engine/docker-engine-builder.ts';
+import { localRunner } from '../rebuild/run-step.ts';
+import type { Builder } from '../rebuild/types.ts';
+import type { VetReport } from '../report/types.ts';
+import type { RebuildTarget, VetEvent, VetOptions } from './types.ts';
+import { vet } from './vet.ts';
 
 const PUBLISHED = '2018-01-03T20:28:52Z';
 const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -440,6 +441,21 @@ describe('vet() passes on', () => {
     const report = await vet('application:1', options({ now: () => tomorrow }));
     const day = tomorrow.toISOString().slice(0, 10).replaceAll('-', '');
     expect(report.endorsements.map(({ tags }) => tags[1]?.split('-')[1])).toEqual([day, day]);
+  });
+
+  test('the build arguments: which base an image has, and what it is rebuilt with', async () => {
+    world = await startWorld('ARG BASE\nFROM ${BASE}\nCOPY run /bin/\n');
+    const without = await vet('application:1', options({ builder: undefined }));
+    expect(without.lineage.nodes[0]?.end).toBe('unresolved');
+    const report = await vet('application:1', options({ buildArgs: { BASE: 'ground:1', OTHER: 'x' } }));
+    expect(report.lineage.edges.map(({ to, grade }) => [to, grade])).toEqual([
+      ['docker.io/library/ground:1 linux/amd64', 'proven'],
+    ]);
+    expect(report.plan?.steps.map(({ parameters }) => parameters)).toEqual([
+      undefined,
+      { buildArgs: { BASE: 'ground:1' } },
+    ]);
+    expect(report.verdict.decision).toBe('allow');
   });
 
   test('how many builds run at once', async () => {

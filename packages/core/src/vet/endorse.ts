@@ -6,9 +6,9 @@ import {
   type Pusher,
 } from '@imagevet/registry';
 import { type KeyStore, type NotaryServer, resolveTrusted, signTags } from '@imagevet/trust';
-import { CoreError } from './errors.ts';
-import type { BuiltImage } from './rebuild/types.ts';
-import type { Endorsement } from './report/types.ts';
+import { CoreError } from '../errors.ts';
+import type { BuiltImage } from '../rebuild/types.ts';
+import type { Endorsement } from '../report/types.ts';
 
 /** Options of {@link endorse}. */
 export interface EndorseOptions extends OperationOptions {
