@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { formatPlatform, formatReference, isDigest, parseReference, resolveImage } from '@imagevet/registry';
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import { CoreError } from '../../errors.ts';
@@ -12,34 +13,43 @@ import type { Builder, BuildRequest, BuiltImage } from '../types.ts';
 import type { BuildkitBuilderOptions } from './buildkit-builder.ts';
 import { solve, watch } from './control.ts';
 import { credentialsFor } from './credentials.ts';
-import { type GrpcClient, GrpcFailure } from './grpc-client.ts';
-import { isDenial } from './policy-probe.ts';
+import { buildFailure } from './failures.ts';
+import type { GrpcClient } from './grpc-client.ts';
 import { DOCKERFILE_DIRECTORY, openSession } from './session.ts';
 
 type BuildOptions = NonNullable<Parameters<Builder['build']>[1]>;
 
 const MAX_LOG_BYTES = 64 * 1024 * 1024;
 const TIMEOUT_MS = 60 * 60 * 1000;
-/** Statuses that say the daemon went away. @see grpc, statuscodes.md, UNAVAILABLE */
-const UNAVAILABLE = 14;
+/** How long is waited for what a daemon still tells of a build that failed. */
+const LAST_WORDS_MS = 2000;
+
+/** What a build is given of its builder. */
+interface Shared {
+  /** For the session, and for what the daemon tells meanwhile. */
+  readonly client: GrpcClient;
+  /** Another connection: a failure whose headers are too large for Node.js ends it. */
+  readonly solver: GrpcClient;
+  readonly machines: MachineCheck;
+}
 
 /** One build on a BuildKit daemon, from the context to the pushed manifest. */
 export class BuildkitBuild {
   readonly #client: GrpcClient;
+  readonly #solver: GrpcClient;
   readonly #options: BuildkitBuilderOptions;
   readonly #request: BuildRequest;
   readonly #machines: MachineCheck;
   readonly #position: BuildPosition;
   readonly #dockerfile: string;
 
-  constructor(
-    client: GrpcClient,
-    options: BuildkitBuilderOptions,
-    request: BuildRequest,
-    machines: MachineCheck,
-  ) {
+  /** How the last step that failed says it did. */
+  #failure: string | undefined;
+
+  constructor({ client, solver, machines }: Shared, options: BuildkitBuilderOptions, request: BuildRequest) {
     this.#machines = machines;
     this.#client = client;
+    this.#solver = solver;
     this.#options = options;
     this.#request = request;
     this.#dockerfile = request.unedited?.dockerfile ?? request.dockerfile;
@@ -65,12 +75,16 @@ export class BuildkitBuild {
     try {
       await this.#checkParents(signal);
       const ref = randomBytes(16).toString('hex');
-      const building = solve(this.#client, this.#solveRequest(ref, session.id, session.contextUrl), signal);
+      const building = solve(this.#solver, this.#solveRequest(ref, session.id, session.contextUrl), signal);
       const watching = this.#watch(ref, signal, onProgress).catch((error: unknown) => {
         // The log may be missing; the build may not be.
         if (error instanceof CoreError) stop.abort(error);
       });
-      const answer = await building;
+      // Which step failed is told there, if nothing else says it.
+      const answer = await building.catch(async (error: unknown) => {
+        await Promise.race([watching, delay(LAST_WORDS_MS, undefined, { ref: false })]);
+        throw error;
+      });
       await watching;
       return await this.#readBack(answer, signal);
     } catch (error) {
@@ -80,7 +94,10 @@ export class BuildkitBuild {
         const target = formatReference(this.#request.target);
         throw new CoreError('BUILD_LIMIT_EXCEEDED', `building ${target} took longer than ${limit} ms`);
       }
-      throw this.#explain(error);
+      const { address } = this.#options;
+      const { target } = this.#request;
+      const { line } = this.#position;
+      throw buildFailure(error, { address, target, dockerfile: this.#dockerfile, line, told: this.#failure });
     } finally {
       session.close();
       tar.destroy();
@@ -195,7 +212,11 @@ export class BuildkitBuild {
     for await (const { vertexes, logs } of watch(this.#client, ref, signal)) {
       const lines: string[] = [];
       for (const { digest, name, error } of vertexes) {
-        if (error !== undefined) this.#position.readVertex(name);
+        // Steps that were stopped because another failed have an error too.
+        if (error !== undefined && !error.includes('context canceled')) {
+          this.#position.readVertex(name);
+          this.#failure = error;
+        }
         if (!seen.has(digest)) lines.push(...printableLines(name));
         seen.add(digest);
       }
@@ -233,42 +254,6 @@ export class BuildkitBuild {
       );
       return toBuiltImage({ ...target, digest: undefined }, pushed);
     });
-  }
-
-  #explain(error: unknown): unknown {
-    if (!(error instanceof GrpcFailure)) return error;
-    const { message, status } = error;
-    if (status === UNAVAILABLE) {
-      return new CoreError(
-        'ENGINE_LOST',
-        `the BuildKit at ${this.#options.address} went away during the build`,
-        {
-          cause: error,
-        },
-      );
-    }
-    if (/failed to push|pushing layers/.test(message))
-      return new CoreError(
-        'PUSH_FAILED',
-        `pushing ${formatReference(this.#request.target)} failed: ${message}`,
-      );
-    const { line } = this.#position;
-    const exitCode = Number(/exit code: (\d{1,3})\b/.exec(message)?.[1]);
-    return new CoreError(
-      'BUILD_FAILED',
-      `the build failed${line === undefined ? '' : ` in line ${line}`}: ${message}`,
-      {
-        ...(isDenial(message)
-          ? {
-              hint: 'The plan neither builds nor pins it; name it in allowedSources to let the build fetch it.',
-            }
-          : {}),
-        details: {
-          ...(line === undefined ? {} : { line }),
-          ...(Number.isInteger(exitCode) ? { exitCode } : {}),
-        },
-      },
-    );
   }
 }
 

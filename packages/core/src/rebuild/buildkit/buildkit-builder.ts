@@ -55,7 +55,7 @@ export function buildkitBuilder(options: BuildkitBuilderOptions): Builder {
   }
   const machines = new MachineCheck();
   let known: Promise<boolean> | undefined;
-  /** One connection each: a build that is given up takes nothing else along. */
+  /** Connections of its own for each: a build that is given up takes nothing else along. */
   const using = async <T>(
     use: (client: GrpcClient) => Promise<T>,
     signal: AbortSignal | undefined,
@@ -102,9 +102,14 @@ export function buildkitBuilder(options: BuildkitBuilderOptions): Builder {
           },
         );
       }
+      const { signal } = operation;
       return using(
-        (client) => new BuildkitBuild(client, options, request, machines).run(operation),
-        operation.signal,
+        (client) =>
+          using(
+            (solver) => new BuildkitBuild({ client, solver, machines }, options, request).run(operation),
+            signal,
+          ),
+        signal,
       );
     },
     find: (request, operation = {}) => existingImage(request, options.registry, operation),

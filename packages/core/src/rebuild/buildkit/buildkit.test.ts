@@ -206,6 +206,25 @@ describe.skipIf(!available('buildkit', 'docker-engine', 'docker', 'openssl'))('b
   });
 
   test.each([
+    ['a file the context does not have', 'FROM debian:bookworm\n\nCOPY nope /y', 3],
+    [
+      'a file another stage does not have',
+      'FROM scratch AS a\nCOPY x /\nFROM scratch\nCOPY --from=a /y /',
+      4,
+    ],
+    ['a file from elsewhere', 'FROM debian:bookworm\nARG A=1\n\nADD https://files.example/x /x', 4],
+    ['an image the plan does not pin', 'FROM debian:bookworm\nRUN true\nCOPY --from=busybox:1 /bin/sh /x', 3],
+    [
+      'in a Dockerfile of a megabyte',
+      `FROM debian:bookworm\n${`# ${'x'.repeat(997)}\n`.repeat(1000)}COPY nope /`,
+      1002,
+    ],
+  ])('names the line: %s', async (_name, dockerfile, line) => {
+    const building = builderOf().build(request(dockerfile, { x: 'x' }));
+    await expect(building).rejects.toMatchObject({ code: 'BUILD_FAILED', details: { line } });
+  });
+
+  test.each([
     ['an image the plan does not pin', 'FROM debian:bookworm\nCOPY --from=busybox:1 /bin/sh /x'],
     ['a base the plan does not pin', 'FROM debian:trixie'],
     ['a file from elsewhere', 'FROM debian:bookworm\nADD https://files.example/x /x'],

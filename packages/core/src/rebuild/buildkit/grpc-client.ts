@@ -11,13 +11,22 @@ import { frame, unframe } from './frames.ts';
 /** What a server answered when it did not do what it was asked. @see grpc, statuscodes.md */
 export class GrpcFailure extends Error {
   readonly status: number;
+  /** What else it said: a `google.rpc.Status`. */
+  readonly details: Buffer;
 
-  constructor(status: number, message: string) {
+  constructor(status: number, message: string, details: Buffer = Buffer.alloc(0)) {
     super(message);
+    this.details = details;
     this.name = 'GrpcFailure';
     this.status = status;
   }
 }
+
+/**
+ * The most Node.js (24.21) takes before it ends the whole connection. BuildKit puts the Dockerfile into the headers of a
+ * failure; told of the limit, it ends no more than the call.
+ */
+const MAX_HEADERS_BYTES = 65_535;
 
 /** Headers beside a call; a list is sent as one header for each item. */
 export type GrpcMetadata = Readonly<Record<string, string | string[]>>;
@@ -44,7 +53,7 @@ export class GrpcClient {
   constructor(connection: Duplex) {
     this.#session = connect('http://buildkit', {
       createConnection: () => connection,
-      settings: { initialWindowSize: 1024 * 1024 },
+      settings: { initialWindowSize: 1024 * 1024, maxHeaderListSize: MAX_HEADERS_BYTES },
     });
     // Every call in flight is told by itself.
     this.#session.on('error', () => {});
@@ -99,10 +108,12 @@ export function destroyLater(session: Http2Session): void {
 async function* answers(stream: ClientHttp2Stream, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
   let status: number | undefined;
   let told = '';
+  let details = '';
   const read = (headers: Readonly<Record<string, unknown>>) => {
     if (headers['grpc-status'] !== undefined) {
       status = Number(headers['grpc-status']);
       told = percentDecoded(String(headers['grpc-message'] ?? ''));
+      details = String(headers['grpc-status-details-bin'] ?? '');
     } else if (headers[':status'] !== undefined && headers[':status'] !== 200) {
       status = 2;
       told = `HTTP ${String(headers[':status'])}`;
@@ -120,7 +131,7 @@ async function* answers(stream: ClientHttp2Stream, signal: AbortSignal | undefin
   }
   signal?.throwIfAborted();
   if (status === undefined) throw new GrpcFailure(14, 'the connection ended before the answer did');
-  if (status !== 0) throw new GrpcFailure(status, told);
+  if (status !== 0) throw new GrpcFailure(status, told, Buffer.from(details, 'base64'));
 }
 
 /** @see grpc, PROTOCOL-HTTP2.md, "Percent-Encoded" */

@@ -1,6 +1,6 @@
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 
-/** Steps BuildKit counts: those that make a layer, and the FROM. */
+/** Steps BuildKit counts: those that make a layer, and the FROM of an image. */
 const BUILDKIT_STEPS: ReadonlySet<string> = new Set(['RUN', 'COPY', 'ADD', 'WORKDIR']);
 
 /**
@@ -16,11 +16,11 @@ export class BuildPosition {
 
   constructor(dockerfile: string) {
     const { globalArgs, stages } = parseDockerfile(dockerfile);
-    this.#stages = stages.map(({ name, index, startLine, instructions }) => ({
+    this.#stages = stages.map(({ name, index, startLine, instructions, base }) => ({
       name: name ?? `stage-${index}`,
       all: [startLine, ...instructions.map((instruction) => instruction.startLine)],
       layers: [
-        startLine,
+        ...(base.kind === 'scratch' || base.kind === 'stage' ? [] : [startLine]),
         ...instructions.flatMap((instruction) =>
           BUILDKIT_STEPS.has(instruction.keyword) ? [instruction.startLine] : [],
         ),
