@@ -113,6 +113,7 @@ export {
   type SlsaProvenanceOptions,
   slsaProvenance,
 } from './rebuild/attest/slsa-provenance.ts';
+export type { BuildProxy } from './rebuild/build-proxy.ts';
 export { type BuilderPoolOptions, builderPool } from './rebuild/builder-pool.ts';
 export { type BuildkitBuilderOptions, buildkitBuilder } from './rebuild/buildkit/buildkit-builder.ts';
 export type { BuildkitAddress } from './rebuild/buildkit/connect.ts';

@@ -91,6 +91,19 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
     });
   });
 
+  test('takes the password of a proxy out of the log, and leaves none in the image', async () => {
+    const log: string[] = [];
+    const proxy = { http: 'http://me:se%2Fcret@127.0.0.1:9/' };
+    const text = `FROM ${BASE}\nRUN env && echo proxy-authorization: $http_proxy`;
+    const image = await builderOf({ proxy }).build(request(text), {
+      onProgress: (event) => log.push(event.text),
+    });
+    expect(log.join('\n')).toContain('http_proxy=http://me:***@127.0.0.1:9/');
+    expect(log.join('\n')).not.toContain('se%2Fcret');
+    const { history, execution } = await resolveImage(image.reference, { source: client });
+    expect(JSON.stringify([history, execution])).not.toContain('cret@');
+  });
+
   test('builds the stage it is asked for, with the build arguments it is given', async () => {
     const text = `FROM ${BASE} AS one\nARG SAY=default\nRUN echo $SAY > /said\nFROM ${BASE}\nRUN exit 7`;
     const parameters = { buildArgs: { SAY: 'hello' }, target: 'one' };

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { formatPlatform, formatReference, isDigest, parseReference, resolveImage } from '@imagevet/registry';
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import { CoreError } from '../../errors.ts';
+import { proxyArgs, withoutSecrets } from '../build-proxy.ts';
 import type { MachineCheck } from '../check-machine.ts';
 import { claimName, toBuiltImage } from '../claim-name.ts';
 import { BuildPosition } from '../engine/failing-line.ts';
@@ -56,7 +57,8 @@ export class BuildkitBuild {
     this.#position = new BuildPosition(this.#dockerfile);
   }
 
-  async run({ signal: asked, onProgress }: BuildOptions): Promise<BuiltImage> {
+  async run({ signal: asked, onProgress: tell }: BuildOptions): Promise<BuiltImage> {
+    const onProgress = withoutSecrets(this.#options.proxy, tell);
     const limit = this.#options.timeoutMs ?? TIMEOUT_MS;
     const timeout = AbortSignal.timeout(limit);
     const stop = new AbortController();
@@ -109,9 +111,7 @@ export class BuildkitBuild {
     const { cache, network, proxy, sourceDateEpoch } = this.#options;
     const args = {
       ...parameters?.buildArgs,
-      http_proxy: proxy?.http,
-      https_proxy: proxy?.https,
-      no_proxy: proxy?.no,
+      ...proxyArgs(proxy),
       SOURCE_DATE_EPOCH: sourceDateEpoch?.toString(),
     };
     const { registry, repository } = target;

@@ -1,5 +1,6 @@
 import type { Fetcher, Keychain, OperationOptions, Platform, Pusher } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
+import type { BuildProxy } from '../build-proxy.ts';
 import { MachineCheck } from '../check-machine.ts';
 import { existingImage } from '../claim-name.ts';
 import type { Builder } from '../types.ts';
@@ -27,8 +28,8 @@ export interface BuildkitBuilderOptions extends BuildkitAddress {
   readonly allowedSources?: readonly string[];
   /** Network of RUN. `host` wants a daemon started with `--allow-insecure-entitlement network.host`. @defaultValue the daemon's */
   readonly network?: 'host' | 'none';
-  /** Proxies of RUN, as the predefined build arguments that leave no trace in the image. */
-  readonly proxy?: { readonly http?: string; readonly https?: string; readonly no?: string };
+  /** @defaultValue none */
+  readonly proxy?: BuildProxy;
   /** Uses the daemon's build cache. @defaultValue false */
   readonly cache?: boolean;
   /** Longest build with its push, in milliseconds. @defaultValue 3600000 */

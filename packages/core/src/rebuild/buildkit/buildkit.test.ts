@@ -107,6 +107,17 @@ describe.skipIf(!available('buildkit', 'docker-engine', 'docker', 'openssl'))('b
     expect(log).toContainEqual(expect.stringContaining('RUN echo told-by-run'));
   }, 90_000);
 
+  test('takes the password of a proxy out of the log, and leaves none in the image', async () => {
+    const log: string[] = [];
+    const proxy = { http: 'http://me:se%2Fcret@127.0.0.1:9/' };
+    const building = builderOf({ proxy }).build(request('FROM debian:bookworm\nRUN env'), {
+      onProgress: (event) => log.push(event.text),
+    });
+    const { history, execution } = await resolveImage((await building).reference, { source: client });
+    expect(log.join('\n')).toContain('http_proxy=http://me:***@127.0.0.1:9/');
+    expect(`${log.join('\n')}${JSON.stringify([history, execution])}`).not.toContain('cret@');
+  });
+
   test('builds the stage it is asked for, with the build arguments it is given', async () => {
     const text =
       'FROM debian:bookworm AS one\nARG SAY=default\nRUN echo $SAY > /said-$SAY\nFROM debian:bookworm\nRUN exit 7';

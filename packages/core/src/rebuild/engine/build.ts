@@ -10,6 +10,7 @@ import {
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import type { Dockerfile } from '../../dockerfile/types.ts';
 import { CoreError } from '../../errors.ts';
+import { proxyArgs, withoutSecrets } from '../build-proxy.ts';
 import type { MachineCheck } from '../check-machine.ts';
 import { claimName, toBuiltImage } from '../claim-name.ts';
 import { packContext } from '../pack-context.ts';
@@ -66,7 +67,8 @@ export class Build {
     this.#local = formatReference({ registry, repository, tag: `build-${randomBytes(10).toString('hex')}` });
   }
 
-  async run({ signal: asked, onProgress }: BuildOptions): Promise<BuiltImage> {
+  async run({ signal: asked, onProgress: tell }: BuildOptions): Promise<BuiltImage> {
+    const onProgress = withoutSecrets(this.#options.proxy, tell);
     const limit = this.#options.timeoutMs ?? TIMEOUT_MS;
     const timeout = AbortSignal.timeout(limit);
     const signal = asked === undefined ? timeout : AbortSignal.any([asked, timeout]);
@@ -118,7 +120,7 @@ export class Build {
     }
     const dockerfile = backend === 'buildkit' ? withoutFloatingFrontend(parsed.text) : parsed.text;
     const { tar, name } = packContext(context, { text: dockerfile, path: dockerfilePath, backend });
-    const buildArgs = { ...parameters?.buildArgs, ...(proxy === undefined ? {} : proxyArgs(proxy)) };
+    const buildArgs = { ...parameters?.buildArgs, ...proxyArgs(proxy) };
     const query = {
       t: this.#local,
       dockerfile: name,
@@ -235,13 +237,4 @@ export class Build {
 
 function withAlgorithm(id: string): string {
   return id.startsWith('sha256:') ? id : `sha256:${id}`;
-}
-
-function proxyArgs({
-  http,
-  https,
-  no,
-}: NonNullable<DockerEngineBuilderOptions['proxy']>): Record<string, string> {
-  const pairs = Object.entries({ http_proxy: http, https_proxy: https, no_proxy: no });
-  return Object.fromEntries(pairs.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }

@@ -1,5 +1,6 @@
 import type { Fetcher, Keychain, Pusher } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
+import type { BuildProxy } from '../build-proxy.ts';
 import { MachineCheck } from '../check-machine.ts';
 import { existingImage } from '../claim-name.ts';
 import type { Builder } from '../types.ts';
@@ -18,11 +19,8 @@ export interface DockerEngineBuilderOptions {
   readonly keychain?: Keychain;
   /** Network of RUN. @defaultValue the engine's default */
   readonly network?: string;
-  /**
-   * Proxies of RUN, as the predefined build arguments that leave no trace in the image.
-   * @see Dockerfile reference, "Predefined ARGs"
-   */
-  readonly proxy?: { readonly http?: string; readonly https?: string; readonly no?: string };
+  /** @defaultValue none */
+  readonly proxy?: BuildProxy;
   /**
    * Uses the engine's build cache. What it holds was put there by whoever built on that engine, at any time.
    * @defaultValue false
