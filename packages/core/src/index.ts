@@ -98,10 +98,10 @@ export { type PublicSourcesOptions, publicSources } from './provenance/public-so
 export {
   type ArchiveProxy,
   type ArchiveProxyOptions,
-  type FetchedMaterial,
-  type MovedArchive,
   startArchiveProxy,
-} from './rebuild/archive-proxy.ts';
+} from './rebuild/archive/archive-proxy.ts';
+export type { MovedArchive } from './rebuild/archive/rules.ts';
+export type { FetchedMaterial } from './rebuild/archive/types.ts';
 export {
   type AttestRebuildOptions,
   attestRebuild,

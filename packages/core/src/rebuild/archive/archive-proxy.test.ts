@@ -1,6 +1,14 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { request as ask, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,12 +16,14 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { RegistryClient, resolveImage, scanImage } from '@imagevet/registry';
 import { startRegistry } from '@imagevet/registry/testing';
+import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { available, buildkitHost, dockerHost, freePort } from '../../../../test/services.ts';
+import { available, buildkitHost, dockerHost, freePort } from '../../../../../test/services.ts';
+import { buildkitBuilder } from '../buildkit/buildkit-builder.ts';
+import { dockerEngineBuilder } from '../engine/docker-engine-builder.ts';
+import type { Builder } from '../types.ts';
 import { type ArchiveProxy, type ArchiveProxyOptions, startArchiveProxy } from './archive-proxy.ts';
-import { buildkitBuilder } from './buildkit/buildkit-builder.ts';
-import { dockerEngineBuilder } from './engine/docker-engine-builder.ts';
-import type { Builder } from './types.ts';
+import { MaterialStore } from './material-store.ts';
 
 const sha256 = (text: string | Uint8Array) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
 
@@ -34,11 +44,12 @@ async function archive(files: Readonly<Record<string, string | Uint8Array>>) {
     else answer.writeHead(200, { 'content-length': body.length, etag: '"1"', 'set-cookie': 'x=y' }).end(body);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => {
+  const close = () => {
     server.closeAllConnections();
     server.close();
-  });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+  };
+  onTestFinished(close);
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked, close };
 }
 
 async function proxyOf(options: ArchiveProxyOptions): Promise<ArchiveProxy> {
@@ -154,6 +165,110 @@ describe('startArchiveProxy()', () => {
     expect([...proxy.materials, ...other.materials]).toEqual([]);
   });
 
+  describe('with a folder', () => {
+    function folder(): string {
+      const directory = mkdtempSync(join(tmpdir(), 'imagevet-materials-'));
+      onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+      return directory;
+    }
+    const from = 'http://gone.example/debian/';
+    const fileOf = (directory: string, text: string) => join(directory, 'sha256', sha256(text).slice(7));
+
+    test('keeps the bytes by digest, and answers from them when the archive is no more', async () => {
+      const directory = folder();
+      const files: Record<string, string> = { '/debian/x': 'old', '/debian/y': 'y' };
+      const { url, asked } = await archive(files);
+      const moved = [{ from, to: `${url}/debian/` }];
+      const recording = await proxyOf({ moved, directory });
+      await through(recording, `${from}x`);
+      files['/debian/x'] = 'new';
+      for (const name of ['x', 'y', 'none']) await through(recording, `${from}${name}`);
+      await through(recording, `${from}y`, 'HEAD');
+      await expect(through(recording, `${from}cut`)).rejects.toThrow();
+      expect(readdirSync(directory).sort()).toEqual(['materials.jsonl', 'sha256']);
+      expect(readFileSync(fileOf(directory, 'old'), 'utf8')).toBe('old');
+      appendFileSync(join(directory, 'materials.jsonl'), '{"url":"http://gone.exam');
+      const before = asked.length;
+      const offline = await proxyOf({ moved, directory, offline: true });
+      expect(await through(offline, `${from}x`)).toMatchObject({
+        status: 200,
+        body: 'new',
+        headers: { etag: '"1"' },
+      });
+      expect(await through(offline, `${from}y`)).toMatchObject({ status: 200, body: 'y' });
+      expect(await through(offline, `${from}y`, 'HEAD')).toMatchObject({
+        status: 200,
+        body: '',
+        headers: { 'content-length': '1' },
+      });
+      for (const name of ['none', 'cut'])
+        expect(await through(offline, `${from}${name}`)).toMatchObject({ status: 404 });
+      expect(await through(offline, 'http://other.example/x')).toMatchObject({ status: 403 });
+      expect(offline.materials).toEqual(recording.materials.slice(1));
+      expect(offline.refused.map(({ url: refused }) => refused)).toEqual([
+        `${from}none`,
+        `${from}cut`,
+        'http://other.example/x',
+      ]);
+      expect(asked).toHaveLength(before);
+      // What is recorded after a crash is found, too.
+      await through(await proxyOf({ moved, directory }), `${from}x`);
+      expect(await through(await proxyOf({ moved, directory, offline: true }), `${from}x`)).toMatchObject({
+        body: 'new',
+      });
+    });
+
+    test('row 39: does not answer with other bytes than those it recorded', async () => {
+      const directory = folder();
+      const { url } = await archive({ '/debian/x': 'good' });
+      const allow = [`${url}/debian/`];
+      await through(await proxyOf({ allow, directory }), `${url}/debian/x`);
+      writeFileSync(fileOf(directory, 'good'), 'evil');
+      const offline = await proxyOf({ allow, directory, offline: true });
+      expect(await through(offline, `${url}/debian/x`)).toMatchObject({ status: 502 });
+      rmSync(fileOf(directory, 'good'));
+      expect(await through(offline, `${url}/debian/x`)).toMatchObject({ status: 502 });
+      expect(offline.materials).toEqual([]);
+    });
+
+    test('a build does not get what cannot be kept', async () => {
+      const directory = folder();
+      const { url } = await archive({ '/debian/x': 'x' });
+      const proxy = await proxyOf({ allow: [`${url}/debian/`], directory });
+      rmSync(directory, { recursive: true });
+      expect(await through(proxy, `${url}/debian/x`)).toMatchObject({ status: 502 });
+      expect(proxy.materials).toEqual([]);
+      expect(proxy.refused).toHaveLength(1);
+    });
+
+    test('refuses a folder that is none, and to be offline without one', async () => {
+      const file = join(folder(), 'file');
+      writeFileSync(file, '');
+      for (const options of [{ directory: file }, { offline: true }]) {
+        await expect(startArchiveProxy(options)).rejects.toMatchObject({ code: 'INVALID_OPTIONS' });
+      }
+    });
+
+    test('passes over whatever lines of an index are none', async () => {
+      const directory = folder();
+      const digest = sha256('x');
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.oneof(fc.json(), fc.string())),
+          fc.dictionary(fc.string(), fc.jsonValue()),
+          async (lines, headers) => {
+            const known = JSON.stringify({ url: 'http://a/', digest, size: 1, status: 200, headers });
+            writeFileSync(join(directory, 'materials.jsonl'), [...lines, known].join('\n'));
+            const store = await MaterialStore.open(directory);
+            expect(store.find('http://a/')).toMatchObject({ digest, size: 1 });
+            for (const value of Object.values(store.find('http://a/')?.headers ?? {}))
+              expect(typeof value).toBe('string');
+          },
+        ),
+      );
+    });
+  });
+
   test.each(['ftp://x/', 'http://x/debian', 'https://x/', 'http://u:p@x/', 'http://x/?a=b/', 'x'])(
     'refuses a beginning that is none: %s',
     async (from) => {
@@ -200,10 +315,11 @@ describe('startArchiveProxy()', () => {
       test.each(['the classic builder', 'BuildKit'])(
         '%s builds the Dockerfile as it is',
         async (kind) => {
-          const { url, deb } = await packageArchive();
-          const proxy = await proxyOf({
-            moved: [{ from: 'http://gone.example.invalid/debian/', to: `${url}/debian/` }],
-          });
+          const { url, deb, close } = await packageArchive();
+          const moved = [{ from: 'http://gone.example.invalid/debian/', to: `${url}/debian/` }];
+          const directory = mkdtempSync(join(tmpdir(), 'imagevet-materials-'));
+          onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+          const proxy = await proxyOf({ moved, directory });
           const registry = await startRegistry();
           const client = new RegistryClient();
           onTestFinished(async () => {
@@ -241,7 +357,14 @@ describe('startArchiveProxy()', () => {
           await expect(without.build(request)).rejects.toMatchObject({ code: 'BUILD_FAILED' });
           const builder = builderWith(proxy.url);
           const image = await builder.build(request);
-          for (const one of [plain, without, builder]) await one.release?.();
+          // The same again, when nothing answers any more.
+          close();
+          const offline = await proxyOf({ moved, directory, offline: true });
+          const later = builderWith(offline.url);
+          const again = await later.build({ ...request, target: { ...target, tag: '2' } });
+          expect(again.diffIds).toHaveLength(image.diffIds.length);
+          expect(offline.materials.map(({ digest }) => digest)).toContain(sha256(deb));
+          for (const one of [plain, without, builder, later]) await one.release?.();
           const resolved = await resolveImage(image.reference, { source: client, platform });
           const { layers } = await scanImage(resolved, { source: client });
           expect(layers.at(-1)?.entries.map(({ path }) => path.replace(/^\//, ''))).toContain(
