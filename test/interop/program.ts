@@ -20,6 +20,8 @@ export async function run(
   const { signal } = options;
   try {
     const running = promisify(execFile)(path, args, { env, signal, timeout: 60_000 });
+    // A program may end before it has read everything: its exit code says whether that was well.
+    running.child.stdin?.on('error', () => undefined);
     running.child.stdin?.end(options.input);
     return (await running).stdout;
   } catch (error) {

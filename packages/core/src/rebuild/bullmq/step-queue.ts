@@ -179,7 +179,7 @@ class RedisStepQueue implements StepQueue {
       const next = wait.next();
       const job = await wait.unlessAborted(this.#queue.getJob(id));
       if (job === undefined || job.finishedOn !== undefined) return job;
-      await next;
+      await wait.unlessAborted(next);
     }
   }
 

@@ -23,13 +23,16 @@ export class Wait {
     this.#wake();
   }
 
-  /** Resolves when it is time to look again. Called before the look, so that nothing told meanwhile is missed. */
+  /**
+   * Resolves when it is time to look again. Called before the look, so that nothing told meanwhile is missed; it never
+   * rejects, since nobody may be waiting for it by then.
+   */
   next(): Promise<void> {
     clearTimeout(this.#timer);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
     this.#timer = setTimeout(resolve, this.#pollMs);
-    return this.unlessAborted(promise);
+    return promise;
   }
 
   unlessAborted<T>(work: Promise<T>): Promise<T> {
