@@ -13,7 +13,17 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Rooms of core: each may import those before it, and `errors.ts`. */
-const ROOMS = ['dockerfile', 'lineage', 'provenance', 'audit', 'rebuild', 'compare', 'policy', 'report'];
+const ROOMS = [
+  'dockerfile',
+  'lineage',
+  'drift',
+  'provenance',
+  'audit',
+  'rebuild',
+  'compare',
+  'policy',
+  'report',
+];
 
 /** Outside packages a package's shipped code may import statically; the rest needs `await import()`. */
 const STATIC_DEPENDENCIES: Readonly<Record<string, readonly string[]>> = {
