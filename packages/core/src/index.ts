@@ -25,6 +25,7 @@ export { baseOf, type ExternalImage, externalImages, finalStage } from './docker
 export type * from './dockerfile/types.ts';
 export { type CheckDriftOptions, checkDrift } from './drift/check-drift.ts';
 export type * from './drift/types.ts';
+export { type DriftedLineage, type DriftNotice, type WatchOptions, watch } from './drift/watch.ts';
 export { type Endorsable, type EndorseOptions, endorse } from './endorse.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
 export {

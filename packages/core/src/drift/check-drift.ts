@@ -8,6 +8,9 @@ import type { Finding } from './finding.ts';
 import type { DriftReport, RefReader } from './types.ts';
 import { watchedNames } from './watched-names.ts';
 
+/** Each name costs one small answer; more at a time than this and a public registry slows its caller down. */
+export const DEFAULT_CONCURRENCY = 8;
+
 /** Options of {@link checkDrift}. */
 export interface CheckDriftOptions extends OperationOptions {
   /** Where references are resolved; a `RegistryClient` asks by HEAD. */
@@ -44,7 +47,7 @@ export async function look(
   options: CheckDriftOptions,
   baselines: ReadonlyMap<string, Digest> = new Map(),
 ): Promise<Look> {
-  const { source, signal, concurrency = 8 } = options;
+  const { source, signal, concurrency = DEFAULT_CONCURRENCY } = options;
   if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
     const message = `concurrency: expected a whole number above 0, received ${concurrency}`;
     throw new CoreError('INVALID_OPTIONS', message);

@@ -38,7 +38,7 @@ export interface Family extends AsyncDisposable {
 /** Starts a registry for a family of images. */
 export async function startFamily(options: TestRegistryOptions = {}): Promise<Family> {
   const registry = await startRegistry(options);
-  const client = new RegistryClient({ retries: 0 });
+  const client = new RegistryClient({ attempts: 1 });
   const images = new Map<string, ResolvedImage>();
   const claims = new Map<string, ProvenanceClaim[]>();
   const name = (text: string) => parseReference(`${registry.host}/${text}`);
@@ -59,11 +59,14 @@ export async function startFamily(options: TestRegistryOptions = {}): Promise<Fa
     text: (text) => formatReference(name(text)),
     async push(text, { base, content = text, bare = false } = {}) {
       const below = base === undefined ? undefined : images.get(base);
-      const image = await pushTestImage(client, name(text), {
+      const reference = name(text);
+      // The tag is pushed last and once, so that whoever watches it sees one move.
+      const own = bare ? reference : { ...reference, tag: `${reference.tag}-platform` };
+      const image = await pushTestImage(client, own, {
         layers: [[{ path: 'content', content }]],
         ...(below === undefined ? {} : { base: below }),
       });
-      if (!bare) await pushTestIndex(client, name(text), [image]);
+      if (!bare) await pushTestIndex(client, reference, [image]);
       images.set(text, image);
       if (base !== undefined && !claims.has(text)) {
         claim(text, { base: { reference: `${registry.host}/${base}` } });
