@@ -3,10 +3,13 @@ import pLimit from 'p-limit';
 import { CoreError } from '../errors.ts';
 import type { Lineage, SourceHost } from '../lineage/types.ts';
 import { ask } from './ask.ts';
+import { sourceAsker } from './ask-source.ts';
 import { compareNames } from './compare-names.ts';
+import { compareSources } from './compare-sources.ts';
 import type { Finding } from './finding.ts';
 import type { DriftReport, RefReader } from './types.ts';
 import { watchedNames } from './watched-names.ts';
+import { watchedSources } from './watched-sources.ts';
 
 /** Each name costs one small answer; more at a time than this and a public registry slows its caller down. */
 export const DEFAULT_CONCURRENCY = 8;
@@ -15,15 +18,18 @@ export const DEFAULT_CONCURRENCY = 8;
 export interface CheckDriftOptions extends OperationOptions {
   /** Where references are resolved; a `RegistryClient` asks by HEAD. */
   readonly source: Resolver;
-  /** Reads repositories; without it no source is asked, and without `refOf` no branch or tag is. */
+  /**
+   * Reads repositories; without it none is asked, and without `refOf` no branch or tag is. Its answers are as fresh as its
+   * own cache. @defaultValue none
+   */
   readonly sources?: SourceHost & Partial<RefReader>;
   /** Questions under way at a time, 1 or more. @defaultValue 8 */
   readonly concurrency?: number;
 }
 
 /**
- * Tells what is no longer as lineages hold it: tags that moved or are gone, bases that moved under their children. Asks one
- * question for each distinct reference, however many lineages share it, and reads no image. What could not be asked is an
+ * Tells what is no longer as lineages hold it: tags that moved or are gone, bases that moved under their children, sources
+ * that moved or are lost. Asks one question for each distinct reference, however many lineages share it, and reads no image. What could not be asked is an
  * event too, never silence.
  *
  * @throws {@link CoreError} `INVALID_OPTIONS` for a concurrency below 1.
@@ -54,16 +60,24 @@ export async function look(
   }
   signal?.throwIfAborted();
   const limit = pLimit(concurrency);
-  const names = await Promise.all(
-    watchedNames(lineages).map(async (name) => {
-      const answer = await limit(() => ask(name, source, { signal }));
-      const baseline = baselines.get(name.text);
-      return { ...name, answer, ...(baseline === undefined ? {} : { baseline }) };
-    }),
-  );
-  const { findings, references } = compareNames(names);
-  return {
-    report: { events: findings.map(({ event }) => event), references, sources: [] },
-    findings,
-  };
+  const askSource = sourceAsker(options.sources, { signal });
+  const [names, places] = await Promise.all([
+    Promise.all(
+      watchedNames(lineages).map(async (name) => {
+        const answer = await limit(() => ask(name, source, { signal }));
+        const baseline = baselines.get(name.text);
+        return { ...name, answer, ...(baseline === undefined ? {} : { baseline }) };
+      }),
+    ),
+    Promise.all(
+      watchedSources(lineages).map(async (place) => ({
+        ...place,
+        answer: await limit(() => askSource(place)),
+      })),
+    ),
+  ]);
+  const { findings: moved, references } = compareNames(names);
+  const { findings: sourced, states: sources } = compareSources(places);
+  const findings = [...moved, ...sourced];
+  return { report: { events: findings.map(({ event }) => event), references, sources }, findings };
 }
