@@ -13,7 +13,7 @@ import {
   type TestRegistryOptions,
 } from '@imagevet/registry/testing';
 import { resolveLineage } from '../../lineage/resolve-lineage.ts';
-import type { Lineage, ProvenanceClaim, ProvenanceSource } from '../../lineage/types.ts';
+import type { Lineage, ProvenanceClaim, ProvenanceSource, SourceHost } from '../../lineage/types.ts';
 
 /** A registry with images, what is claimed of them, and their lineages. */
 export interface Family extends AsyncDisposable {
@@ -30,7 +30,8 @@ export interface Family extends AsyncDisposable {
   ): Promise<ResolvedImage>;
   /** Claims more of an image than the base it was pushed with. */
   claim(name: string, claim: Partial<ProvenanceClaim>): void;
-  lineage(name: string): Promise<Lineage>;
+  /** Resolves a lineage, with the Dockerfiles `host` has. */
+  lineage(name: string, host?: SourceHost): Promise<Lineage>;
   /** What was asked of the registry since `from`. */
   asked(from: number): readonly string[];
 }
@@ -74,7 +75,12 @@ export async function startFamily(options: TestRegistryOptions = {}): Promise<Fa
       return image;
     },
     claim,
-    lineage: (text) => resolveLineage(name(text), { registry: client, sources: [source] }),
+    lineage: (text, host) =>
+      resolveLineage(name(text), {
+        registry: client,
+        sources: [source],
+        ...(host === undefined ? {} : { host }),
+      }),
     asked: (from) => registry.requests.slice(from),
     [Symbol.asyncDispose]: () => registry.close(),
   };
