@@ -1,9 +1,10 @@
 import { type Descriptor, type Digest, MediaType } from '@imagevet/registry';
+import type { Lineage } from '../lineage/types.ts';
 import type { Answer } from './ask.ts';
 import { dependents } from './dependents.ts';
 import { type Finding, findingOf, groupBy } from './finding.ts';
 import type { DriftState, ReferenceState } from './types.ts';
-import { type NameUse, tagOf, type WatchedName } from './watched-names.ts';
+import type { NameUse, WatchedName } from './watched-names.ts';
 
 /** A name with what the registry says. */
 export interface AskedName extends WatchedName {
@@ -17,9 +18,8 @@ export function compareNames(names: readonly AskedName[]): {
   readonly findings: readonly Finding[];
   readonly references: readonly ReferenceState[];
 } {
-  const asked = new Map(names.map((name) => [name.text, name]));
   return {
-    findings: [...names.flatMap(findingsOf), ...movedBases(names, asked)],
+    findings: [...names.flatMap(findingsOf), ...movedBases(names)],
     references: names.map((name) => ({
       reference: name.text,
       state: stateOf(name),
@@ -62,7 +62,8 @@ function findingsOf(name: AskedName): readonly Finding[] {
 }
 
 /** Children that are as they were, on bases whose tags are not. */
-function movedBases(names: readonly AskedName[], asked: ReadonlyMap<string, AskedName>): readonly Finding[] {
+function movedBases(names: readonly AskedName[]): readonly Finding[] {
+  const unmoved = unmovedNodes(names);
   const found = names.flatMap((name) => {
     const { text: base, answer, uses, baseline } = name;
     if (answer.type !== 'found') return [];
@@ -71,7 +72,7 @@ function movedBases(names: readonly AskedName[], asked: ReadonlyMap<string, Aske
       if (was === undefined || name.reference.digest !== undefined) return [];
       const children = use.lineage.edges.filter(({ kind, to }) => kind === 'base' && to === use.node.id);
       return children.flatMap(({ from: child }) => {
-        const own = ownName(use, child, asked);
+        const own = unmoved.get(use.lineage)?.get(child);
         if (own === undefined) return [];
         const event = { type: 'base-moved', child, base, was, now: answer.descriptor.digest } as const;
         return [findingOf(event, [base, ...own], [use])];
@@ -84,21 +85,20 @@ function movedBases(names: readonly AskedName[], asked: ReadonlyMap<string, Aske
   }));
 }
 
-/** The names a child is known by, when it is known to be as it was; undefined when it is not. */
-function ownName(
-  { lineage }: NameUse,
-  id: string,
-  asked: ReadonlyMap<string, AskedName>,
-): readonly string[] | undefined {
-  const node = lineage.nodes.find((other) => other.id === id);
-  if (node === undefined) return undefined;
-  const tag = tagOf(node);
-  // What goes by a digest cannot move.
-  if (tag === undefined || node.reference.digest !== undefined) return [];
-  const name = asked.get(tag);
-  const own = name?.uses.find((use) => use.lineage === lineage && use.node === node);
-  if (name === undefined || own === undefined) return undefined;
-  return stateOf({ ...name, uses: [own] }) === 'unchanged' ? [tag] : undefined;
+/** The nodes of each lineage that are known to be as they were, with the names that say so. */
+function unmovedNodes(names: readonly AskedName[]): ReadonlyMap<Lineage, Map<string, readonly string[]>> {
+  const unmoved = new Map<Lineage, Map<string, readonly string[]>>();
+  for (const name of names) {
+    for (const use of name.uses) {
+      const { lineage, node } = use;
+      // What goes by a digest cannot move.
+      const isPinned = node.reference.digest !== undefined;
+      if (!isPinned && stateOf({ ...name, uses: [use] }) !== 'unchanged') continue;
+      const nodes = unmoved.get(lineage) ?? new Map<string, readonly string[]>();
+      unmoved.set(lineage, nodes.set(node.id, isPinned ? [] : [name.text]));
+    }
+  }
+  return unmoved;
 }
 
 function stateOf({ answer, uses, baseline }: AskedName): DriftState {

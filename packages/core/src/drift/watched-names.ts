@@ -44,12 +44,6 @@ export function watchedNames(lineages: readonly Lineage[]): readonly WatchedName
   return [...names.values()];
 }
 
-/** The name of a node whose digest may change; undefined when it goes by digest alone. */
-export function tagOf({ reference }: LineageNode): string | undefined {
-  const { registry, repository, tag } = reference;
-  return tag === undefined ? undefined : formatReference({ registry, repository, tag });
-}
-
 function namesOf(
   node: LineageNode,
   isBase: boolean,
