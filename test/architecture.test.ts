@@ -16,6 +16,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 const ROOMS = [
   'dockerfile',
   'lineage',
+  'drift',
   'provenance',
   'audit',
   'rebuild',

@@ -23,6 +23,9 @@ export { type Expansion, expand, type Variables } from './dockerfile/expand.ts';
 export { type ParseDockerfileOptions, parseDockerfile } from './dockerfile/parse-dockerfile.ts';
 export { baseOf, type ExternalImage, externalImages, finalStage } from './dockerfile/queries.ts';
 export type * from './dockerfile/types.ts';
+export { type CheckDriftOptions, checkDrift } from './drift/check-drift.ts';
+export type * from './drift/types.ts';
+export { type DriftedLineage, type DriftNotice, type WatchOptions, watch } from './drift/watch.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
 export {
   type AlignedInstruction,

@@ -1,4 +1,5 @@
 import { type Fetcher, RegistryClient, type RegistryClientOptions } from '@imagevet/registry';
+import type { RefReader } from '../drift/types.ts';
 import type { ProvenanceSource, SourceHost } from '../lineage/types.ts';
 import { publicHosts } from './hosts/public-hosts.ts';
 import { publicSources } from './public-sources.ts';
@@ -28,7 +29,7 @@ export interface PublicServicesOptions extends Pick<RegistryClientOptions, 'host
 export interface PublicServices {
   readonly registry: RegistryClient & Fetcher;
   readonly sources: readonly ProvenanceSource[];
-  readonly host: SourceHost;
+  readonly host: SourceHost & RefReader;
 }
 
 /** Wires the public services, or what stands for them, for {@link resolveLineage} and `vet()`. */

@@ -51,6 +51,8 @@ const ROUTES: readonly [pattern: RegExp, route: Route][] = [
   [/^\/api\/repos\/([^/]+\/[^/]+)\/(branches|tags)$/, refList],
   [/^\/api\/repos\/([^/]+\/[^/]+)\/git\/trees\/(.+)$/, treeListing],
   [/^\/api\/repos\/([^/]+\/[^/]+)\/git\/commits\/([0-9a-f]+)$/, gitCommit],
+  [/^\/api\/repos\/([^/]+\/[^/]+)\/git\/ref\/(.+)$/, gitRef],
+  [/^\/api\/repos\/([^/]+\/[^/]+)\/git\/tags\/([0-9a-f]+)$/, gitTag],
   [/^\/api\/repos\/([^/]+\/[^/]+)\/contents\/(.+)$/, contents],
   [/^\/api\/repos\/([^/]+\/[^/]+)\/tarball\/(.+)$/, tarballRedirect],
   [/^\/archive\/([^/]+\/[^/]+)\/(.+)$/, tarball],
@@ -160,6 +162,22 @@ async function gitCommit(call: Call, sha = ''): Promise<void> {
   const id = await commitId(repository, sha);
   const tree = await git(repository, ['rev-parse', '--verify', '--quiet', `${id}^{tree}`]);
   answerJson(call, { sha: id, tree: { sha: tree.toString('utf8').trim() } });
+}
+
+async function gitRef(call: Call, ref = ''): Promise<void> {
+  answerJson(call, { ref: `refs/${ref}`, object: await objectOf(call.repository, `refs/${ref}`) });
+}
+
+async function gitTag(call: Call, sha = ''): Promise<void> {
+  const text = (await git(call.repository, ['cat-file', 'tag', sha])).toString('utf8');
+  const named = /^object ([0-9a-f]+)$/m.exec(text)?.[1] ?? '';
+  answerJson(call, { sha, object: await objectOf(call.repository, named) });
+}
+
+async function objectOf(repository: string, name: string): Promise<{ type: string; sha: string }> {
+  const sha = await git(repository, ['rev-parse', '--verify', '--quiet', '--end-of-options', name]);
+  const type = await git(repository, ['cat-file', '-t', name]);
+  return { type: type.toString('utf8').trim(), sha: sha.toString('utf8').trim() };
 }
 
 async function contents(call: Call, path = ''): Promise<void> {

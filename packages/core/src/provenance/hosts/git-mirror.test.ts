@@ -117,6 +117,25 @@ describe('gitMirrorHost()', () => {
     expect(await host.reachability(BLOG, world.commits.blog, { ref: 'refs/heads/master' })).toBe('reachable');
   });
 
+  it('reads what branches, tags and HEAD name now, by their exact names', async () => {
+    const path = mkdtempSync(join(tmpdir(), 'imagevet-refs-'));
+    const url = 'https://git.example/acme/refs';
+    const { commits } = await createRepository(path, [
+      { files: { a: '1' }, message: 'one', date: '2020-01-01T00:00:00Z', tags: ['v1'] },
+      { files: { a: '2' }, message: 'two', date: '2020-01-02T00:00:00Z', branch: 'refs/tags/v2' },
+    ]);
+    const host = gitMirrorHost({ directory, remotes: { [url]: path } });
+    const refs = ['HEAD', 'refs/heads/master', 'refs/tags/v1', 'refs/heads/refs/tags/v2', 'refs/tags/v2'];
+    expect(await Promise.all(refs.map((ref) => host.refOf(url, ref)))).toEqual([
+      ...[commits[0], commits[0], commits[0], commits[1]],
+      undefined,
+    ]);
+    expect(await host.refOf(url, 'refs/heads/refs')).toBeUndefined();
+    expect(await codeOf(host.refOf(url, '--all'))).toBe('SOURCE_UNSUPPORTED');
+    rmSync(path, { recursive: true });
+    expect(await codeOf(host.refOf(url, 'refs/tags/v1'))).toBe('SOURCE_UNREACHABLE');
+  });
+
   it('finds a commit as of a date', async () => {
     const at = async (asOf?: string) =>
       connect().commitOf(LIBRARY, 'library/runtime', asOf === undefined ? {} : { asOf: new Date(asOf) });

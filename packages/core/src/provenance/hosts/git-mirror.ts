@@ -1,8 +1,10 @@
 import type { OperationOptions } from '@imagevet/registry';
+import type { RefReader } from '../../drift/types.ts';
 import { CoreError } from '../../errors.ts';
 import type { Reachability, SourceEntry, SourceHost } from '../../lineage/types.ts';
 import { isCommitId, isFetchRef, toRepositoryPath, toRepositoryUrl } from '../location.ts';
 import { GitExit, type GitOptions, runGit } from './git-command.ts';
+import { readRef } from './git-refs.ts';
 import { listTree, readBlobs, type TreeEntry } from './git-tree.ts';
 import { MirrorStore, type MirrorStoreOptions } from './mirror-store.ts';
 
@@ -20,11 +22,11 @@ export interface GitMirrorHostOptions extends GitOptions, MirrorStoreOptions {
  * Creates a host for any git URL: it mirrors branches and tags into a directory with the `git` program and reads there.
  * Commits are never fetched by id, so a commit of a fork is simply not there. Clones on disk are read as they are.
  */
-export function gitMirrorHost(options: GitMirrorHostOptions): SourceHost {
+export function gitMirrorHost(options: GitMirrorHostOptions): SourceHost & RefReader {
   return new GitMirrorHost(options);
 }
 
-class GitMirrorHost implements SourceHost {
+class GitMirrorHost implements SourceHost, RefReader {
   readonly #options: GitMirrorHostOptions;
   readonly #store: MirrorStore;
 
@@ -172,6 +174,17 @@ class GitMirrorHost implements SourceHost {
       if (error instanceof CoreError && error.code === 'SOURCE_COMMIT_NOT_FOUND') return 'unreachable';
       throw error;
     }
+  }
+
+  /** As of the mirror's last fetch, which is at most `maxAgeMs` ago. */
+  async refOf(
+    repository: string,
+    ref: string,
+    { signal }: OperationOptions = {},
+  ): Promise<string | undefined> {
+    const url = checkRepository(repository);
+    const directory = await this.#store.open(url, { notBefore: 'now', signal });
+    return readRef({ directory, ref, signal }, this.#options);
   }
 
   async treeOf(

@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { ImagevetError } from '@imagevet/registry';
 import { pack } from 'tar-stream';
@@ -10,6 +12,7 @@ import { startWorld, type World } from '../__fixtures__/world.ts';
 import { type GitHubHostOptions, gitHubHost } from './github.ts';
 import { readTarball } from './tarball.ts';
 
+const run = promisify(execFile);
 const BLOG = 'https://github.com/acme/blog';
 const ROOTFS = 'https://github.com/acme/rootfs';
 const NONE = '0'.repeat(40);
@@ -17,7 +20,7 @@ const NONE = '0'.repeat(40);
 let world: World;
 let host: SourceHost;
 
-function connect(options: GitHubHostOptions = {}): SourceHost {
+function connect(options: GitHubHostOptions = {}): ReturnType<typeof gitHubHost> {
   const { apiUrl, rawUrl, url } = world.host;
   return gitHubHost({ apiUrl, rawUrl, archiveUrl: url, retries: 0, ...options });
 }
@@ -46,6 +49,23 @@ const codeOf = async (work: Promise<unknown>): Promise<string> => (await failure
 const text = (content: Uint8Array): string => Buffer.from(content).toString('utf8');
 
 describe('gitHubHost()', () => {
+  it('reads what branches, tags and HEAD name now, through tags that are objects', async () => {
+    const github = connect();
+    const repository = world.repositories['acme/blog']!;
+    const master = await github.refOf(BLOG, 'refs/heads/master');
+    expect(master).toMatch(/^[0-9a-f]{40}$/);
+    expect(await github.refOf(BLOG, 'HEAD')).toBe(master);
+    const author = ['-c', 'user.name=test', '-c', 'user.email=test@imagevet.example'];
+    const tag = (name: string, of: string) =>
+      run('git', [`--git-dir=${repository}`, ...author, 'tag', '-a', '-m', 'tag', name, of]);
+    await tag('v1', world.commits.blog);
+    await tag('v2', 'v1');
+    expect(await github.refOf(BLOG, 'refs/tags/v2')).toBe(world.commits.blog);
+    expect(await github.refOf(BLOG, 'refs/tags/none')).toBeUndefined();
+    expect(await github.refOf('https://github.com/acme/none', 'HEAD')).toBeUndefined();
+    expect(await codeOf(github.refOf(BLOG, 'refs/pull/1/head'))).toBe('SOURCE_UNSUPPORTED');
+  });
+
   it('supports repositories of its own web site only', () => {
     host = connect();
     expect([BLOG, `${BLOG}.git`, 'git://github.com/acme/blog'].every((url) => host.supports(url))).toBe(true);

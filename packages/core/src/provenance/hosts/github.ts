@@ -1,4 +1,5 @@
 import type { OperationOptions } from '@imagevet/registry';
+import type { RefReader } from '../../drift/types.ts';
 import { CoreError } from '../../errors.ts';
 import type { Reachability, SourceEntry, SourceHost } from '../../lineage/types.ts';
 import { type HttpOptions, readUrl } from '../http.ts';
@@ -7,6 +8,7 @@ import { ContentCache } from './content-cache.ts';
 import { blobId } from './git-object.ts';
 import { GitHubApi } from './github-api.ts';
 import { reachability } from './github-reachability.ts';
+import { refOf } from './github-refs.ts';
 import { type TreeFile, toTreeFiles, toTreeId } from './github-tree.ts';
 import { readTarball } from './tarball.ts';
 
@@ -39,11 +41,11 @@ export interface GitHubHostOptions extends HttpOptions {
  *
  * @see https://docs.github.com/en/rest
  */
-export function gitHubHost(options: GitHubHostOptions = {}): SourceHost {
+export function gitHubHost(options: GitHubHostOptions = {}): SourceHost & RefReader {
   return new GitHubHost(options);
 }
 
-class GitHubHost implements SourceHost {
+class GitHubHost implements SourceHost, RefReader {
   readonly #options: GitHubHostOptions;
   readonly #webUrl: string;
   readonly #rawUrl: string;
@@ -148,6 +150,14 @@ class GitHubHost implements SourceHost {
   ): Promise<Reachability> {
     checkCommit(commit);
     return reachability(this.#api, this.#name(repository), commit, ref, signal);
+  }
+
+  async refOf(
+    repository: string,
+    ref: string,
+    { signal }: OperationOptions = {},
+  ): Promise<string | undefined> {
+    return refOf(this.#api, this.#name(repository), ref, signal);
   }
 
   async #load(

@@ -1,3 +1,4 @@
+import type { RefReader } from '../../drift/types.ts';
 import type { SourceHost } from '../../lineage/types.ts';
 import { type GitMirrorHostOptions, gitMirrorHost } from './git-mirror.ts';
 import { type GitHubHostOptions, gitHubHost } from './github.ts';
@@ -10,7 +11,7 @@ export interface PublicHostsOptions extends GitHubHostOptions {
 }
 
 /** Creates the hosts public images are built from: GitHub by its API, every other git server by mirrors. */
-export function publicHosts(options: PublicHostsOptions = {}): SourceHost {
+export function publicHosts(options: PublicHostsOptions = {}): SourceHost & RefReader {
   const { mirrors } = options;
   return sourceHosts([gitHubHost(options), ...(mirrors === undefined ? [] : [gitMirrorHost(mirrors)])]);
 }
