@@ -239,7 +239,28 @@ class CollectionUpdate {
     const targets = await verified.role('targets', this.#options);
     if (targets === undefined)
       throw new TrustError('MALFORMED', `verify ${collection}: snapshot names no targets`);
+    await this.#checkNothingHidden(seen, verified);
     return verified;
+  }
+
+  // TUF 5.5.5: no file seen before may be missing, unless the snapshot key was rotated. Notary's own client takes a role out
+  // of the snapshot together with its delegation; whoever holds the snapshot key cannot take the delegation out of targets.
+  async #checkNothingHidden(
+    seen: MetadataFile<SnapshotMetadata> | undefined,
+    verified: VerifiedCollection,
+  ): Promise<void> {
+    for (const role of Object.keys(seen?.signed.meta ?? {})) {
+      if (Object.hasOwn(verified.snapshot.signed.meta, role)) continue;
+      if (!(await verified.isDelegated(role, this.#options))) continue;
+      throw new TrustError(
+        'ROLLBACK',
+        `verify ${role}: the snapshot of version ${verified.snapshot.signed.version} lacks a file seen before`,
+        {
+          details: { seen: seen?.signed.version, received: verified.snapshot.signed.version },
+          hint: 'Somebody hides what the role signed, or it was set up anew: once it signs again, it is read again.',
+        },
+      );
+    }
   }
 
   async #fetchTimestamp(): Promise<MetadataFile<TimestampMetadata>> {
