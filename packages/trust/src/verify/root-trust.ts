@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { TrustError } from '../errors.ts';
-import { canonicalKeyId, certificatesOf } from '../keys/public-key.ts';
+import { canonicalKeyId, certificatesOf, tufKeyId } from '../keys/public-key.ts';
 import { checkRootCertificate } from '../keys/root-certificate.ts';
 import type { MetadataFile, PublicKey, RootMetadata } from '../metadata/types.ts';
 import { authorityOf, type RoleAuthority, type VerifiedKey, verifySignatures } from './signatures.ts';
@@ -83,11 +83,12 @@ export function isTrustedRoot(
   if ('firstUse' in trust) return true;
   const { keys, threshold } = rootAuthority(root, collection, undefined);
   const vouched = new Set(
-    [...keys].flatMap(([tufId, key]) => {
+    // The id a key has, not the one it is listed under: anybody can list a key under the pinned id.
+    [...keys.values()].flatMap((key) => {
       const keyId = canonicalKeyId(key);
       const named =
         'keyIds' in trust
-          ? trust.keyIds.includes(tufId) || trust.keyIds.includes(keyId)
+          ? trust.keyIds.includes(tufKeyId(key)) || trust.keyIds.includes(keyId)
           : isIssuedBy(key, trust.ca);
       return named ? [keyId] : [];
     }),
