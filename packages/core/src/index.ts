@@ -30,6 +30,7 @@ export {
   alignHistory,
   type HistoryAlignment,
 } from './lineage/history/align-history.ts';
+export type { ResolveLineageOptions } from './lineage/options.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
 export { resolveLineage } from './lineage/resolve-lineage.ts';
@@ -42,7 +43,6 @@ export {
 } from './lineage/resolve-lineages.ts';
 export { spine } from './lineage/spine.ts';
 export type * from './lineage/types.ts';
-export type { ResolveLineageOptions } from './lineage/walk.ts';
 export { type AskWitnessesOptions, askWitnesses } from './lineage/witnesses.ts';
 export { defaultPolicy } from './policy/default-policy.ts';
 export { evaluate } from './policy/evaluate.ts';

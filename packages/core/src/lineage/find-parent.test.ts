@@ -8,9 +8,9 @@ import {
 import { pushTestImage, startRegistry, type TestImage, type TestRegistry } from '@imagevet/registry/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { imageLabelSource } from '../provenance/image/labels.ts';
+import type { ResolveLineageOptions } from './options.ts';
 import { resolveLineage } from './resolve-lineage.ts';
 import type { Lineage, ProvenanceSource, SourceHost } from './types.ts';
-import type { ResolveLineageOptions } from './walk.ts';
 
 const REPOSITORY = 'https://git.example/org/family';
 const COMMIT = 'd'.repeat(40);

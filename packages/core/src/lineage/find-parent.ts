@@ -9,9 +9,9 @@ import {
   resolveImage,
 } from '@imagevet/registry';
 import { names } from './names.ts';
+import type { ResolveLineageOptions } from './options.ts';
 import { provePrefix } from './prove-prefix.ts';
 import type { ProvenanceClaim } from './types.ts';
-import type { ResolveLineageOptions } from './walk.ts';
 
 /** A base that a label of the child names by digest, and the image of that digest when a registry shows it. */
 export interface LabelledBase {

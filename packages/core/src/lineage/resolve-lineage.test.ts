@@ -8,11 +8,11 @@ import {
 import { pushTestImage, startRegistry, type TestFile, type TestRegistry } from '@imagevet/registry/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CoreError } from '../errors.ts';
+import type { ResolveLineageOptions } from './options.ts';
 import { lineageToDot, lineageToMermaid } from './plot.ts';
 import { resolveLineage } from './resolve-lineage.ts';
 import { spine } from './spine.ts';
 import type { Lineage, ProvenanceClaim, ProvenanceSource, SourceHost } from './types.ts';
-import type { ResolveLineageOptions } from './walk.ts';
 
 const REPOSITORY = 'https://git.example/family';
 const COMMIT = 'a'.repeat(40);
@@ -148,6 +148,13 @@ describe('resolveLineage() on claims alone', () => {
 
   const tower = (height: number) =>
     Object.fromEntries(Array.from({ length: height }, (_item, at) => [`app-${at}`, `FROM app:${at + 1}`]));
+
+  test('follows ten thousand images when it is told to (attack row 37)', async () => {
+    const limits = { maxDepth: 20_000, maxImages: 20_000 };
+    const lineage = await resolve({ ...tower(10_000), 'app-10000': 'FROM scratch' }, 'app:0', limits);
+    expect(lineage.nodes).toHaveLength(10_001);
+    expect(lineage.nodes.at(-1)?.end).toBe('scratch');
+  });
 
   test('stops at 32 images deep when no limit is given', async () => {
     const lineage = await resolve(tower(50), 'app:0');

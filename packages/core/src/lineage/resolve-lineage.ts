@@ -6,8 +6,9 @@ import {
   withDefaultTag,
 } from '@imagevet/registry';
 import { idOf } from './names.ts';
+import { limitsOf, type ResolveLineageOptions } from './options.ts';
 import type { Lineage, LineageEdge, LineageNode } from './types.ts';
-import { limitsOf, type ResolveLineageOptions, Walk } from './walk.ts';
+import { Walk } from './walk.ts';
 
 /**
  * Resolves where an image came from, down to `scratch`: each image's Dockerfile, the base its FROM names, and the images it

@@ -10,10 +10,10 @@ import {
   withDefaultTag,
 } from '@imagevet/registry';
 import { CoreError } from '../errors.ts';
+import type { ResolveLineageOptions } from './options.ts';
 import { resolveLineage } from './resolve-lineage.ts';
 import { spine } from './spine.ts';
 import type { Lineage, LineageNode } from './types.ts';
-import type { ResolveLineageOptions } from './walk.ts';
 
 /** Options of {@link resolveLineages}. */
 export interface ResolveLineagesOptions extends Omit<ResolveLineageOptions, 'platform'> {

@@ -1,91 +1,39 @@
 import {
-  type Fetcher,
   formatReference,
   type ImageReference,
   ImagevetError,
-  type OperationOptions,
   type Platform,
   parseReference,
-  RegistryError,
   type ResolvedImage,
-  resolveImage,
   withDefaultTag,
 } from '@imagevet/registry';
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { type ExternalImage, externalImages, usedParameters } from '../dockerfile/queries.ts';
 import type { Dockerfile } from '../dockerfile/types.ts';
-import { CoreError, type Gap } from '../errors.ts';
+import type { Gap } from '../errors.ts';
 import { collectClaims, findConflicts } from './claims.ts';
 import { findOwnDockerfile } from './find-dockerfile.ts';
 import { findParent, type ParentSearch } from './find-parent.ts';
 import { gradeEdge } from './grade-edge.ts';
 import { alignHistory } from './history/align-history.ts';
 import { baseFromClaims, idOf, names } from './names.ts';
+import { limitsOf, type ResolveLineageOptions } from './options.ts';
 import { provePrefix } from './prove-prefix.ts';
+import { showImage } from './show-image.ts';
 import type {
   DockerfileRecord,
   LineageConflict,
   LineageEdge,
-  LineageEvent,
   LineageNode,
   ProvenanceClaim,
-  ProvenanceSource,
-  SourceHost,
 } from './types.ts';
-
-/** Options of `resolveLineage()`. */
-export interface ResolveLineageOptions extends OperationOptions {
-  /** Reads images; without it the lineage rests on claims alone. */
-  readonly registry?: Fetcher;
-  /** Who is asked where an image came from. All are asked; disagreement is recorded. */
-  readonly sources: readonly ProvenanceSource[];
-  /** Reads Dockerfiles. */
-  readonly host?: SourceHost;
-  /** @defaultValue linux/amd64 */
-  readonly platform?: Platform;
-  /** Asks as of this time. @defaultValue now */
-  readonly asOf?: Date;
-  /** Images on one path, 1 or more. @defaultValue 32 */
-  readonly maxDepth?: number;
-  /** Images in all, 1 or more. @defaultValue 200 */
-  readonly maxImages?: number;
-  /** Values of ARGs, over the Dockerfiles' defaults and over what attestations say the images were built with. */
-  readonly buildArgs?: Readonly<Record<string, string>>;
-  /**
-   * Other images a base may have been when its tag has moved since the build: by digest, or by other tags of its repository.
-   * The first 32 are tried until one proves to be the base. @defaultValue none
-   */
-  readonly otherVersions?: (
-    reference: ImageReference,
-    options: OperationOptions,
-  ) => AsyncIterable<ImageReference> | Iterable<ImageReference>;
-  readonly onProgress?: (event: LineageEvent) => void;
-}
-
-/**
- * The limits of a walk.
- *
- * @throws {@link CoreError} `INVALID_OPTIONS` for a limit that is no whole number above 0
- */
-export function limitsOf({
-  maxDepth = 32,
-  maxImages = 200,
-}: Pick<ResolveLineageOptions, 'maxDepth' | 'maxImages'>): {
-  readonly maxDepth: number;
-  readonly maxImages: number;
-} {
-  for (const [name, value] of Object.entries({ maxDepth, maxImages })) {
-    if (Number.isSafeInteger(value) && value > 0) continue;
-    throw new CoreError('INVALID_OPTIONS', `${name}: expected a whole number above 0, received ${value}`);
-  }
-  return { maxDepth, maxImages };
-}
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** The walk from one image down everything it is built on; collects what it finds. */
 export class Walk {
   readonly nodes: Mutable<LineageNode>[] = [];
+  readonly #known = new Map<string, LineageNode>();
   readonly edges: LineageEdge[] = [];
   readonly conflicts: LineageConflict[] = [];
   readonly gaps: Gap[] = [];
@@ -104,31 +52,34 @@ export class Walk {
     pinned: ImageReference['digest'],
   ): Promise<LineageNode> {
     const id = idOf(reference, this.#platform);
-    const known = this.nodes.find((node) => node.id === id);
+    const known = this.#known.get(id);
     if (known !== undefined) return known;
     this.#options.onProgress?.({ type: 'image-resolving', node: id, depth: path.length });
-    const image = await this.#resolve(reference, id, pinned, path.length === 0);
+    const subject = { id, pinned, isRoot: path.length === 0, platform: this.#platform };
+    const shown = await showImage(reference, subject, this.#options);
+    this.gaps.push(...shown.gaps);
+    const own = shown.image === undefined ? {} : { image: shown.image };
     const { claims, gaps } = await collectClaims(
       this.#options.sources,
       {
         reference,
         platform: this.#platform,
-        ...(image.found === undefined ? {} : { image: image.found }),
+        ...own,
         ...(this.#options.asOf === undefined ? {} : { asOf: this.#options.asOf }),
       },
       id,
       this.#options,
     );
     this.gaps.push(...gaps);
-    if (image.failure !== undefined) {
-      const unreachable = image.failure.code === 'UNREACHABLE' || image.failure.code === 'TIMEOUT';
-      if (path.length === 0 && claims.length === 0 && !unreachable) throw image.failure;
+    if (shown.failure !== undefined) {
+      const unreachable = shown.failure.code === 'UNREACHABLE' || shown.failure.code === 'TIMEOUT';
+      if (path.length === 0 && claims.length === 0 && !unreachable) throw shown.failure;
     }
     this.conflicts.push(...findConflicts(id, claims));
     const { record, gaps: missing } = await findOwnDockerfile(
       claims,
       this.#options.host,
-      { node: id, ...(image.found === undefined ? {} : { image: image.found }) },
+      { node: id, ...own },
       this.#options,
     );
     this.gaps.push(...missing);
@@ -142,51 +93,14 @@ export class Walk {
       id,
       reference,
       platform: this.#platform,
-      ...(image.found === undefined ? {} : { image: image.found }),
+      ...own,
       claims,
       dockerfile: record,
     };
     this.nodes.push(node);
+    this.#known.set(id, node);
     await this.#descend(node, claims, [...path, id]);
     return node;
-  }
-
-  async #resolve(
-    reference: ImageReference,
-    id: string,
-    pinned: ImageReference['digest'],
-    isRoot: boolean,
-  ): Promise<{ readonly found?: ResolvedImage; readonly failure?: RegistryError }> {
-    const { registry: source, signal, asOf } = this.#options;
-    if (source === undefined) return {};
-    const candidates =
-      pinned === undefined ? [reference] : [{ ...reference, tag: undefined, digest: pinned }, reference];
-    let failure: RegistryError | undefined;
-    for (const candidate of candidates) {
-      try {
-        const found = await resolveImage(candidate, { source, platform: this.#platform, signal });
-        if (
-          asOf === undefined ||
-          candidate.digest !== undefined ||
-          Date.parse(found.created ?? '') <= asOf.getTime()
-        ) {
-          return { found: { ...found, reference } };
-        }
-        const message = `the registry's image was made ${found.created ?? 'at an unknown time'}, after the time asked about`;
-        this.gaps.push({ stage: 'resolve', code: 'IMAGE_NEWER_THAN_AS_OF', message, node: id });
-        return {};
-      } catch (error) {
-        if (signal?.aborted === true) throw signal.reason;
-        if (!(error instanceof RegistryError)) throw error;
-        // Content that is not what it should be must stop the vetting, not merely leave a hole in it.
-        if (isRoot && (error.code === 'DIGEST_MISMATCH' || error.code === 'AMBIGUOUS_MANIFEST')) throw error;
-        failure ??= error;
-      }
-    }
-    if (failure === undefined) return {};
-    const hint = failure.hint === undefined ? {} : { hint: failure.hint };
-    this.gaps.push({ stage: 'resolve', code: failure.code, message: failure.message, node: id, ...hint });
-    return { failure };
   }
 
   async #descend(
@@ -360,13 +274,15 @@ export class Walk {
       return;
     }
     const id = idOf(reference, this.#platform);
-    if (!this.nodes.some((known) => known.id === id)) {
+    if (!this.#known.has(id)) {
       const dockerfile: DockerfileRecord = {
         status: 'not-named',
         reachability: 'unchecked',
         consistency: 'unchecked',
       };
-      this.nodes.push({ id, reference, platform: this.#platform, claims: [], dockerfile });
+      const node: LineageNode = { id, reference, platform: this.#platform, claims: [], dockerfile };
+      this.nodes.push(node);
+      this.#known.set(id, node);
     }
     const message = `the Dockerfile names it in line ${syntax.line}`;
     this.edges.push({

@@ -39,7 +39,7 @@ export function builderPool(builders: readonly Builder[], options: BuilderPoolOp
   const members = builders.map((builder): Member => ({ builder, running: 0, restsUntil: 0 }));
   const queue: (() => void)[] = [];
   const free = () => {
-    const now = Date.now();
+    const now = performance.now();
     const awake = members.filter(({ restsUntil }) => restsUntil <= now);
     // When every engine went away, one is asked all the same: it may be back, and its error says what is wrong.
     return (awake.length > 0 ? awake : members)
@@ -79,7 +79,7 @@ export function builderPool(builders: readonly Builder[], options: BuilderPoolOp
       try {
         return await member.builder.build(request, operation);
       } catch (error) {
-        if (isGone(error)) member.restsUntil = Date.now() + restMs;
+        if (isGone(error)) member.restsUntil = performance.now() + restMs;
         throw error;
       } finally {
         member.running -= 1;

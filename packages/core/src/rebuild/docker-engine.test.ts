@@ -95,9 +95,9 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
     const log: string[] = [];
     const proxy = { http: 'http://me:se%2Fcret@127.0.0.1:9/' };
     const text = `FROM ${BASE}\nRUN env && echo proxy-authorization: $http_proxy`;
-    const image = await builderOf({ proxy }).build(request(text), {
-      onProgress: (event) => log.push(event.text),
-    });
+    const builder = builderOf({ proxy });
+    const image = await builder.build(request(text), { onProgress: (event) => log.push(event.text) });
+    await builder.release?.();
     expect(log.join('\n')).toContain('http_proxy=http://me:***@127.0.0.1:9/');
     expect(log.join('\n')).not.toContain('se%2Fcret');
     const { history, execution } = await resolveImage(image.reference, { source: client });
@@ -107,7 +107,9 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
   test('builds the stage it is asked for, with the build arguments it is given', async () => {
     const text = `FROM ${BASE} AS one\nARG SAY=default\nRUN echo $SAY > /said\nFROM ${BASE}\nRUN exit 7`;
     const parameters = { buildArgs: { SAY: 'hello' }, target: 'one' };
-    const image = await builderOf().build({ ...request(text), parameters });
+    const builder = builderOf();
+    const image = await builder.build({ ...request(text), parameters });
+    await builder.release?.();
     expect((await filesOf(image)).get('said')).toMatchObject({ digest: digestOf('hello\n') });
   });
 

@@ -1,7 +1,7 @@
 import type { Fetcher, OperationOptions, Platform, Pusher, Resolver } from '@imagevet/registry';
 import type { ComparisonGrade } from '../compare/types.ts';
+import type { ResolveLineageOptions } from '../lineage/options.ts';
 import type { LineageEvent, ProvenanceSource, SourceHost } from '../lineage/types.ts';
-import type { ResolveLineageOptions } from '../lineage/walk.ts';
 import type { Policy, PolicyException } from '../policy/types.ts';
 import type { Builder, RebuildEvent, StepRunner } from '../rebuild/types.ts';
 import type { EndorseOptions } from './endorse.ts';

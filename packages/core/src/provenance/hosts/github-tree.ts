@@ -1,6 +1,6 @@
 import { CoreError } from '../../errors.ts';
 import type { SourceEntry } from '../../lineage/types.ts';
-import { toRepositoryPath } from '../location.ts';
+import { isCommitId, toRepositoryPath } from '../location.ts';
 
 /** A file of a tree, by its path from the root of the repository. */
 export interface TreeFile {
@@ -47,4 +47,20 @@ function toTreeFile(entry: unknown, prefix: string, operation: string): readonly
     );
   }
   return [{ path, type, id: sha, size: typeof size === 'number' ? size : 0 }];
+}
+
+/**
+ * The id of a directory's tree: in the answer of `GET /repos/{repository}/git/commits/{commit}` for the root, and of
+ * `GET /repos/{repository}/git/trees/{commit}?recursive=1` for any other. Undefined where the answer does not have it.
+ */
+export function toTreeId(answer: unknown, directory: string): string | undefined {
+  const { tree } = Object(answer) as { readonly tree?: unknown };
+  const found: unknown = Array.isArray(tree)
+    ? tree.find((entry: unknown) => {
+        const { path, type } = Object(entry) as Record<string, unknown>;
+        return path === directory && type === 'tree';
+      })
+    : tree;
+  const { sha } = Object(found) as { readonly sha?: unknown };
+  return typeof sha === 'string' && isCommitId(sha) ? sha : undefined;
 }

@@ -114,6 +114,22 @@ describe('gitHubHost()', () => {
     expect(all.map((entry) => entry.path)).toContain('web/Dockerfile');
   });
 
+  it('tells the tree of a directory, the same at every commit that has the same content', async () => {
+    const told = connect({ token: 'secret' });
+    const treeOf = (directory: string, commit = world.commits.blog) => told.treeOf?.(BLOG, commit, directory);
+    const [web, root] = [await treeOf('web'), await treeOf('.')];
+    expect(web).toMatch(/^[0-9a-f]{40}$/);
+    expect(root).toMatch(/^[0-9a-f]{40}$/);
+    expect(root).not.toBe(web);
+    const listed = await fetch(`${world.host.apiUrl}/repos/acme/blog/git/trees/${world.commits.blog}`);
+    const { tree } = (await listed.json()) as { tree: { path: string; sha: string }[] };
+    expect(tree.find(({ path }) => path === 'web')?.sha).toBe(web);
+    expect(await treeOf('web/Dockerfile')).toBeUndefined();
+    expect(await treeOf('none')).toBeUndefined();
+    expect(await treeOf('web', NONE)).toBeUndefined();
+    expect(await connect().treeOf?.(BLOG, world.commits.blog, 'web')).toBeUndefined();
+  });
+
   it('bounds a directory by files and bytes', async () => {
     const read = (options: GitHubHostOptions, directory = 'web') =>
       codeOf(collect(connect(options).readDirectory(BLOG, world.commits.blog, directory)));

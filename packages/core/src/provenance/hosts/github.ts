@@ -7,7 +7,7 @@ import { ContentCache } from './content-cache.ts';
 import { blobId } from './git-object.ts';
 import { GitHubApi } from './github-api.ts';
 import { reachability } from './github-reachability.ts';
-import { type TreeFile, toTreeFiles } from './github-tree.ts';
+import { type TreeFile, toTreeFiles, toTreeId } from './github-tree.ts';
 import { readTarball } from './tarball.ts';
 
 /** Options of {@link gitHubHost}. */
@@ -123,6 +123,22 @@ class GitHubHost implements SourceHost {
     throw new CoreError('SOURCE_NOT_FOUND', `${operation}: no commit changes it${when}`, {
       details: { repository: name, path },
     });
+  }
+
+  /** Undefined without a token too: the requests anonymous callers have are for what only they can tell. */
+  async treeOf(
+    repository: string,
+    commit: string,
+    directory: string,
+    { signal }: OperationOptions = {},
+  ): Promise<string | undefined> {
+    const name = this.#name(repository);
+    checkCommit(commit);
+    const root = checkPath(directory);
+    if (this.#options.token === undefined) return undefined;
+    const operation = `find the tree of ${root} of ${name} at ${commit.slice(0, 12)}`;
+    const path = root === '.' ? `git/commits/${commit}` : `git/trees/${commit}?recursive=1`;
+    return toTreeId(await this.#api.json(`/repos/${name}/${path}`, operation, signal), root);
   }
 
   async reachability(

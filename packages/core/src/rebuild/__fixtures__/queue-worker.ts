@@ -15,10 +15,22 @@ export interface QueueWorkerTask {
   readonly remotes: Readonly<Record<string, string>>;
   /** Time between a push and telling of it, in milliseconds. */
   readonly holdMs: number;
+  /** How far its clock is ahead, in milliseconds. */
+  readonly aheadMs: number;
 }
 
 const task = JSON.parse(process.argv[2] ?? '{}') as QueueWorkerTask;
-const { connection, name, lockMs, dockerHost, mirrors, remotes, holdMs } = task;
+const { connection, name, lockMs, dockerHost, mirrors, remotes, holdMs, aheadMs } = task;
+const realNow = Date.now.bind(Date);
+globalThis.Date = class extends Date {
+  constructor(...given: readonly unknown[]) {
+    // biome-ignore lint/suspicious/noExplicitAny: passed on as it came
+    super(...((given.length === 0 ? [realNow() + aheadMs] : given) as [any]));
+  }
+  static override now(): number {
+    return realNow() + aheadMs;
+  }
+} as DateConstructor;
 const engine = dockerEngineBuilder({ dockerHost, registry: new RegistryClient(), network: 'host' });
 const say = (event: string, target: { readonly repository: string }) =>
   process.stdout.write(`${event} ${target.repository.split('/').at(-1)}\n`);

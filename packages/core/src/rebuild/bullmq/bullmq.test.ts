@@ -451,60 +451,79 @@ describe.skipIf(!available('redis-server'))('openStepQueue() and startStepWorker
         return { child, lines };
       };
 
+      /** A diamond of real builds, whose steps take two seconds, and a Redis of its own. */
+      const prepare = async () => {
+        const own = await startRedis();
+        onTestFinished(() => own.close());
+        const builder = dockerEngineBuilder({ dockerHost, registry: client, network: 'host' });
+        const debian = await builder.build({
+          dockerfile: 'FROM local/debian:bookworm-slim',
+          context: [],
+          platform,
+          target: { registry: registry.host, repository: 'public/debian', tag: '1' },
+        });
+        await builder.release?.();
+        const files = Object.fromEntries(
+          ['base', 'left', 'right', 'app'].flatMap((name) => [
+            [`${name}/Dockerfile`, 'elsewhere'],
+            [`${name}/x`, name],
+          ]),
+        );
+        const { path: remote, commits } = await createRepository(mkdtempSync(join(directory, 'git-')), [
+          { files, message: 'Add', date: '2026-01-02T03:04:05Z' },
+        ]);
+        const from = (name: string) => `FROM ${registry.host}/public/${name}:1`;
+        const plan = fresh(
+          planOf(
+            registry.host,
+            {
+              base: {
+                dockerfile: `${from('debian')}\nRUN sleep 2`,
+                pinned: debian.reference.digest ?? '',
+              },
+              left: { dockerfile: `${from('base')}\nCOPY x /left\nRUN sleep 2`, on: ['base'] },
+              right: { dockerfile: `${from('base')}\nCOPY x /right\nRUN sleep 2`, on: ['base'] },
+              app: {
+                dockerfile: `${from('left')}\nCOPY --from=${registry.host}/public/right:1 /right /`,
+                on: ['left', 'right'],
+              },
+            },
+            commits[0],
+          ),
+        );
+        const task = (name: string, extra: Partial<QueueWorkerTask> = {}): QueueWorkerTask => ({
+          connection: own.url,
+          name,
+          lockMs: 4000,
+          dockerHost: dockerHost ?? '',
+          mirrors: mkdtempSync(join(directory, 'mirror-')),
+          remotes: { [REPOSITORY]: remote },
+          holdMs: 0,
+          aheadMs: 0,
+          ...extra,
+        });
+        return { own, plan, task };
+      };
+
+      const pushesOf = (plan: RebuildPlan) =>
+        plan.steps.map(
+          ({ target }) =>
+            registry.requests.filter((line) =>
+              new RegExp(`^PUT /v2/${target.repository}/manifests/build-[0-9a-f]+(?!.*-raw)`).test(line),
+            ).length,
+        );
+
       test.each([
         ['mid-build', 'building'],
         ['after a push nobody was told of', 'pushed'],
       ])(
         'one killed %s, and Redis restarted: the plan completes, each image pushed once',
         async (_when, moment) => {
-          const own = await startRedis();
-          onTestFinished(() => own.close());
-          const builder = dockerEngineBuilder({ dockerHost, registry: client, network: 'host' });
-          const debian = await builder.build({
-            dockerfile: 'FROM local/debian:bookworm-slim',
-            context: [],
-            platform,
-            target: { registry: registry.host, repository: 'public/debian', tag: '1' },
-          });
-          await builder.release?.();
-          const files = Object.fromEntries(
-            ['base', 'left', 'right', 'app'].flatMap((name) => [
-              [`${name}/Dockerfile`, 'elsewhere'],
-              [`${name}/x`, name],
-            ]),
+          const { own, plan, task } = await prepare();
+          const holdMs = moment === 'pushed' ? 1500 : 0;
+          const workers = await Promise.all(
+            ['one', 'two'].map((name) => startWorker(task(name, { holdMs }))),
           );
-          const { path: remote, commits } = await createRepository(mkdtempSync(join(directory, 'git-')), [
-            { files, message: 'Add', date: '2026-01-02T03:04:05Z' },
-          ]);
-          const from = (name: string) => `FROM ${registry.host}/public/${name}:1`;
-          const plan = fresh(
-            planOf(
-              registry.host,
-              {
-                base: {
-                  dockerfile: `${from('debian')}\nRUN sleep 2`,
-                  pinned: debian.reference.digest ?? '',
-                },
-                left: { dockerfile: `${from('base')}\nCOPY x /left\nRUN sleep 2`, on: ['base'] },
-                right: { dockerfile: `${from('base')}\nCOPY x /right\nRUN sleep 2`, on: ['base'] },
-                app: {
-                  dockerfile: `${from('left')}\nCOPY --from=${registry.host}/public/right:1 /right /`,
-                  on: ['left', 'right'],
-                },
-              },
-              commits[0],
-            ),
-          );
-          const task = (name: string): QueueWorkerTask => ({
-            connection: own.url,
-            name,
-            lockMs: 4000,
-            dockerHost: dockerHost ?? '',
-            mirrors: mkdtempSync(join(directory, 'mirror-')),
-            remotes: { [REPOSITORY]: remote },
-            holdMs: moment === 'pushed' ? 1500 : 0,
-          });
-          const workers = await Promise.all(['one', 'two'].map((name) => startWorker(task(name))));
           await using runner = await openStepQueue({ connection: own.url, pollMs: 500 });
           const running = rebuild(plan, { runner });
           // The first that has a step of the second level in hand dies with it.
@@ -519,13 +538,7 @@ describe.skipIf(!available('redis-server'))('openStepQueue() and startStepWorker
           expect(
             outcomes.map((outcome) => (outcome.status === 'failed' ? outcome.message : outcome.status)),
           ).toEqual(Array(4).fill('built'));
-          const pushes = plan.steps.map(
-            ({ target }) =>
-              registry.requests.filter((line) =>
-                new RegExp(`^PUT /v2/${target.repository}/manifests/build-[0-9a-f]+(?!.*-raw)`).test(line),
-              ).length,
-          );
-          expect(pushes).toEqual([1, 1, 1, 1]);
+          expect(pushesOf(plan)).toEqual([1, 1, 1, 1]);
           const app = outcomes.at(-1);
           if (app?.status !== 'built') throw new Error('app was not built');
           const image = await resolveImage(app.image.reference, { source: client, platform });
@@ -535,6 +548,22 @@ describe.skipIf(!available('redis-server'))('openStepQueue() and startStepWorker
         },
         120_000,
       );
+
+      test('clocks that are days apart build each image once, and no lock is taken for stalled', async () => {
+        const { own, plan, task } = await prepare();
+        const day = 24 * 60 * 60 * 1000;
+        const workers = await Promise.all(
+          [-3 * day, 3 * day].map((aheadMs, index) => startWorker(task(`clock-${index}`, { aheadMs }))),
+        );
+        await using runner = await openStepQueue({ connection: own.url, pollMs: 500 });
+        const { outcomes } = await rebuild(plan, { runner });
+        expect(outcomes.map(({ status }) => status)).toEqual(Array(4).fill('built'));
+        expect(pushesOf(plan)).toEqual([1, 1, 1, 1]);
+        // Both had work, and none was begun twice.
+        const begun = workers.flatMap(({ lines }) => lines.filter((line) => line.startsWith('building ')));
+        expect(begun.sort()).toEqual(['app', 'base', 'left', 'right'].map((name) => `building ${name}`));
+        expect(workers.every(({ lines }) => lines.some((line) => line.startsWith('building ')))).toBe(true);
+      }, 120_000);
     },
   );
 });

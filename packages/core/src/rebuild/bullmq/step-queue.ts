@@ -171,10 +171,10 @@ class RedisStepQueue implements StepQueue {
 
   /** The job once it is finished, or undefined when it is not in the queue. */
   async #finished(id: string, own: string, wait: Wait): Promise<Job<StepJob, RebuildOutcome> | undefined> {
-    for (let told = Date.now(); ; ) {
-      if (Date.now() - told >= this.#refreshMs) {
+    for (let told = performance.now(); ; ) {
+      if (performance.now() - told >= this.#refreshMs) {
         await wait.unlessAborted(this.#interest.add(id, own));
-        told = Date.now();
+        told = performance.now();
       }
       const next = wait.next();
       const job = await wait.unlessAborted(this.#queue.getJob(id));

@@ -1,0 +1,51 @@
+import type { Fetcher, ImageReference, OperationOptions, Platform } from '@imagevet/registry';
+import { CoreError } from '../errors.ts';
+import type { LineageEvent, ProvenanceSource, SourceHost } from './types.ts';
+
+/** Options of `resolveLineage()`. */
+export interface ResolveLineageOptions extends OperationOptions {
+  /** Reads images; without it the lineage rests on claims alone. */
+  readonly registry?: Fetcher;
+  /** Who is asked where an image came from. All are asked; disagreement is recorded. */
+  readonly sources: readonly ProvenanceSource[];
+  /** Reads Dockerfiles. */
+  readonly host?: SourceHost;
+  /** @defaultValue linux/amd64 */
+  readonly platform?: Platform;
+  /** Asks as of this time. @defaultValue now */
+  readonly asOf?: Date;
+  /** Images on one path, 1 or more. @defaultValue 32 */
+  readonly maxDepth?: number;
+  /** Images in all, 1 or more. @defaultValue 200 */
+  readonly maxImages?: number;
+  /** Values of ARGs, over the Dockerfiles' defaults and over what attestations say the images were built with. */
+  readonly buildArgs?: Readonly<Record<string, string>>;
+  /**
+   * Other images a base may have been when its tag has moved since the build: by digest, or by other tags of its repository.
+   * The first 32 are tried until one proves to be the base. @defaultValue none
+   */
+  readonly otherVersions?: (
+    reference: ImageReference,
+    options: OperationOptions,
+  ) => AsyncIterable<ImageReference> | Iterable<ImageReference>;
+  readonly onProgress?: (event: LineageEvent) => void;
+}
+
+/**
+ * The limits of a walk.
+ *
+ * @throws {@link CoreError} `INVALID_OPTIONS` for a limit that is no whole number above 0
+ */
+export function limitsOf({
+  maxDepth = 32,
+  maxImages = 200,
+}: Pick<ResolveLineageOptions, 'maxDepth' | 'maxImages'>): {
+  readonly maxDepth: number;
+  readonly maxImages: number;
+} {
+  for (const [name, value] of Object.entries({ maxDepth, maxImages })) {
+    if (Number.isSafeInteger(value) && value > 0) continue;
+    throw new CoreError('INVALID_OPTIONS', `${name}: expected a whole number above 0, received ${value}`);
+  }
+  return { maxDepth, maxImages };
+}
