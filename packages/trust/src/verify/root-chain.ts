@@ -3,7 +3,13 @@ import { TrustError } from '../errors.ts';
 import { parseMetadata } from '../metadata/parse.ts';
 import type { MetadataFile, RootMetadata } from '../metadata/types.ts';
 import type { MetadataSource } from '../notary/metadata-source.ts';
-import { isTrustedRoot, type RootTrust, verifyRootItself, verifyRootSuccession } from './root-trust.ts';
+import {
+  authoritiesOf,
+  isTrustedRoot,
+  type RootTrust,
+  verifyRootItself,
+  verifyRootSuccession,
+} from './root-trust.ts';
 import type { VerifiedKey } from './signatures.ts';
 
 type Root = MetadataFile<RootMetadata>;
@@ -14,8 +20,8 @@ type Chain = readonly [Root, ...Root[]];
 export interface RootChainOptions extends OperationOptions {
   readonly source: MetadataSource;
   readonly root?: RootTrust | undefined;
-  /** The start time of the update. */
-  readonly now: Date;
+  /** When the authorities of a root seen for the first time must be valid; absent when they may have expired. */
+  readonly now: Date | undefined;
 }
 
 const MAX_ROOT_BYTES = 4 * 1024 * 1024;
@@ -40,17 +46,18 @@ export class RootChain {
   constructor(collection: string, options: RootChainOptions) {
     this.#collection = collection;
     this.#options = options;
+    if (options.root !== undefined) authoritiesOf(options.root);
   }
 
   /** From the remembered root, or the first one of a first contact, to the root to start with. */
   async trusted(remembered: Root | undefined): Promise<Chain> {
-    const { root: trust } = this.#options;
+    const { root: trust, now } = this.#options;
     if (remembered === undefined) return [await this.#firstContact(trust)];
     // What was remembered is the pin; its certificates were looked at when it was new.
     if (trust === undefined || this.#isTrusted(remembered, trust)) return [remembered];
     if (await this.#followsFromTrusted(remembered, trust)) return [remembered];
     const chain = await this.follow(remembered);
-    if (chain.some((root) => this.#isTrusted(root, trust))) return chain;
+    if (chain.some((root) => this.#isTrusted(root, trust, now))) return chain;
     throw this.#mismatch(
       remembered,
       'the remembered root is not the pinned one, nor of its chain',
@@ -83,9 +90,9 @@ export class RootChain {
   }
 
   // One that its own keys did not sign is trusted by nobody.
-  #isTrusted(root: Root, trust: RootTrust): boolean {
+  #isTrusted(root: Root, trust: RootTrust, now?: Date): boolean {
     try {
-      return isTrustedRoot(root, this.#collection, trust, this.verify(root, undefined));
+      return isTrustedRoot(root, this.#collection, trust, this.verify(root, undefined), now);
     } catch (error) {
       if (TrustError.is(error)) return false;
       throw error;
@@ -108,9 +115,10 @@ export class RootChain {
       throw new TrustError('NOT_SIGNED', `verify ${this.#collection}: the server has no trust data for it`);
     }
     this.verify(newest, undefined);
-    if (this.#isTrusted(newest, trust)) return newest;
+    const { now } = this.#options;
+    if (this.#isTrusted(newest, trust, now)) return newest;
     // The pinned key may have been rotated: go back to the root it signed; the chain is followed from there.
-    for await (const root of this.#predecessors(newest)) if (this.#isTrusted(root, trust)) return root;
+    for await (const root of this.#predecessors(newest)) if (this.#isTrusted(root, trust, now)) return root;
     throw this.#mismatch(
       newest,
       'its root is not the pinned one',

@@ -155,7 +155,7 @@ class CollectionUpdate {
     this.#collection = collection;
     this.#options = options;
     this.#rules = rules;
-    this.#roots = new RootChain(collection, { ...options, now: rules.now });
+    this.#roots = new RootChain(collection, { ...options, now: rules.allowExpired ? undefined : rules.now });
   }
 
   async run(state: TrustState | undefined): Promise<VerifiedCollection> {
