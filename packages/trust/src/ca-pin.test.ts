@@ -59,6 +59,23 @@ describe.skipIf(!available('notary-server', 'notary', 'openssl'))('a root pinned
     await expectPinned(collection);
   });
 
+  test('is refused by both through an authority that may not have another below it', async () => {
+    const collection = 'ca.example.com/too-long';
+    await issue('narrow', { subject: 'narrow authority', ca: true, pathLength: 0 });
+    await issue('below-narrow', { subject: 'authority below', ca: true, issuer: 'narrow' });
+    await issue('long', { subject: collection, issuer: 'below-narrow' });
+    const keys = createKeyStore();
+    const options = { server: { url: server.url, ca: server.ca }, keys };
+    await signTag(target, { collection, ...options });
+    await keys.add(await loadKeypair(text('long.key')), { role: 'root' });
+    const chain = parsePublicKey(`${text('long.crt')}${text('below-narrow.crt')}`);
+    await new TrustedCollection(collection, options)
+      .stage({ type: 'role-keys', role: 'root', keys: [chain], threshold: 1 })
+      .publish();
+    await expect(read(collection, 'narrow')).rejects.toMatchObject({ code: 'ROOT_MISMATCH' });
+    expect(await listedByNotary(collection, 'narrow')).toBe(false);
+  });
+
   test('is not one that no authority issued', async () => {
     const collection = 'ca.example.com/self-signed';
     const options = { server: { url: server.url, ca: server.ca }, keys: createKeyStore() };
@@ -105,13 +122,15 @@ describe.skipIf(!available('notary-server', 'notary', 'openssl'))('a root pinned
   /** Makes `<name>.key` and `<name>.crt`, self-signed or by an issuer made before. */
   async function issue(
     name: string,
-    { subject, issuer, ca = false }: { subject: string; issuer?: string; ca?: boolean },
+    options: { subject: string; issuer?: string; ca?: boolean; pathLength?: number },
   ): Promise<void> {
+    const { subject, issuer, ca = false, pathLength } = options;
     const openssl = (...args: readonly string[]) => promisify(execFile)('openssl', args, { cwd: directory });
     await openssl('ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', `${name}.sec1`);
     await openssl('pkcs8', '-topk8', '-nocrypt', '-in', `${name}.sec1`, '-out', `${name}.key`);
     const usage = ca ? 'keyCertSign' : 'digitalSignature';
-    const extensions = `basicConstraints=critical,CA:${ca ? 'TRUE' : 'FALSE'}\nkeyUsage=critical,${usage}\n`;
+    const length = pathLength === undefined ? '' : `,pathlen:${pathLength}`;
+    const extensions = `basicConstraints=critical,CA:${ca ? 'TRUE' : 'FALSE'}${length}\nkeyUsage=critical,${usage}\n`;
     writeFileSync(file(`${name}.ext`), extensions);
     await openssl(
       'req',

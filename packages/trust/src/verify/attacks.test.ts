@@ -107,6 +107,71 @@ describe('resolveTrusted() under attack', () => {
     }
   });
 
+  describe('once the releases were seen', () => {
+    const hide = async (...roles: readonly string[]) => {
+      await evil.mutate('snapshot', (signed) => {
+        const meta = { ...(signed.meta as Record<string, JsonValue>) };
+        for (const role of roles) delete meta[role];
+        return { ...signed, meta, version: Number(signed.version) + 1 };
+      });
+      await evil.updateTimestampHash();
+      await evil.offsetVersion('timestamp', 1);
+    };
+    const draft = () => new TrustedCollection(collection, { server: notary.server, keys });
+
+    beforeEach(async () => {
+      const alice = await keys.generate({ role: 'alice' });
+      await draft().addSigner('alice', [alice.publicKey]).publish();
+      await signTag(
+        { tag: '1', digest: digestOf('new'), size: 3 },
+        { collection, server: notary.server, keys },
+      );
+      expect(await resolve()).toMatchObject({ role: 'targets/releases', digest: digestOf('new') });
+    });
+
+    test('row 1: a snapshot that no longer names them, so that an older tag of targets would count', async () => {
+      await hide('targets/releases');
+      await refused('ROLLBACK');
+      // A role that is asked for nothing is not hidden either: forgetting it would be the first half of the attack.
+      await refused('ROLLBACK', { roles: ['targets'] });
+    });
+
+    test('row 1: a snapshot that lacks them under a new snapshot key is one of a server that lost its data', async () => {
+      await rotateServerKey('snapshot');
+      await hide('targets/releases');
+      expect((await resolve()).role).toBe('targets');
+    });
+
+    test('row 1: their owner may take them away, and the snapshot may forget them then', async () => {
+      await draft().removeDelegation('targets/releases').publish();
+      await hide('targets/releases');
+      expect((await resolve()).role).toBe('targets');
+      expect(Object.keys((await state.load(collection))?.files ?? {})).not.toContain('targets/releases');
+    });
+
+    test('row 1: a nested role is hidden too, unless the role above it is gone', async () => {
+      const carol = await keys.generate({ role: 'carol' });
+      const role = { keys: [carol.publicKey], threshold: 1, paths: [''] };
+      await draft()
+        .setDelegation({ ...role, name: 'targets/carol' })
+        .publish();
+      await draft()
+        .setDelegation({ ...role, name: 'targets/carol/ci' })
+        .publish();
+      await draft()
+        .setTarget(target('9'), { roles: ['targets/carol/ci'] })
+        .publish();
+      await resolve();
+      const honest = ['snapshot', 'timestamp'].map((name) => [name, evil.bytes(name)] as const);
+      await hide('targets/carol/ci');
+      await refused('ROLLBACK');
+      for (const [name, bytes] of honest) notary.store.replace(collection, name, bytes);
+      await draft().removeDelegation('targets/carol').publish();
+      await hide('targets/carol', 'targets/carol/ci');
+      expect((await resolve()).digest).toBe(digestOf('new'));
+    });
+  });
+
   test('row 2: an expired timestamp, replayed to freeze the collection', async () => {
     replay('timestamp');
     const later = () => new Date(Date.now() + 15 * DAY_MS);

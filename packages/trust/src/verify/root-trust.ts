@@ -1,8 +1,9 @@
 import { X509Certificate } from 'node:crypto';
 import { TrustError } from '../errors.ts';
-import { canonicalKeyId, certificatesOf } from '../keys/public-key.ts';
+import { canonicalKeyId, certificatesOf, tufKeyId } from '../keys/public-key.ts';
 import { checkRootCertificate } from '../keys/root-certificate.ts';
-import type { MetadataFile, PublicKey, RootMetadata } from '../metadata/types.ts';
+import type { MetadataFile, RootMetadata } from '../metadata/types.ts';
+import { isIssuedBy } from './certificate-path.ts';
 import { authorityOf, type RoleAuthority, type VerifiedKey, verifySignatures } from './signatures.ts';
 
 /**
@@ -73,22 +74,27 @@ export function verifyRootSuccession(
  * Tells whether a root is one that {@link RootTrust} vouches for: the trusted keys alone reach the threshold.
  *
  * @param signers - What {@link verifyRootItself} returned for it.
+ * @param now - When authorities must be valid; leave out for a root that was trusted before.
+ * @throws {@link TrustError} `INVALID_OPTIONS` for a pin that says nothing
  */
 export function isTrustedRoot(
   root: MetadataFile<RootMetadata>,
   collection: string,
   trust: RootTrust,
   signers: readonly VerifiedKey[],
+  now?: Date,
 ): boolean {
+  const authorities = authoritiesOf(trust);
   if ('firstUse' in trust) return true;
   const { keys, threshold } = rootAuthority(root, collection, undefined);
   const vouched = new Set(
-    [...keys].flatMap(([tufId, key]) => {
+    // The id a key has, not the one it is listed under: anybody can list a key under the pinned id.
+    [...keys.values()].flatMap((key) => {
       const keyId = canonicalKeyId(key);
       const named =
         'keyIds' in trust
-          ? trust.keyIds.includes(tufId) || trust.keyIds.includes(keyId)
-          : isIssuedBy(key, trust.ca);
+          ? trust.keyIds.includes(tufKeyId(key)) || trust.keyIds.includes(keyId)
+          : isIssuedBy(certificatesOf(key), authorities, now);
       return named ? [keyId] : [];
     }),
   );
@@ -116,21 +122,32 @@ function rootAuthority(
   );
 }
 
-/** Longest path from a leaf to a trusted certificate. */
-const MAX_CHAIN = 6;
-
-function isIssuedBy(key: PublicKey, ca: string): boolean {
-  const anchors = (ca.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map(
-    (pem) => new X509Certificate(pem),
+/**
+ * Reads the certificates of a pinned authority, and checks that a pin says something.
+ *
+ * @throws {@link TrustError} `INVALID_OPTIONS`
+ */
+export function authoritiesOf(trust: RootTrust): readonly X509Certificate[] {
+  const given: { keyIds?: unknown; ca?: unknown; firstUse?: unknown } = trust;
+  if ('ca' in given && typeof given.ca === 'string') return readAuthorities(given.ca);
+  const names = Array.isArray(given.keyIds) && given.keyIds.every((id) => typeof id === 'string');
+  if (names || given.firstUse === true) return [];
+  throw new TrustError(
+    'INVALID_OPTIONS',
+    'verify: root is none of { keyIds }, { ca } and { firstUse: true }',
   );
-  const [leaf, ...intermediates] = certificatesOf(key);
-  let current = leaf;
-  for (let depth = 0; current !== undefined && depth < MAX_CHAIN; depth += 1) {
-    const child = current;
-    const issues = (issuer: X509Certificate): boolean =>
-      issuer.ca && child.checkIssued(issuer) && child.verify(issuer.publicKey);
-    if (anchors.some(issues)) return true;
-    current = intermediates.find(issues);
+}
+
+function readAuthorities(ca: string): X509Certificate[] {
+  const blocks = ca.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  try {
+    if (blocks.length > 0) return blocks.map((pem) => new X509Certificate(pem));
+  } catch {
+    // Told below.
   }
-  return false;
+  throw new TrustError(
+    'INVALID_OPTIONS',
+    `verify: root.ca holds ${blocks.length === 0 ? 'no certificate' : 'a damaged certificate'}`,
+    { hint: 'Give the certificates of the authority as PEM text, not the name of a file.' },
+  );
 }

@@ -5,8 +5,9 @@ import { checkCollectionName } from '../metadata/names.ts';
 import { parseMetadata } from '../metadata/parse.ts';
 import type { MetadataFile, RootMetadata, SnapshotMetadata, TimestampMetadata } from '../metadata/types.ts';
 import type { MetadataSource } from '../notary/metadata-source.ts';
-import { isTrustedRoot, type RootTrust, verifyRootItself, verifyRootSuccession } from './root-trust.ts';
-import { authorityOf, type VerifiedKey, verifySignatures } from './signatures.ts';
+import { RootChain } from './root-chain.ts';
+import type { RootTrust } from './root-trust.ts';
+import { authorityOf, verifySignatures } from './signatures.ts';
 import type { TrustState, TrustStateStore } from './state.ts';
 import {
   checkExpiry,
@@ -43,9 +44,6 @@ const DEFAULTS = {
   timestampLifetimeMs: 14 * 86_400_000,
 };
 const MAX_TIMESTAMP_BYTES = 1024 * 1024;
-const MAX_ROOT_BYTES = 4 * 1024 * 1024;
-/** Rotations followed in one update. */
-const MAX_ROOT_STEPS = 1024;
 
 /** Failures a newer root can explain: its keys or the snapshot's idea of the root changed. */
 const ROOT_MAY_EXPLAIN: readonly string[] = [
@@ -151,103 +149,36 @@ class CollectionUpdate {
   readonly #options: UpdateOptions;
   readonly #rules: UpdateRules;
   #known = new Map<string, MetadataFile>();
-  /** Whose signatures hold on roots this update looked at. */
-  readonly #rootSigners = new Map<MetadataFile, readonly VerifiedKey[]>();
+  readonly #roots: RootChain;
 
   constructor(collection: string, options: UpdateOptions, rules: UpdateRules) {
     this.#collection = collection;
     this.#options = options;
     this.#rules = rules;
+    this.#roots = new RootChain(collection, { ...options, now: rules.allowExpired ? undefined : rules.now });
   }
 
   async run(state: TrustState | undefined): Promise<VerifiedCollection> {
     this.#known = readState(state);
-    const root = this.#rememberedRoot() ?? (await this.#firstRoot());
+    const remembered = this.#known.get('root') as MetadataFile<RootMetadata> | undefined;
+    const root = this.#newestOf(await this.#roots.trusted(remembered));
     try {
       return await this.#verify(root);
     } catch (error) {
       if (!TrustError.is(error) || !ROOT_MAY_EXPLAIN.includes(error.code)) throw error;
-      const newest = await this.#followRoot(root);
+      const newest = this.#newestOf(await this.#roots.follow(root));
       if (newest === root) throw error;
       return this.#verify(newest);
     }
   }
 
-  // The remembered root is the pin, unless the caller pins another.
-  #rememberedRoot(): MetadataFile<RootMetadata> | undefined {
-    const root = this.#known.get('root') as MetadataFile<RootMetadata> | undefined;
-    const { root: trust } = this.#options;
-    if (root === undefined) return undefined;
-    return trust === undefined || this.#isTrusted(root, trust) ? root : undefined;
-  }
-
-  // One that its own keys did not sign is trusted by nobody.
-  #isTrusted(root: MetadataFile<RootMetadata>, trust: RootTrust): boolean {
-    try {
-      return isTrustedRoot(root, this.#collection, trust, this.#verifyRoot(root, undefined));
-    } catch (error) {
-      if (TrustError.is(error)) return false;
-      throw error;
+  #newestOf([first, ...successors]: Awaited<ReturnType<RootChain['follow']>>): MetadataFile<RootMetadata> {
+    let newest = first;
+    for (const root of successors) {
+      this.#forgetRotated(newest, root);
+      newest = root;
     }
-  }
-
-  #verifyRoot(root: MetadataFile<RootMetadata>, now: Date | undefined): readonly VerifiedKey[] {
-    const signers = verifyRootItself(root, this.#collection, now, this.#rootSigners.get(root));
-    if (!this.#rootSigners.has(root)) this.#rootSigners.set(root, signers);
-    return signers;
-  }
-
-  // TUF 5.2: the trusted root comes from the caller's pin.
-  async #firstRoot(): Promise<MetadataFile<RootMetadata>> {
-    const { root: trust } = this.#options;
-    if (trust === undefined) {
-      throw new TrustError(
-        'ROOT_NOT_PINNED',
-        `verify ${this.#collection}: nothing says which root is trusted`,
-        {
-          hint: 'Give the id of the root key, a CA, or { firstUse: true } when the first contact may be trusted.',
-        },
-      );
-    }
-    const newest = await this.#fetchRoot();
-    if (newest === undefined) {
-      throw new TrustError('NOT_SIGNED', `verify ${this.#collection}: the server has no trust data for it`);
-    }
-    this.#verifyRoot(newest, undefined);
-    // The pinned key may have been rotated: go back to the root it signed, then follow the chain from there.
-    for (let root = newest, steps = 0; ; steps += 1) {
-      if (this.#isTrusted(root, trust)) return root;
-      const previous =
-        steps < MAX_ROOT_STEPS && root.signed.version > 1 ? root.signed.version - 1 : undefined;
-      const older = previous === undefined ? undefined : await this.#fetchRoot(previous);
-      if (older === undefined) throw this.#mismatch(newest);
-      root = older;
-    }
-  }
-
-  #mismatch(root: MetadataFile<RootMetadata>): TrustError {
-    return new TrustError('ROOT_MISMATCH', `verify ${this.#collection}: its root is not the pinned one`, {
-      details: { received: root.signed.roles.root.keyids ?? [], threshold: root.signed.roles.root.threshold },
-      hint: 'Either the pin is wrong or somebody else set up the collection. Compare the key ids over another channel.',
-    });
-  }
-
-  // TUF 5.3: one version after the other, until the server has no next one.
-  async #followRoot(start: MetadataFile<RootMetadata>): Promise<MetadataFile<RootMetadata>> {
-    let root = start;
-    for (let steps = 0; steps < MAX_ROOT_STEPS; steps += 1) {
-      const next = await this.#fetchRoot(root.signed.version + 1);
-      if (next === undefined) return root;
-      // TUF 5.3.4, 5.3.5; 5.3.7: expiry of those in between does not matter.
-      verifyRootSuccession(root, next, this.#collection);
-      this.#verifyRoot(next, undefined);
-      this.#forgetRotated(root, next);
-      root = next;
-    }
-    throw new TrustError(
-      'LIMIT_EXCEEDED',
-      `verify ${this.#collection}: more than ${MAX_ROOT_STEPS} root rotations`,
-    );
+    return newest;
   }
 
   // TUF 5.3.11: a rotated key recovers from a version nobody can exceed.
@@ -265,7 +196,7 @@ class CollectionUpdate {
     const collection = this.#collection;
     const rules = this.#rules;
     // TUF 5.3.10: the newest root must not be expired, nor its certificates.
-    const rootKeys = this.#verifyRoot(root, rules.allowExpired ? undefined : rules.now);
+    const rootKeys = this.#roots.verify(root, rules.allowExpired ? undefined : rules.now);
     checkExpiry(root, rules, 'EXPIRED');
 
     // TUF 5.4: timestamp, always from the server.
@@ -308,7 +239,28 @@ class CollectionUpdate {
     const targets = await verified.role('targets', this.#options);
     if (targets === undefined)
       throw new TrustError('MALFORMED', `verify ${collection}: snapshot names no targets`);
+    await this.#checkNothingHidden(seen, verified);
     return verified;
+  }
+
+  // TUF 5.5.5: no file seen before may be missing, unless the snapshot key was rotated. Notary's own client takes a role out
+  // of the snapshot together with its delegation; whoever holds the snapshot key cannot take the delegation out of targets.
+  async #checkNothingHidden(
+    seen: MetadataFile<SnapshotMetadata> | undefined,
+    verified: VerifiedCollection,
+  ): Promise<void> {
+    for (const role of Object.keys(seen?.signed.meta ?? {})) {
+      if (Object.hasOwn(verified.snapshot.signed.meta, role)) continue;
+      if (!(await verified.isDelegated(role, this.#options))) continue;
+      throw new TrustError(
+        'ROLLBACK',
+        `verify ${role}: the snapshot of version ${verified.snapshot.signed.version} lacks a file seen before`,
+        {
+          details: { seen: seen?.signed.version, received: verified.snapshot.signed.version },
+          hint: 'Somebody hides what the role signed, or it was set up anew: once it signs again, it is read again.',
+        },
+      );
+    }
   }
 
   async #fetchTimestamp(): Promise<MetadataFile<TimestampMetadata>> {
@@ -324,15 +276,5 @@ class CollectionUpdate {
       });
     }
     return parseMetadata('timestamp', bytes);
-  }
-
-  async #fetchRoot(version?: number): Promise<MetadataFile<RootMetadata> | undefined> {
-    const { source, signal } = this.#options;
-    const bytes = await source.fetchMetadata(this.#collection, 'root', {
-      maxBytes: MAX_ROOT_BYTES,
-      ...(version === undefined ? {} : { version }),
-      ...(signal === undefined ? {} : { signal }),
-    });
-    return bytes === undefined ? undefined : parseMetadata('root', bytes);
   }
 }

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { OperationOptions } from '@imagevet/registry';
 import { TrustError, type TrustErrorCode } from '../errors.ts';
 import { parseGoTime } from '../json/go-time.ts';
-import { parentRole } from '../metadata/names.ts';
+import { isDelegationName, parentRole } from '../metadata/names.ts';
 import { type MetadataOf, parseMetadata } from '../metadata/parse.ts';
 import type {
   DelegationRole,
@@ -118,6 +118,16 @@ export class VerifiedCollection {
   /** The delegations of a role, in order; none when the role does not exist. */
   async delegations(role: string, options: OperationOptions = {}): Promise<readonly DelegationRole[]> {
     return (await this.role(role, options))?.file.signed.delegations.roles ?? [];
+  }
+
+  /** Tells whether the role's parent, and its parents in turn, delegate to a role now. */
+  async isDelegated(role: string, options: OperationOptions = {}): Promise<boolean> {
+    if (!isDelegationName(role)) return role === 'targets';
+    const parent = parentRole(role);
+    return (
+      (await this.isDelegated(parent, options)) &&
+      (await this.delegations(parent, options)).some(({ name }) => name === role)
+    );
   }
 
   /**
