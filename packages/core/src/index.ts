@@ -27,13 +27,14 @@ export { type CheckDriftOptions, checkDrift } from './drift/check-drift.ts';
 export type * from './drift/types.ts';
 export { type DriftedLineage, type DriftNotice, type WatchOptions, watch } from './drift/watch.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
+export { type BuildTime, buildTimeOf } from './lineage/build-time.ts';
 export {
   type AlignedInstruction,
   type AlignHistoryOptions,
   alignHistory,
   type HistoryAlignment,
 } from './lineage/history/align-history.ts';
-export type { ResolveLineageOptions } from './lineage/options.ts';
+export type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
 export { resolveLineage } from './lineage/resolve-lineage.ts';

@@ -8,7 +8,7 @@ import {
 import { pushTestImage, startRegistry, type TestImage, type TestRegistry } from '@imagevet/registry/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { imageLabelSource } from '../provenance/image/labels.ts';
-import type { ResolveLineageOptions } from './options.ts';
+import type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './options.ts';
 import { resolveLineage } from './resolve-lineage.ts';
 import type { Lineage, ProvenanceSource, SourceHost } from './types.ts';
 
@@ -107,6 +107,23 @@ describe('resolveLineage() finds the base', () => {
     expect(lineage.nodes[1]?.image?.manifest.digest).toBe(base.manifest.digest);
     expect(edgeOf(lineage)?.evidence.at(-1)?.message).toContain(other.manifest.digest);
     expect(lineage.nodes[0]?.dockerfile.consistency).toBe('consistent');
+  });
+
+  test('by what was current when the child was built', async () => {
+    await moved();
+    const told: OtherVersionsOptions[] = [];
+    const otherVersions: OtherVersions = (_reference, options) => {
+      told.push(options);
+      return [];
+    };
+    await push('app:1', { layers: [content('app')], config: { created: '2018-01-04T10:11:12Z' } });
+    await resolve(APP, { otherVersions, asOf: new Date('2018-02-01') });
+    await push('app:1', { layers: [content('app')], config: { created: '1970-01-01T00:00:01Z' } });
+    await resolve(APP, { otherVersions, asOf: new Date('2018-02-01') });
+    await resolve(APP, { otherVersions });
+    const times = told.map(({ asOf }) => asOf?.toISOString());
+    expect(times).toEqual(['2018-01-04T10:11:12.000Z', '2018-02-01T00:00:00.000Z', undefined]);
+    expect(told[2]?.platform).toEqual({ os: 'linux', architecture: 'amd64' });
   });
 
   test('by the digest its label names, when the tag has moved', async () => {

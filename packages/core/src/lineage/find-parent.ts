@@ -8,6 +8,7 @@ import {
   type ResolvedImage,
   resolveImage,
 } from '@imagevet/registry';
+import { buildTimeOf } from './build-time.ts';
 import { names } from './names.ts';
 import type { ResolveLineageOptions } from './options.ts';
 import { provePrefix } from './prove-prefix.ts';
@@ -40,7 +41,7 @@ export async function findParent(
   child: ResolvedImage,
   named: ImageReference,
   claims: readonly ProvenanceClaim[],
-  options: Pick<ResolveLineageOptions, 'registry' | 'otherVersions'> &
+  options: Pick<ResolveLineageOptions, 'registry' | 'otherVersions' | 'asOf'> &
     OperationOptions & { readonly platform: Platform },
 ): Promise<ParentSearch> {
   const { otherVersions } = options;
@@ -60,8 +61,11 @@ export async function findParent(
       return { digest: image.manifest.digest, ...moved, labelled };
     }
   }
+  const { signal, platform } = options;
+  const asOf = buildTimeOf(child, claims).time ?? options.asOf;
+  const about = { signal, platform, ...(asOf === undefined ? {} : { asOf }) };
   let tried = 0;
-  for await (const version of otherVersions?.(named, { signal: options.signal }) ?? []) {
+  for await (const version of otherVersions?.(named, about) ?? []) {
     if (tried >= MAX_VERSIONS) break;
     tried += 1;
     const image = await resolve(version, options);

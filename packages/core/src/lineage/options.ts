@@ -2,6 +2,23 @@ import type { Fetcher, ImageReference, OperationOptions, Platform } from '@image
 import { CoreError } from '../errors.ts';
 import type { LineageEvent, ProvenanceSource, SourceHost } from './types.ts';
 
+/** What {@link OtherVersions} is told beside the name. */
+export interface OtherVersionsOptions extends OperationOptions {
+  /** When the child was built, by what it says itself; else the time asked about. Absent means that it is not known. */
+  readonly asOf?: Date;
+  /** The platform wanted. */
+  readonly platform: Platform;
+}
+
+/**
+ * Lists images a base may have been when a child was built on it: by digest, or by other tags of its repository, the likeliest
+ * first. A name of another repository is passed over.
+ */
+export type OtherVersions = (
+  reference: ImageReference,
+  options: OtherVersionsOptions,
+) => AsyncIterable<ImageReference> | Iterable<ImageReference>;
+
 /** Options of `resolveLineage()`. */
 export interface ResolveLineageOptions extends OperationOptions {
   /** Reads images; without it the lineage rests on claims alone. */
@@ -24,10 +41,7 @@ export interface ResolveLineageOptions extends OperationOptions {
    * Other images a base may have been when its tag has moved since the build: by digest, or by other tags of its repository.
    * The first 32 are tried until one proves to be the base. @defaultValue none
    */
-  readonly otherVersions?: (
-    reference: ImageReference,
-    options: OperationOptions,
-  ) => AsyncIterable<ImageReference> | Iterable<ImageReference>;
+  readonly otherVersions?: OtherVersions;
   readonly onProgress?: (event: LineageEvent) => void;
 }
 

@@ -35,6 +35,8 @@ export interface ProvenanceClaim {
   readonly dockerfile?: string;
   /** The base image it names. */
   readonly base?: { readonly reference: string; readonly digest?: Digest };
+  /** RFC 3339 time at which the build ended, when the claim says; not checked. */
+  readonly finishedOn?: string;
   /** What it was built with, when the claim says. */
   readonly parameters?: BuildParameters;
   /** True for a guess (free-form description, reverse-engineered history). */

@@ -284,6 +284,7 @@ describe('buildkitAttestationSource()', () => {
         },
         dockerfile: DOCKERFILE,
         base: { reference: 'runtime:7-web', digest: RUNTIME },
+        finishedOn: '2026-01-01T00:01:00Z',
         note: expect.stringMatching(
           /^SLSA v(0\.2|1), unsigned; built by https:\/\/ci\.example\/1; finished 2026-01-01T00:01:00Z$/,
         ),

@@ -134,6 +134,7 @@ function toClaim(provenance: BuildProvenance, image: ResolvedImage, digest: Dige
     ...(location === undefined ? {} : { location }),
     ...(dockerfile === undefined ? {} : { dockerfile }),
     ...(base === undefined ? {} : { base }),
+    ...(provenance.finishedOn === undefined ? {} : { finishedOn: provenance.finishedOn }),
     ...(parameters === undefined ? {} : { parameters }),
     note: notes.join('; '),
   };
