@@ -48,6 +48,20 @@ describe.each(notaryServers)('against $name', ({ start }) => {
     expect(await codes(3651)).toContain('root-certificate-expires root');
   });
 
+  test('diagnoseCollection() tells that a snapshot expires whose key the publisher holds, and of no other', async () => {
+    const { server } = running;
+    for (const snapshotKey of ['client', 'server'] as const) {
+      const collection = `doctor-snapshot.example.com/by-the-${snapshotKey}`;
+      const { rootKeyIds } = await signTag(target('1'), { collection, server, keys, snapshotKey });
+      const now = () => new Date(Date.now() + 1000 * DAY_MS);
+      const found = await diagnoseCollection(collection, { server, keys, root: { keyIds: rootKeyIds }, now });
+      const roles = snapshotKey === 'client' ? ['snapshot', 'targets'] : ['targets'];
+      expect(found.map(({ code, role }) => `${code} ${role}`).sort()).toEqual(
+        roles.map((role) => `expiring-role ${role}`),
+      );
+    }
+  });
+
   test('diagnoseCollection() tells of removed signers, old tags docker falls back to, and orphan keys', async () => {
     const { server } = running;
     const collection = 'doctor-signers.example.com/app';
@@ -158,6 +172,10 @@ describe('diagnoseDocker()', () => {
       ['docker-does-not-verify error'],
     ],
     [{ version: '28.2.2', contentTrust: '1' }, ['hub-notary-closes warning']],
+    [{ version: '28.2.2', contentTrust: '1', contentTrustServer: '' }, ['hub-notary-closes warning']],
+    [{ version: '28.2.2', contentTrustServer: '' }, []],
+    [{ version: '28.2.2', contentTrustServer: 'https://notary.docker.io' }, ['hub-notary-closes warning']],
+    [{ contentTrust: '1', contentTrustServer: 'https://notary.docker.io.example.com' }, []],
   ])('%j: %j', (docker, expected) => {
     expect(diagnoseDocker(docker, now).map(({ code, severity }) => `${code} ${severity}`)).toEqual(expected);
   });
