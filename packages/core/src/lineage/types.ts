@@ -73,6 +73,16 @@ export interface SourceEntry {
 /** Whether a commit is in the history of a branch or tag of the repository itself (not of a fork). */
 export type Reachability = 'reachable' | 'unreachable' | 'unchecked';
 
+/** Which repository a URL leads to, by the host's own mark for it. */
+export interface RepositoryIdentity {
+  /** Kept through renames and transfers, and never given to another repository: `github.com/4164482`. */
+  readonly id: string;
+  /** URL it has now; another one than was asked about when it was renamed or transferred. */
+  readonly repository: string;
+  /** RFC 3339 time it was made, as the host says. */
+  readonly createdAt?: string;
+}
+
 /** A place that holds source repositories: GitHub, a git server, a local mirror. */
 export interface SourceHost {
   supports(repository: string): boolean;
@@ -110,6 +120,8 @@ export interface SourceHost {
     directory: string,
     options?: OperationOptions,
   ): Promise<string | undefined>;
+  /** Undefined when there is no such repository, or its host does not say which one it is (a git server). */
+  identityOf?(repository: string, options?: OperationOptions): Promise<RepositoryIdentity | undefined>;
 }
 
 /** The Dockerfile of a node and how sure it is. */
