@@ -6,6 +6,7 @@ import { isCommitId, isFetchRef, toRepositoryPath, toRepositoryUrl } from '../lo
 import { GitExit, type GitOptions, runGit } from './git-command.ts';
 import { readRef } from './git-refs.ts';
 import { listTree, readBlobs, type TreeEntry } from './git-tree.ts';
+import { checkCommit, checkPath } from './input.ts';
 import { MirrorStore, type MirrorStoreOptions } from './mirror-store.ts';
 
 /** Options of {@link gitMirrorHost}. */
@@ -213,12 +214,7 @@ class GitMirrorHost implements SourceHost, RefReader {
 
   /** Opens the mirror, brought up to date when it does not have the commit. */
   async #openAt(url: string, commit: string, signal: AbortSignal | undefined): Promise<string> {
-    if (!isCommitId(commit)) {
-      throw new CoreError(
-        'SOURCE_UNSUPPORTED',
-        `expected a full commit id, received ${JSON.stringify(commit.slice(0, 80))}`,
-      );
-    }
+    checkCommit(commit);
     let directory = await this.#store.open(url, { signal });
     if (await this.#has(directory, commit, signal)) return directory;
     directory = await this.#store.open(url, { notBefore: 'now', signal });
@@ -251,14 +247,5 @@ function checkRepository(repository: string): string {
   throw new CoreError(
     'SOURCE_UNSUPPORTED',
     `${JSON.stringify(repository.slice(0, 200))} is not a repository URL`,
-  );
-}
-
-function checkPath(path: string): string {
-  const normal = toRepositoryPath(path);
-  if (normal !== undefined) return normal;
-  throw new CoreError(
-    'SOURCE_UNSUPPORTED',
-    `path ${JSON.stringify(path.slice(0, 200))} leaves the repository`,
   );
 }

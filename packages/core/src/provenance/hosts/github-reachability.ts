@@ -1,20 +1,19 @@
 import type { Reachability } from '../../lineage/types.ts';
-import { isFetchRef } from '../location.ts';
-import type { GitHubApi } from './github-api.ts';
+import type { HostApi, HostQuestion } from './api.ts';
+import { type NamedRef, property } from './input.ts';
 
 /**
  * Tells whether a branch or tag of the repository holds a commit. Asked first: the branch or tag said to hold it, then
  * the default branch, then every other one up to a limit; beyond the limit the answer is `unchecked`.
  */
 export async function reachability(
-  api: GitHubApi,
+  api: HostApi,
   name: string,
   commit: string,
-  ref: string | undefined,
-  signal: AbortSignal | undefined,
+  ref: NamedRef | undefined,
+  question: HostQuestion,
 ): Promise<Reachability> {
-  const operation = `look for ${commit.slice(0, 12)} in the branches of ${name}`;
-  const ask = (path: string) => api.json(`/repos/${name}${path}`, operation, signal);
+  const ask = (path: string) => api.json(`/repos/${name}${path}`, question);
   const holds = async (full: string) => {
     const comparison = await ask(`/compare/${encodeURIComponent(full)}...${commit}?per_page=1`);
     const status = property(comparison, 'status');
@@ -23,12 +22,13 @@ export async function reachability(
 
   // Full names: a branch and a tag may share a short one.
   const asked = new Set<string>();
-  if (ref !== undefined && isFetchRef(ref)) {
-    if (await holds(ref)) return 'reachable';
-    asked.add(ref);
+  if (ref !== undefined) {
+    const full = `${PREFIXES[ref.kind]}${ref.short}`;
+    if (await holds(full)) return 'reachable';
+    asked.add(full);
   }
   const branch = property(await ask(''), 'default_branch');
-  const usual = `refs/heads/${branch}`;
+  const usual = `${PREFIXES.branch}${branch}`;
   if (typeof branch === 'string' && !asked.has(usual)) {
     if (await holds(usual)) return 'reachable';
     asked.add(usual);
@@ -37,7 +37,7 @@ export async function reachability(
 
   const lists = await Promise.all([ask('/branches?per_page=100'), ask('/tags?per_page=100')]);
   const [branches, tags] = lists.map((list) => (Array.isArray(list) ? (list as readonly unknown[]) : []));
-  const refs = [...toRefs('refs/heads/', branches), ...toRefs('refs/tags/', tags)];
+  const refs = [...toRefs(PREFIXES.branch, branches), ...toRefs(PREFIXES.tag, tags)];
   if (refs.some(({ sha }) => sha === commit)) return 'reachable';
   const rest = refs.filter(({ name: full }) => !asked.has(full));
   for (const { name: full } of rest.slice(0, MAX_REFS)) {
@@ -46,6 +46,8 @@ export async function reachability(
   const complete = rest.length <= MAX_REFS && lists.every((list) => Array.isArray(list) && list.length < 100);
   return complete ? 'unreachable' : 'unchecked';
 }
+
+const PREFIXES = { branch: 'refs/heads/', tag: 'refs/tags/' } as const;
 
 function toRefs(
   prefix: string,
@@ -59,7 +61,3 @@ function toRefs(
 
 /** Each costs a request of the API's budget. */
 const MAX_REFS = 20;
-
-function property(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
-}

@@ -1,0 +1,296 @@
+import type { OperationOptions } from '@imagevet/registry';
+import type { RefReader } from '../../drift/types.ts';
+import { CoreError } from '../../errors.ts';
+import type { Reachability, SourceEntry, SourceHost } from '../../lineage/types.ts';
+import type { HttpOptions } from '../http.ts';
+import { toRepositoryUrl } from '../location.ts';
+import type { HostQuestion } from './api.ts';
+import { ContentCache } from './content-cache.ts';
+import { checkCommit, checkPath, checkRef, type NamedRef } from './input.ts';
+import { readTarball } from './tarball.ts';
+import { isContentOf, type TreeFile } from './tree-file.ts';
+
+/** Options of every host that is read by a web API. */
+export interface ApiHostOptions extends HttpOptions {
+  /** Largest file {@link SourceHost.readFile} accepts, in bytes. @defaultValue 16777216 */
+  readonly maxFileBytes?: number;
+  /** Largest tree {@link SourceHost.readDirectory} accepts, unpacked, in bytes. @defaultValue 536870912 */
+  readonly maxTreeBytes?: number;
+  /** Most files {@link SourceHost.readDirectory} accepts. @defaultValue 20000 */
+  readonly maxEntries?: number;
+  /** Files kept in memory, in bytes; a file at a commit never changes. @defaultValue 33554432 */
+  readonly cacheBytes?: number;
+}
+
+/** How one kind of host is asked. `name` is a repository's path on its site; commits and paths were checked before. */
+export interface HostDialect {
+  /** Where repositories are named: `https://github.com`. */
+  readonly site: string;
+  /** Tells whether a path on the site can be a repository's. */
+  isName(name: string): boolean;
+  /** Where a file is read from. */
+  fileUrl(name: string, commit: string, path: string): string;
+  /** Undefined when it is not there, for whatever reason. */
+  readFile(
+    name: string,
+    commit: string,
+    path: string,
+    question: HostQuestion & { readonly maxBytes: number },
+  ): Promise<Uint8Array | undefined>;
+  hasRepository(name: string, question: HostQuestion): Promise<boolean>;
+  hasCommit(name: string, commit: string, question: HostQuestion): Promise<boolean>;
+  /** Every file at or below a directory (`.` for all), at most `maxEntries`; undefined when there is no such commit. */
+  listFiles(
+    name: string,
+    commit: string,
+    directory: string,
+    question: HostQuestion & { readonly maxEntries: number },
+  ): Promise<readonly TreeFile[] | undefined>;
+  /** A gzipped tar archive that holds those files, or some of them; undefined when there is none that can be used. */
+  openArchive(
+    name: string,
+    commit: string,
+    directory: string,
+    question: HostQuestion & { readonly maxBytes: number },
+  ): Promise<AsyncIterable<Uint8Array> | undefined>;
+  commitOf(
+    name: string,
+    path: string,
+    asOf: Date | undefined,
+    question: HostQuestion,
+  ): Promise<string | undefined>;
+  reachability(
+    name: string,
+    commit: string,
+    ref: NamedRef | undefined,
+    question: HostQuestion,
+  ): Promise<Reachability>;
+  /** The commit a branch or tag names, or with undefined the default branch. */
+  refOf(name: string, ref: NamedRef | undefined, question: HostQuestion): Promise<string | undefined>;
+  treeOf(
+    name: string,
+    commit: string,
+    directory: string,
+    question: HostQuestion,
+  ): Promise<string | undefined>;
+}
+
+/** Creates a host that is asked in a dialect; what is the same for all of them is here. */
+export function apiHost(dialect: HostDialect, options: ApiHostOptions): SourceHost & RefReader {
+  return new ApiHost(dialect, options);
+}
+
+class ApiHost implements SourceHost, RefReader {
+  readonly #dialect: HostDialect;
+  readonly #options: ApiHostOptions;
+  readonly #files: ContentCache<Uint8Array>;
+
+  constructor(dialect: HostDialect, options: ApiHostOptions) {
+    this.#dialect = dialect;
+    this.#options = options;
+    this.#files = new ContentCache(options.cacheBytes ?? 32 * 1024 * 1024, (content) => content.byteLength);
+  }
+
+  supports(repository: string): boolean {
+    return this.#find(repository) !== undefined;
+  }
+
+  async readFile(
+    repository: string,
+    commit: string,
+    path: string,
+    { signal }: OperationOptions = {},
+  ): Promise<{ readonly content: Uint8Array; readonly url: string }> {
+    const name = this.#name(repository);
+    checkCommit(commit);
+    const file = checkPath(path);
+    const url = this.#dialect.fileUrl(name, commit, file);
+    const load = () => this.#load(name, commit, file, signal);
+    return { content: await this.#files.get(url, load, signal), url };
+  }
+
+  async *readDirectory(
+    repository: string,
+    commit: string,
+    directory: string,
+    options: OperationOptions = {},
+  ): AsyncGenerator<SourceEntry> {
+    const name = this.#name(repository);
+    checkCommit(commit);
+    const root = checkPath(directory);
+    const files = await this.#listFiles(name, commit, root, options.signal);
+    const prefix = root === '.' ? '' : `${root}/`;
+    const missing = new Map(files.map((file) => [file.path, file]));
+    const toEntry = (file: TreeFile, content: Uint8Array): SourceEntry => {
+      missing.delete(file.path);
+      return { path: file.path.slice(prefix.length), type: file.type, content };
+    };
+    for (const file of files) if (file.type === 'submodule') yield toEntry(file, Buffer.from(file.id ?? ''));
+    for await (const { path, content } of this.#readArchive(name, commit, root, missing, options.signal)) {
+      const file = missing.get(path);
+      if (file !== undefined && isContentOf(file, content)) yield toEntry(file, content);
+    }
+    // `export-ignore` and `export-subst` leave files out of archives, or change them.
+    const { maxTreeBytes = MAX_TREE } = this.#options;
+    let bytes = 0;
+    for (const file of missing.values()) {
+      const { content } = await this.readFile(repository, commit, file.path, options);
+      bytes += content.byteLength;
+      const operation = `read ${file.path} of ${name} at ${commit.slice(0, 12)}`;
+      if (!isContentOf(file, content)) {
+        throw new CoreError('SOURCE_INVALID', `${operation}: it is not what the tree lists`, {
+          details: { repository: name, commit, path: file.path, expected: file.id ?? file.size },
+        });
+      }
+      if (bytes > maxTreeBytes) {
+        throw new CoreError('SOURCE_LIMIT_EXCEEDED', `${operation}: more than ${maxTreeBytes} bytes in all`);
+      }
+      yield toEntry(file, content);
+    }
+  }
+
+  async commitOf(
+    repository: string,
+    path: string,
+    { asOf, signal }: OperationOptions & { readonly asOf?: Date } = {},
+  ): Promise<string> {
+    const name = this.#name(repository);
+    const operation = `find the commit of ${path} in ${name}`;
+    const commit = await this.#dialect.commitOf(name, checkPath(path), asOf, { operation, signal });
+    if (commit !== undefined) return commit;
+    const when = asOf === undefined ? '' : ` as of ${asOf.toISOString()}`;
+    throw new CoreError('SOURCE_NOT_FOUND', `${operation}: no commit changes it${when}`, {
+      details: { repository: name, path },
+    });
+  }
+
+  async reachability(
+    repository: string,
+    commit: string,
+    { ref, signal }: OperationOptions & { readonly ref?: string } = {},
+  ): Promise<Reachability> {
+    checkCommit(commit);
+    const name = this.#name(repository);
+    const operation = `look for ${commit.slice(0, 12)} in the branches of ${name}`;
+    return this.#dialect.reachability(name, commit, hintOf(ref), { operation, signal });
+  }
+
+  async refOf(
+    repository: string,
+    ref: string,
+    { signal }: OperationOptions = {},
+  ): Promise<string | undefined> {
+    const name = this.#name(repository);
+    return this.#dialect.refOf(name, checkRef(ref), { operation: `read ${ref} of ${name}`, signal });
+  }
+
+  async treeOf(
+    repository: string,
+    commit: string,
+    directory: string,
+    { signal }: OperationOptions = {},
+  ): Promise<string | undefined> {
+    const name = this.#name(repository);
+    checkCommit(commit);
+    const root = checkPath(directory);
+    const operation = `find the tree of ${root} of ${name} at ${commit.slice(0, 12)}`;
+    return this.#dialect.treeOf(name, commit, root, { operation, signal });
+  }
+
+  async #load(
+    name: string,
+    commit: string,
+    path: string,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
+    const operation = `read ${path} of ${name} at ${commit.slice(0, 12)}`;
+    const { maxFileBytes: maxBytes = 16 * 1024 * 1024 } = this.#options;
+    const content = await this.#dialect.readFile(name, commit, path, { operation, maxBytes, signal });
+    if (content !== undefined) return content;
+    await this.#requireCommit(name, commit, { operation, signal });
+    throw new CoreError('SOURCE_NOT_FOUND', `${operation}: the commit has no such file`, {
+      details: { repository: name, commit, path },
+    });
+  }
+
+  async #requireCommit(name: string, commit: string, question: HostQuestion): Promise<void> {
+    if (await this.#dialect.hasCommit(name, commit, question)) return;
+    const known = await this.#dialect.hasRepository(name, question);
+    throw new CoreError(
+      'SOURCE_COMMIT_NOT_FOUND',
+      `${question.operation}: ${known ? 'the repository no longer has this commit' : 'there is no such repository'}`,
+      {
+        details: { repository: name, commit },
+        hint: known
+          ? 'Its branch was probably force-pushed; the claim stands, but the file cannot be read.'
+          : 'It was removed, renamed or is private.',
+      },
+    );
+  }
+
+  async #listFiles(
+    name: string,
+    commit: string,
+    root: string,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly TreeFile[]> {
+    const operation = `list ${root} of ${name} at ${commit.slice(0, 12)}`;
+    const { maxEntries = 20_000, maxTreeBytes = MAX_TREE } = this.#options;
+    const files = await this.#dialect.listFiles(name, commit, root, { operation, maxEntries, signal });
+    if (files === undefined) await this.#requireCommit(name, commit, { operation, signal });
+    if (files === undefined || files.length === 0)
+      throw new CoreError('SOURCE_NOT_FOUND', `${operation}: the commit has no such directory`);
+    const bytes = files.reduce((sum, file) => sum + (file.size ?? 0), 0);
+    if (files.length > maxEntries || bytes > maxTreeBytes) {
+      throw new CoreError(
+        'SOURCE_LIMIT_EXCEEDED',
+        `${operation}: ${files.length} files, ${bytes} bytes; the limits are ${maxEntries} and ${maxTreeBytes}`,
+      );
+    }
+    return files;
+  }
+
+  async *#readArchive(
+    name: string,
+    commit: string,
+    directory: string,
+    wanted: ReadonlyMap<string, TreeFile>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<{ readonly path: string; readonly content: Uint8Array }> {
+    if (wanted.size === 0) return;
+    const operation = `download ${name} at ${commit.slice(0, 12)}`;
+    const { maxTreeBytes: maxBytes = MAX_TREE } = this.#options;
+    const body = await this.#dialect.openArchive(name, commit, directory, { operation, maxBytes, signal });
+    if (body !== undefined) yield* readTarball(body, (path) => wanted.has(path), { maxBytes, operation });
+  }
+
+  #name(repository: string): string {
+    const name = this.#find(repository);
+    if (name !== undefined) return name;
+    throw new CoreError(
+      'SOURCE_UNSUPPORTED',
+      `${JSON.stringify(repository.slice(0, 200))} is not on ${this.#dialect.site}`,
+    );
+  }
+
+  #find(repository: string): string | undefined {
+    const url = toRepositoryUrl(repository);
+    const { host, pathname } = new URL(this.#dialect.site);
+    const prefix = `https://${host}${pathname.replace(/\/$/, '')}/`;
+    if (url === undefined || !url.startsWith(prefix)) return undefined;
+    const name = url.slice(prefix.length);
+    return this.#dialect.isName(name) ? name : undefined;
+  }
+}
+
+const MAX_TREE = 512 * 1024 * 1024;
+
+/** A ref said to hold a commit is only a hint: one that is no full name is left aside. */
+function hintOf(ref: string | undefined): NamedRef | undefined {
+  try {
+    return ref === undefined ? undefined : checkRef(ref);
+  } catch (error) {
+    if (error instanceof CoreError && error.code === 'SOURCE_UNSUPPORTED') return undefined;
+    throw error;
+  }
+}
