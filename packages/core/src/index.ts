@@ -34,6 +34,12 @@ export {
   alignHistory,
   type HistoryAlignment,
 } from './lineage/history/align-history.ts';
+export {
+  createLineageCache,
+  type LineageCache,
+  type LineageCacheOptions,
+  type RememberOptions,
+} from './lineage/lineage-cache.ts';
 export type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
@@ -45,6 +51,7 @@ export {
   type ResolveLineagesOptions,
   resolveLineages,
 } from './lineage/resolve-lineages.ts';
+export { sharedHost } from './lineage/shared-services.ts';
 export { spine } from './lineage/spine.ts';
 export type * from './lineage/types.ts';
 export { type AskWitnessesOptions, askWitnesses } from './lineage/witnesses.ts';

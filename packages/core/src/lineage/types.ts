@@ -1,6 +1,7 @@
 import type { Digest, ImageReference, OperationOptions, Platform, ResolvedImage } from '@imagevet/registry';
 import type { BuildParameters } from '../dockerfile/types.ts';
 import type { Gap } from '../errors.ts';
+import type { LineageCache } from './lineage-cache.ts';
 
 /** Where the source of an image is: a repository at a commit. */
 export interface SourceLocation {
@@ -57,8 +58,16 @@ export interface ProvenanceSubject {
 /** Somebody who can say where an image came from. */
 export interface ProvenanceSource {
   readonly kind: ProvenanceKind;
+  /** False for a source that goes by the name alone: it is asked while the image is being read, and is not given it. @defaultValue true */
+  readonly needsImage?: boolean;
   /** Yields every claim it knows; nothing when it knows none. @throws CoreError, RegistryError when it cannot be asked */
-  claims(subject: ProvenanceSubject, options?: OperationOptions): AsyncIterable<ProvenanceClaim>;
+  claims(subject: ProvenanceSubject, options?: ClaimsOptions): AsyncIterable<ProvenanceClaim>;
+}
+
+/** Options of {@link ProvenanceSource.claims}. */
+export interface ClaimsOptions extends OperationOptions {
+  /** Keeps what the source reads for the other images of the run: `sharedHost(host, cache)`. */
+  readonly cache?: LineageCache;
 }
 
 /** One file of a source tree. */
@@ -174,6 +183,8 @@ export interface LineageNode {
   readonly image?: ResolvedImage;
   readonly claims: readonly ProvenanceClaim[];
   readonly dockerfile: DockerfileRecord;
+  /** RFC 3339 time as of which its sources were asked; absent means now. */
+  readonly asOf?: string;
   /** Set where the lineage ends: `scratch` (FROM scratch), or the reason it could not go on. */
   readonly end?: 'scratch' | 'unresolved' | 'cycle' | 'depth-limit';
 }

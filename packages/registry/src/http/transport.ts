@@ -23,7 +23,7 @@ export interface TransportOptions extends TlsOptions, PaceOptions {
    * @defaultValue none; the environment is not read
    */
   readonly proxy?: ProxyOptions;
-  /** Tries of one idempotent request. @defaultValue 4 */
+  /** Tries of one idempotent request, and of any that is answered 429. @defaultValue 4 */
   readonly attempts?: number;
   /** First delay between tries, in milliseconds; doubled each time, with full jitter. @defaultValue 250 */
   readonly baseDelayMs?: number;
@@ -51,7 +51,7 @@ export interface HttpRequest {
   readonly url: URL;
   /** A list of values is sent as so many lines. */
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
-  /** Bytes, or what opens a stream of them. Only bytes are sent again after a failure. */
+  /** Bytes, or what opens a stream of them. A stream is sent again only after a 429, which refuses before it acts. */
   readonly body?: Uint8Array | (() => AsyncIterable<Uint8Array>);
   /** Sent to the origin of `url` only, and never again once a redirect left it. */
   readonly authorization?: string;
@@ -61,7 +61,7 @@ export interface HttpRequest {
   readonly namedBy?: URL;
   /** Whom to trust, and as whom to appear, at the origin of `url` only. */
   readonly tls?: EndpointTls;
-  /** Tries, when it is idempotent. @defaultValue those of the transport */
+  /** @defaultValue those of the transport */
   readonly attempts?: number;
   /** @defaultValue 5 for GET and HEAD; nothing else is redirected */
   readonly maxRedirects?: number;
@@ -124,13 +124,14 @@ export class Transport {
    */
   async send(wanted: HttpRequest, options: OperationOptions = {}): Promise<HttpResponse> {
     const { maxDelayMs, baseDelayMs } = this.#options;
-    const attempts = isRepeatable(wanted) ? (wanted.attempts ?? this.#options.attempts) : 1;
+    const attempts = wanted.attempts ?? this.#options.attempts;
+    const repeatable = isRepeatable(wanted);
     for (let attempt = 1; ; attempt += 1) {
       let delay: number;
       try {
         await pause((this.#notBefore.get(wanted.url.origin) ?? 0) - Date.now(), options.signal);
         const response = await this.#paced(wanted, options);
-        if (!RETRIED_STATUS.has(response.status)) return response;
+        if (!RETRIED_STATUS.has(response.status) || (!repeatable && response.status !== 429)) return response;
         const asked = retryAfterMs(response.headers['retry-after']);
         delay = asked ?? jitterMs(attempt, baseDelayMs, maxDelayMs);
         if (attempt >= attempts || delay > maxDelayMs) return response;
@@ -139,7 +140,7 @@ export class Transport {
       } catch (error) {
         options.signal?.throwIfAborted();
         const failure = explain(error, wanted);
-        if (attempt >= attempts || !isTransient(failure)) throw failure;
+        if (attempt >= attempts || !repeatable || !isTransient(failure)) throw failure;
         delay = jitterMs(attempt, baseDelayMs, maxDelayMs);
       }
       await pause(delay, options.signal);

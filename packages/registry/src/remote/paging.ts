@@ -7,14 +7,17 @@ import type { Ask, RegistryRequest } from './ask.ts';
 
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 const MAX_PAGES = 10_000;
+/** Pages in a row that may bring nothing new: a registry may filter a page to nothing and go on. */
+const MAX_IDLE_PAGES = 100;
 const MAX_ITEMS = 1_000_000;
 /** Larger pages are refused by ECR. */
 export const PAGE_SIZE = 1000;
 
 /**
- * Lists names page by page. A page without anything new ends the list, so a registry that links in circles does too.
+ * Lists names page by page. A link back to a page that was read ends the list: all there is on it was told.
  *
- * @throws {@link RegistryError} `LIMIT_EXCEEDED`, `REDIRECT_REFUSED` for a page on another host, `PROTOCOL_ERROR`
+ * @throws {@link RegistryError} `LIMIT_EXCEEDED`, also for pages that go on without anything new; `REDIRECT_REFUSED` for a
+ * page on another host; `PROTOCOL_ERROR`
  */
 export async function* listNames(
   ask: Ask,
@@ -27,9 +30,11 @@ export async function* listNames(
 ): AsyncGenerator<string, void, undefined> {
   const { repository, action, subject, member } = first;
   const seen = new Set<string>();
+  const visited = new Set<string>();
   let path: string | URL | undefined = first.path;
-  for (let page = 0; path !== undefined; page += 1) {
-    if (page >= MAX_PAGES)
+  let idle = 0;
+  while (path !== undefined) {
+    if (visited.size >= MAX_PAGES)
       throw new RegistryError('LIMIT_EXCEEDED', `${subject}: more than ${MAX_PAGES} pages`);
     const request: RegistryRequest = {
       method: 'GET',
@@ -55,7 +60,11 @@ export async function* listNames(
       seen.add(name);
       yield name;
     }
-    path = seen.size === before ? undefined : nextPage(response, subject);
+    idle = seen.size === before ? idle + 1 : 0;
+    if (idle > MAX_IDLE_PAGES) throw new RegistryError('LIMIT_EXCEEDED', `${subject}: the pages do not end`);
+    visited.add(response.url.href);
+    const next = nextPage(response, subject);
+    path = next !== undefined && visited.has(next.href) ? undefined : next;
   }
 }
 

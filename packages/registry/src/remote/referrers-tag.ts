@@ -1,5 +1,5 @@
 import { type Digest, digestAlgorithm, digestHex } from '../digest.ts';
-import { RegistryError } from '../errors.ts';
+import { RegistryError, type RegistryErrorCode } from '../errors.ts';
 import { pause } from '../http/retry.ts';
 import { MediaType } from '../oci/media-types.ts';
 import type { Descriptor } from '../oci/types.ts';
@@ -26,30 +26,55 @@ export async function readReferrersTag(
   options?: OperationOptions,
 ): Promise<readonly Descriptor[]> {
   try {
-    const manifest = await fetchManifest(itself(ask), tagOf(repository, subject), options);
-    return manifest.kind === 'index' ? manifest.index.manifests : [];
+    return (await readIndex(ask, repository, subject, options)) ?? [];
   } catch (error) {
-    if (error instanceof RegistryError && NOT_LISTED.has(error.code)) return [];
+    if (error instanceof RegistryError && NO_INDEX.has(error.code)) return [];
     throw error;
   }
 }
 
-const NOT_LISTED: ReadonlySet<string> = new Set(['NOT_FOUND', 'INVALID_MANIFEST', 'UNSUPPORTED']);
+/** What the fallback tag lists; undefined when it names something that is no index. */
+async function readIndex(
+  ask: Ask,
+  repository: Repository,
+  subject: Digest,
+  options?: OperationOptions,
+): Promise<readonly Descriptor[] | undefined> {
+  try {
+    const manifest = await fetchManifest(itself(ask), tagOf(repository, subject), options);
+    return manifest.kind === 'index' ? manifest.index.manifests : undefined;
+  } catch (error) {
+    if (error instanceof RegistryError && error.code === 'NOT_FOUND') return [];
+    throw error;
+  }
+}
+
+const NO_INDEX: ReadonlySet<RegistryErrorCode> = new Set(['INVALID_MANIFEST', 'UNSUPPORTED']);
 
 /**
  * Lists a referrer by the fallback tag. Registries without the referrers API have no compare-and-swap either, so the tag
- * is read back, and written again while another writer's update dropped this one.
+ * is read back, and written again while another writer's update dropped this one. What is there and is no index is not
+ * replaced.
  *
  * @throws {@link RegistryError} `UPLOAD_FAILED`
  */
-export function addToReferrersTag(
+export async function addToReferrersTag(
   ask: Ask,
   repository: Repository,
   { subject, referrer }: UnlistedSubject,
   options?: OperationOptions,
 ): Promise<void> {
-  return update(ask, repository, subject, options, (listed) =>
-    listed.some(({ digest }) => digest === referrer.digest) ? undefined : [...listed, referrer],
+  await update(
+    { ask, repository, subject },
+    async () => {
+      const listed = await readIndex(ask, repository, subject, options).catch((error: unknown) => {
+        if (error instanceof RegistryError && NO_INDEX.has(error.code)) return undefined;
+        throw error;
+      });
+      if (listed === undefined) throw notAnIndex(repository, subject);
+      return listed.some(({ digest }) => digest === referrer.digest) ? undefined : [...listed, referrer];
+    },
+    options,
   );
 }
 
@@ -68,34 +93,31 @@ export async function removeFromReferrersTag(
     if (!(error instanceof RegistryError) || !UNREADABLE.has(error.code)) throw error;
   }
   if (unlisted === undefined) return;
-  await update(ask, reference, unlisted.subject, options, (listed) =>
-    listed.some(({ digest }) => digest === reference.digest)
-      ? listed.filter(({ digest }) => digest !== reference.digest)
-      : undefined,
+  const { subject } = unlisted;
+  await update(
+    { ask, repository: reference, subject },
+    async () => {
+      const listed = await readReferrersTag(ask, reference, subject, options);
+      const left = listed.filter(({ digest }) => digest !== reference.digest);
+      return left.length === listed.length ? undefined : left;
+    },
+    options,
   );
 }
 
-const UNREADABLE: ReadonlySet<string> = new Set([
-  ...[
-    'NOT_FOUND',
-    'INVALID_MANIFEST',
-    'AMBIGUOUS_MANIFEST',
-    'UNSUPPORTED',
-    'INVALID_DIGEST',
-    'LIMIT_EXCEEDED',
-  ],
+const UNREADABLE: ReadonlySet<RegistryErrorCode> = new Set([
+  ...(['NOT_FOUND', 'INVALID_MANIFEST', 'AMBIGUOUS_MANIFEST', 'UNSUPPORTED'] as const),
+  ...(['INVALID_DIGEST', 'LIMIT_EXCEEDED'] as const),
 ]);
 
-/** Changes the tag until `change` finds nothing left to change. */
+/** Changes the tag until there is nothing left to change in it. */
 async function update(
-  ask: Ask,
-  repository: Repository,
-  subject: Digest,
+  { ask, repository, subject }: { ask: Ask; repository: Repository; subject: Digest },
+  read: () => Promise<readonly Descriptor[] | undefined>,
   options: OperationOptions | undefined,
-  change: (listed: readonly Descriptor[]) => readonly Descriptor[] | undefined,
 ): Promise<void> {
   for (let attempt = 1; attempt <= MAX_REPAIRS; attempt += 1) {
-    const wanted = change(await readReferrersTag(ask, repository, subject, options));
+    const wanted = await read();
     if (wanted === undefined) return;
     const document = { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: wanted };
     const bytes = Buffer.from(JSON.stringify(document));
@@ -103,6 +125,15 @@ async function update(
     await pause(SETTLE_MS * (1 + Math.random() * attempt), options?.signal);
   }
   throw new RegistryError('UPLOAD_FAILED', `referrers of ${subject}: other writers kept undoing the update`);
+}
+
+function notAnIndex({ registry, repository }: Repository, subject: Digest): RegistryError {
+  const tag = referrersTag(subject);
+  return new RegistryError(
+    'UPLOAD_FAILED',
+    `listing a referrer of ${subject}: the tag ${registry}/${repository}:${tag} names something that is no index`,
+    { hint: 'Look at what that tag is for, and move it away: referrers are listed there.' },
+  );
 }
 
 function tagOf({ registry, repository }: Repository, subject: Digest): ImageReference {

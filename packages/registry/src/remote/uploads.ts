@@ -1,6 +1,6 @@
 import type { BlobSource } from '../content/interfaces.ts';
 import { parseDigest } from '../digest.ts';
-import { RegistryError } from '../errors.ts';
+import { RegistryError, type RegistryErrorCode } from '../errors.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type Repository } from '../reference.ts';
 import { type Ask, PUSH } from './ask.ts';
@@ -48,8 +48,9 @@ export async function pushBlob(
   const { mountFrom } = options;
   let session: Session | undefined;
   if (mountFrom !== undefined && mountFrom.registry === registry && mountFrom.repository !== name) {
-    session = await start(ask, repository, blob, subject, options, mountFrom.repository);
-    if (session === undefined) return 'mounted';
+    const answer = await mount(ask, repository, blob, subject, options, mountFrom.repository);
+    if (answer === 'mounted') return answer;
+    session = answer;
   }
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -58,13 +59,40 @@ export async function pushBlob(
       await send(ask, blob, session, options);
       return 'uploaded';
     } catch (error) {
+      const given = session && abandon(ask, session);
+      // Who gives up does not wait for the registry to hear of it.
       options.signal?.throwIfAborted();
-      if (session !== undefined) await abandon(ask, session);
+      await given;
       session = undefined;
       if (attempt >= MAX_UPLOADS || !isLost(error)) throw asUploadFailure(error, subject);
     }
   }
 }
+
+/**
+ * Asks for the blob of another repository. A registry may open a session instead, or refuse, as when the other repository
+ * is not ours to read: then the blob is sent, and whether we may do that is for the upload to find out.
+ */
+async function mount(
+  ask: Ask,
+  repository: Repository,
+  blob: BlobSource,
+  subject: string,
+  options: OperationOptions,
+  from: string,
+): Promise<Session | 'mounted' | undefined> {
+  try {
+    return (await start(ask, repository, blob, subject, options, from)) ?? 'mounted';
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    if (error instanceof RegistryError && REFUSED_MOUNT.has(error.code)) return undefined;
+    throw error;
+  }
+}
+
+const REFUSED_MOUNT: ReadonlySet<RegistryErrorCode> = new Set([
+  ...(['AUTH_REQUIRED', 'DENIED', 'NOT_FOUND', 'UNSUPPORTED', 'PROTOCOL_ERROR'] as const),
+]);
 
 /** Opens an upload session; resolves to undefined when the registry mounted the blob instead. */
 async function start(

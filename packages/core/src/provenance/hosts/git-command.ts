@@ -42,7 +42,7 @@ export class GitExit extends Error {
  */
 export async function* streamGit(command: GitCommand, options: GitOptions): AsyncGenerator<Uint8Array> {
   command.signal?.throwIfAborted();
-  const child = await start(command, options);
+  const child = await startGit(command, options);
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => {
     if (stderr.length < 4096) stderr += chunk.toString('utf8');
@@ -98,8 +98,9 @@ export async function runGit(command: GitCommand, options: GitOptions): Promise<
   return Buffer.concat(chunks);
 }
 
-async function start(
-  { directory, arguments: args, settings = {} }: GitCommand,
+/** Starts git on a bare repository; the caller ends it. */
+export async function startGit(
+  { directory, arguments: args, settings = {} }: Pick<GitCommand, 'directory' | 'arguments' | 'settings'>,
   { environment = { PATH: DEFAULT_PATH } }: GitOptions,
 ): Promise<ChildProcessByStdio<Writable, Readable, Readable>> {
   const { spawn } = await import('node:child_process');
@@ -136,6 +137,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
 
 const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
 
-function withoutSecrets(text: string): string {
+/** What git printed, fit for a message. */
+export function withoutSecrets(text: string): string {
   return text.replace(/\/\/[^/@\s]{1,256}@/g, '//').slice(0, 400);
 }

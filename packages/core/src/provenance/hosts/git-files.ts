@@ -1,0 +1,149 @@
+import { CoreError } from '../../errors.ts';
+import { toRepositoryPath } from '../location.ts';
+import { ContentCache } from './content-cache.ts';
+import type { GitObject, GitObjects } from './git-objects.ts';
+
+/** Where a path of a commit leads. */
+export type GitPath =
+  /** A file: its object id, and the path after symbolic links. */
+  | { readonly status: 'file'; readonly id: string; readonly path: string }
+  /** A directory. */
+  | { readonly status: 'directory'; readonly id: string; readonly path: string }
+  /** The repository does not have the commit. */
+  | { readonly status: 'no-commit' }
+  /** The commit has no such path, or it is a submodule or a link that leads nowhere. */
+  | { readonly status: 'no-path' }
+  /** The repository is partial: an object on the way is not in it. */
+  | { readonly status: 'no-object'; readonly id: string };
+
+/** An entry of a directory. */
+export interface GitTreeEntry {
+  readonly name: string;
+  readonly type: 'file' | 'directory' | 'symlink' | 'submodule';
+  readonly id: string;
+}
+
+const MAX_LINKS = 5;
+const KEPT_BYTES = 32 * 1024 * 1024;
+
+/** Finds paths in commits; commits and directories are read once and kept, up to 32 MiB. */
+export class GitFiles {
+  readonly #objects: GitObjects;
+  readonly #kept = new ContentCache<GitObject>(KEPT_BYTES, ({ content }) => content.byteLength);
+
+  constructor(objects: GitObjects) {
+    this.#objects = objects;
+  }
+
+  /**
+   * Follows a path from a commit, through symbolic links.
+   *
+   * @throws {@link CoreError} as `GitObjects.read`
+   */
+  async find(
+    commit: string,
+    path: string,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<GitPath> {
+    const tree = await this.#treeOf(commit, options);
+    if (tree === undefined) return { status: 'no-commit' };
+    let target = toRepositoryPath(path);
+    for (let links = 0; target !== undefined && links <= MAX_LINKS; links += 1) {
+      const end = await this.#descend(tree, target, options);
+      if (!('link' in end)) return end;
+      const read = await this.#objects.read(end.link, options);
+      if (read === undefined) return { status: 'no-object', id: end.link };
+      target = toRepositoryPath(end.replace(Buffer.from(read.content).toString('utf8')) ?? '/');
+    }
+    return { status: 'no-path' };
+  }
+
+  /** Lists a directory by its object id. @returns undefined when the repository does not have it */
+  async list(
+    id: string,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<readonly GitTreeEntry[] | undefined> {
+    const tree = await this.#read(id, 'tree', options);
+    return tree === undefined ? undefined : [...treeEntries(tree)];
+  }
+
+  async #treeOf(commit: string, options: { readonly signal?: AbortSignal }): Promise<string | undefined> {
+    const object = await this.#read(commit, 'commit', options);
+    if (object === undefined) return undefined;
+    const [, id] = /^tree ([0-9a-f]+)\n/.exec(Buffer.from(object.content).toString('latin1', 0, 80)) ?? [];
+    if (id === undefined) throw new CoreError('SOURCE_INVALID', `read ${commit}: the commit names no tree`);
+    return id;
+  }
+
+  /** Walks down until the path ends or a symbolic link stands in the way; `replace` is the whole path through that link. */
+  async #descend(
+    root: string,
+    path: string,
+    options: { readonly signal?: AbortSignal },
+  ): Promise<GitPath | { readonly link: string; replace(target: string): string | undefined }> {
+    const names = path === '.' ? [] : path.split('/');
+    let id = root;
+    for (const [index, name] of names.entries()) {
+      const tree = await this.#read(id, 'tree', options);
+      if (tree === undefined) return { status: 'no-object', id };
+      const entry = treeEntries(tree).find((found) => found.name === name);
+      if (entry === undefined || entry.type === 'submodule') return { status: 'no-path' };
+      if (entry.type === 'symlink') {
+        const before = names.slice(0, index).join('/');
+        const after = names.slice(index + 1).join('/');
+        return {
+          link: entry.id,
+          replace: (target) =>
+            target.startsWith('/') ? undefined : `${before === '' ? '.' : before}/${target}/${after}`,
+        };
+      }
+      if (entry.type === 'file') {
+        return index === names.length - 1 ? { status: 'file', id: entry.id, path } : { status: 'no-path' };
+      }
+      id = entry.id;
+    }
+    return { status: 'directory', id, path };
+  }
+
+  async #read(
+    id: string,
+    type: GitObject['type'],
+    { signal }: { readonly signal?: AbortSignal },
+  ): Promise<GitObject | undefined> {
+    const kept = this.#kept.peek(id);
+    const object = kept ?? (await this.#kept.get(id, () => this.#load(id, type), signal));
+    return object.type === type && object.content !== NOT_THERE ? object : undefined;
+  }
+
+  async #load(id: string, type: GitObject['type']): Promise<GitObject> {
+    return (await this.#objects.read(id)) ?? { id, type, content: NOT_THERE };
+  }
+}
+
+const NOT_THERE = new Uint8Array();
+
+const MODES: ReadonlyMap<string, GitTreeEntry['type']> = new Map([
+  ['40000', 'directory'],
+  ['100644', 'file'],
+  ['100664', 'file'],
+  ['100755', 'file'],
+  ['120000', 'symlink'],
+  ['160000', 'submodule'],
+]);
+
+/** A tree is a row of `<mode> <name>\0<binary id>`. */
+function* treeEntries({ id, content }: GitObject): Generator<GitTreeEntry> {
+  const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
+  const idBytes = id.length / 2;
+  for (let at = 0; at < bytes.length; ) {
+    const space = bytes.indexOf(32, at);
+    const end = bytes.indexOf(0, space);
+    const type = MODES.get(bytes.toString('latin1', at, Math.max(at, space)));
+    const next = end + 1 + idBytes;
+    if (type === undefined || space < 0 || end < 0 || next > bytes.length) {
+      throw new CoreError('SOURCE_INVALID', `read ${id}: it is no git tree`);
+    }
+    yield { name: bytes.toString('utf8', space + 1, end), type, id: bytes.toString('hex', end + 1, next) };
+    at = next;
+  }
+}
