@@ -6,12 +6,13 @@ import { benchLineage } from './lineage.ts';
 import { benchRebuild } from './rebuild.ts';
 import { benchRegistryCopy } from './registry-copy.ts';
 import { benchRegistryLayers } from './registry-layers.ts';
+import { benchWarmCopy } from './registry-warm.ts';
 import { benchTrust } from './trust.ts';
 
 type Bench = (print: (line: string) => void) => Promise<readonly ClaimOutcome[]>;
 
 const suites: Readonly<Record<string, readonly Bench[]>> = {
-  registry: [benchRegistryLayers, benchRegistryCopy],
+  registry: [benchRegistryLayers, benchRegistryCopy, benchWarmCopy],
   lineage: [benchLineage],
   rebuild: [benchRebuild],
   trust: [benchTrust],

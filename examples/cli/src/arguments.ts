@@ -133,7 +133,8 @@ options
   --registry-host [NAME=]URL (repeatable)   --hub URL   --git-host URL   other places than the public ones
 
 environment
-  GITHUB_TOKEN, IMAGEVET_PASSPHRASE (of signing keys), DOCKER_HOST, DOCKER_CONFIG, DOCKER_CONTENT_TRUST_SERVER
+  GITHUB_TOKEN, IMAGEVET_PASSPHRASE (of signing keys), DOCKER_HOST, DOCKER_CONFIG, REGISTRY_AUTH_FILE,
+  DOCKER_CONTENT_TRUST_SERVER
 
 exit codes
   0 allowed or done   1 denied   2 wrong usage   3 could not be answered   130 interrupted

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { dockerEngineBuilder, type PublicServices, publicServices, type VetOptions } from '@imagevet/core';
-import { dockerConfigKeychain, parseReference, RegistryClient } from '@imagevet/registry';
+import { type Keychain, keychainFromEnvironment, parseReference, RegistryClient } from '@imagevet/registry';
 import { createKeyStore, dockerNotaryServer, type KeyStore, type NotaryServer } from '@imagevet/trust';
 import { type Arguments, type TrustArguments, UsageError } from './arguments.ts';
 import type { Io } from './io.ts';
@@ -11,7 +11,7 @@ import type { Io } from './io.ts';
 export function servicesOf(args: Arguments, io: Io): PublicServices {
   return publicServices({
     hosts: args.hosts,
-    keychain: dockerConfigKeychain({ directory: dockerDirectory(io) }),
+    keychain: keychainOf(io),
     // Whoever types the name of a registry means it; what a Dockerfile names is another matter.
     internalRegistries: [parseReference(args.image).registry],
     hubUrl: args.hub,
@@ -25,7 +25,7 @@ export function targetOf(args: Arguments, io: Io): VetOptions['target'] {
   if (args.target === undefined) return undefined;
   const client = new RegistryClient({
     hosts: args.hosts,
-    keychain: dockerConfigKeychain({ directory: dockerDirectory(io) }),
+    keychain: keychainOf(io),
   });
   return { ...args.target, client };
 }
@@ -63,6 +63,10 @@ export function readText(path: string): string {
   } catch (error) {
     throw new UsageError(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+function keychainOf(io: Io): Keychain {
+  return keychainFromEnvironment(io.env, { homeDirectory: io.env.HOME ?? homedir() });
 }
 
 function dockerDirectory(io: Io): string {

@@ -338,7 +338,15 @@ describe('rebuild()', () => {
     expect(result.outcomes.map(({ status }) => status)).toEqual(['built', 'failed', 'built', 'skipped']);
     expect(result.outcomes[1]).toMatchObject({ code: 'BUILD_FAILED', line: 2 });
     expect(result.outcomes[3]).toMatchObject({ blockedBy: ['docker.io/library/left:1 linux/amd64'] });
-    expect(events.filter(({ type }) => type === 'step-finished')).toHaveLength(4);
+    const ends = events.filter(({ type }) => type === 'step-finished');
+    expect(ends).toHaveLength(4);
+    expect(ends).toContainEqual(
+      expect.objectContaining({
+        step: 'docker.io/library/left:1 linux/amd64',
+        code: 'BUILD_FAILED',
+        line: 2,
+      }),
+    );
   });
 
   test('starts nothing more after a failure when told so', async () => {

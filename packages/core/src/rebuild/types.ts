@@ -61,6 +61,8 @@ export interface BuildRequest {
   readonly target: ImageReference;
   /** Moves the target's name to this build also when it names an image already. @defaultValue the first one stays */
   readonly replace?: boolean;
+  /** False builds without a cache, whatever the builder's settings. @defaultValue the builder's setting */
+  readonly cache?: false;
   /** Annotations of the manifest that is pushed. */
   readonly annotations?: Readonly<Record<string, string>>;
   /** For builders that can pin without an edit: the Dockerfile as it was fetched, and each image it names with its pin. */
@@ -82,6 +84,8 @@ export interface BuiltImage {
   readonly descriptor: Descriptor;
   readonly diffIds: readonly Digest[];
   readonly imageId: Digest;
+  /** What built it: `Docker Engine`, `28.5.2`. Absent when that was an earlier run. */
+  readonly builtBy?: { readonly name: string; readonly version: string };
 }
 
 /** Something that builds and pushes images. */
@@ -167,7 +171,16 @@ export type RebuildOutcome =
 export type RebuildEvent =
   | { readonly type: 'step-started'; readonly step: string; readonly index: number; readonly total: number }
   | { readonly type: 'step-log'; readonly step: string; readonly text: string }
-  | { readonly type: 'step-finished'; readonly step: string; readonly status: RebuildOutcome['status'] };
+  | {
+      readonly type: 'step-finished';
+      readonly step: string;
+      readonly status: RebuildOutcome['status'];
+      /** Why it failed. */
+      readonly code?: string;
+      readonly message?: string;
+      /** Dockerfile line that failed, when known. */
+      readonly line?: number;
+    };
 
 export interface RebuildResult {
   readonly plan: Digest;

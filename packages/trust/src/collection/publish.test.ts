@@ -211,6 +211,46 @@ describe.each(notaryServers)('against $name', ({ start }) => {
   });
 });
 
+test('listTrusted() leaves out what cannot be resolved, and lists the rest', async () => {
+  const notary = await startNotary();
+  const { server } = notary;
+  const collection = 'list.example.com/app';
+  const keys = createKeyStore();
+  const alice = await keys.generate({ role: 'alice' });
+  const { rootKeyIds } = await signTag(target('1'), { collection, server, keys });
+  const delegation = { keys: [alice.publicKey], threshold: 1 };
+  const draft = () => new TrustedCollection(collection, { server, keys });
+  await draft()
+    .setTarget({ tag: 'sha512', digest: `sha512:${'ab'.repeat(64)}`, size: 1 }, { roles: ['targets'] })
+    .setDelegation({ name: 'targets/releases', ...delegation, paths: [''] })
+    .setDelegation({ name: 'targets/alice', ...delegation, paths: [''] })
+    .publish();
+  await draft()
+    .setTarget(target('2'), { roles: ['targets/releases', 'targets/alice'] })
+    .setTarget(target('3'), { roles: ['targets/releases'] })
+    .publish();
+  // Tag 2 is not the releases' to sign any more, and alice alone releases nothing.
+  await draft()
+    .setDelegation({ name: 'targets/releases', ...delegation, paths: ['3'] })
+    .publish();
+  const options = { server, root: { keyIds: rootKeyIds } };
+  const listed = await listTrusted({ collection }, options);
+  expect(listed.map(({ tag, role }) => `${tag} ${role}`)).toEqual(['1 targets', '3 targets/releases']);
+  const image = { registry: 'list.example.com', repository: 'app' };
+  for (const subject of [
+    { collection, tag: '2' },
+    { ...image, tag: '2' },
+  ])
+    await expect(resolveTrusted(subject, options)).rejects.toMatchObject({ code: 'TAG_NOT_SIGNED' });
+  await expect(resolveTrusted({ ...image, digest: digestOf('2') }, options)).rejects.toMatchObject({
+    code: 'DIGEST_NOT_SIGNED',
+  });
+  await expect(resolveTrusted({ collection, tag: 'sha512' }, options)).rejects.toMatchObject({
+    code: 'MALFORMED',
+  });
+  await notary.close();
+});
+
 test('resolveTrusted() asks for the timestamp alone when nothing changed', async () => {
   const notary = await startNotary();
   const { server } = notary;

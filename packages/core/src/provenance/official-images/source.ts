@@ -1,6 +1,8 @@
 import type { ImageReference, OperationOptions } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
+import { sharedHost } from '../../lineage/shared-services.ts';
 import type {
+  ClaimsOptions,
   ProvenanceClaim,
   ProvenanceSource,
   ProvenanceSubject,
@@ -31,15 +33,17 @@ export interface OfficialImagesOptions {
  * namespaces of one architecture (`docker.io/arm64v8/<name>`); a tag with several candidates gives several claims.
  */
 export function officialImagesSource(options: OfficialImagesOptions): ProvenanceSource {
-  const { host, repository = 'https://github.com/docker-library/official-images' } = options;
+  const { repository = 'https://github.com/docker-library/official-images' } = options;
   return {
     kind: 'official-images',
+    needsImage: false,
     async *claims(
       subject: ProvenanceSubject,
-      operation: OperationOptions = {},
+      { cache, ...operation }: ClaimsOptions = {},
     ): AsyncIterable<ProvenanceClaim> {
       const image = toOfficialImage(subject.reference);
       if (image === undefined) return;
+      const host = cache === undefined ? options.host : sharedHost(options.host, cache);
       const file = await readLibrary(host, repository, image.name, { ...operation, asOf: subject.asOf });
       if (file === undefined) return;
       const candidates = findCandidates(file.text, image, subject);

@@ -133,8 +133,13 @@ function isImage(value: unknown): boolean {
     isDigest(value.descriptor.digest) &&
     isDigest(value.imageId) &&
     Array.isArray(value.diffIds) &&
-    value.diffIds.every(isDigest)
+    value.diffIds.every(isDigest) &&
+    (value.builtBy === undefined || isEngine(value.builtBy))
   );
+}
+
+function isEngine(value: unknown): boolean {
+  return isObject(value) && typeof value.name === 'string' && typeof value.version === 'string';
 }
 
 function isReference(value: unknown): boolean {
