@@ -1,4 +1,4 @@
-import { digestOf, formatReference } from '@imagevet/registry';
+import { digestOf } from '@imagevet/registry';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { family } from '../__fixtures__/family.ts';
 import { planRebuild } from '../plan-rebuild.ts';
