@@ -1,7 +1,17 @@
 import { parseArgs } from 'node:util';
 import { ImagevetError, type Platform, parsePlatform, parseReference } from '@imagevet/registry';
 
-export const COMMAND_NAMES = ['vet', 'lineage', 'dockerfile', 'audit', 'rebuild', 'sign', 'verify'] as const;
+export const COMMAND_NAMES = [
+  'vet',
+  'lineage',
+  'dockerfile',
+  'audit',
+  'rebuild',
+  'sign',
+  'verify',
+  'doctor',
+  'archive',
+] as const;
 
 /** What each command can print; the first is the default. */
 const FORMATS: Readonly<Record<Arguments['command'], readonly string[]>> = {
@@ -12,6 +22,8 @@ const FORMATS: Readonly<Record<Arguments['command'], readonly string[]>> = {
   rebuild: ['text', 'json'],
   sign: ['text'],
   verify: ['text'],
+  doctor: ['text', 'json'],
+  archive: ['text'],
 };
 
 /** A command line that asks for something this program does not know. */
@@ -48,6 +60,10 @@ export interface TrustArguments {
   readonly directory?: string;
   readonly passphrase?: string;
   readonly rootKeyIds: readonly string[];
+  /** What verify remembers; absent: below the home folder. */
+  readonly state?: string;
+  /** An archive asked instead of a server. */
+  readonly archive?: string;
   readonly maxStalenessMs?: number;
 }
 
@@ -69,6 +85,8 @@ const OPTIONS = {
   'trust-directory': { type: 'string' },
   'root-key': { type: 'string', multiple: true },
   'max-staleness': { type: 'string' },
+  'trust-state': { type: 'string' },
+  'trust-archive': { type: 'string' },
 } as const;
 
 /** Reads a command line; secrets come from the environment, never from arguments. */
@@ -120,6 +138,8 @@ commands
   rebuild      rebuild the whole lineage from source into --target
   sign         sign the digest the image's registry shows for its tag
   verify       the digest a signed tag names, or why there is none
+  doctor       what is wrong with docker's settings and the image's trust data, or will be; what to do
+  archive      write the trust history of the image to --output, to be verified when its server is gone
 
 options
   --format text|json|markdown|html|mermaid|dot|sarif   --output FOLDER   --platform linux/amd64   --as-of 2018-01-04
@@ -130,6 +150,8 @@ options
   --trust-server URL   --trust-ca FILE   --trust-directory FOLDER   --root-key ID (repeatable)
                                 sign and verify ask docker's server unless one is named; vet signs only if one is
   --max-staleness DAYS          verify: how long ago the server may have signed its timestamp
+  --trust-state FOLDER          verify: what was verified last; default ~/.local/state/imagevet/trust
+  --trust-archive FOLDER        verify: ask an archive instead of a server, as of --as-of
   --registry-host [NAME=]URL (repeatable)   --hub URL   --git-host URL   other places than the public ones
 
 environment
@@ -243,6 +265,8 @@ function parseTrust(
     directory: values['trust-directory'],
     passphrase: env.IMAGEVET_PASSPHRASE,
     rootKeyIds,
+    state: values['trust-state'],
+    archive: values['trust-archive'],
     maxStalenessMs: days === undefined ? undefined : parseDays(days) * 86_400_000,
   };
 }
