@@ -16,6 +16,7 @@ export { type RenderSarifOptions, renderSarif } from './audit/sarif.ts';
 export type { ShellArgument, ShellStep } from './audit/shell/steps.ts';
 export type * from './audit/types.ts';
 export type { CommandUnit, DockerfileUnit, InstructionUnit, LineageUnit, StageUnit } from './audit/unit.ts';
+export type { ComparedDockerfile } from './compare/attribution.ts';
 export { type CompareImagesOptions, type CompareProgress, compareImages } from './compare/compare-images.ts';
 export { disagreementBelow } from './compare/disagreement.ts';
 export type * from './compare/types.ts';
