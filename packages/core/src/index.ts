@@ -43,6 +43,11 @@ export {
 export type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
+export {
+  type FamilyMember,
+  type ResolveFamilyOptions,
+  resolveFamily,
+} from './lineage/resolve-family.ts';
 export { resolveLineage } from './lineage/resolve-lineage.ts';
 export {
   type LineageGroup,
