@@ -84,9 +84,14 @@ export {
 } from './provenance/docker-hub/description.ts';
 export { type DockerHubOptions, dockerHubSource } from './provenance/docker-hub/source.ts';
 export { type FileLink, parseFileUrl } from './provenance/file-url.ts';
+export type { ApiHostOptions } from './provenance/hosts/api-host.ts';
+export { type BitbucketHostOptions, bitbucketHost } from './provenance/hosts/bitbucket.ts';
+export { type CgitHostOptions, cgitHost } from './provenance/hosts/cgit.ts';
 export type { GitOptions } from './provenance/hosts/git-command.ts';
 export { type GitMirrorHostOptions, gitMirrorHost } from './provenance/hosts/git-mirror.ts';
+export { type GiteaHostOptions, giteaHost } from './provenance/hosts/gitea.ts';
 export { type GitHubHostOptions, gitHubHost } from './provenance/hosts/github.ts';
+export { type GitLabHostOptions, gitLabHost } from './provenance/hosts/gitlab.ts';
 export type { MirrorStoreOptions } from './provenance/hosts/mirror-store.ts';
 export { type PublicHostsOptions, publicHosts } from './provenance/hosts/public-hosts.ts';
 export { sourceHosts } from './provenance/hosts/source-hosts.ts';
@@ -141,7 +146,12 @@ export {
 export type { EngineTls } from './rebuild/engine/engine.ts';
 export { type BakeFile, type BakeTarget, toBakeFile } from './rebuild/export/bake-file.ts';
 export { type SourcePolicy, type SourcePolicyRule, toSourcePolicy } from './rebuild/export/source-policy.ts';
-export { type PlanRebuildOptions, planRebuild } from './rebuild/plan-rebuild.ts';
+export { type PlanRebuildOptions, type PlanTarget, planRebuild } from './rebuild/plan-rebuild.ts';
+export {
+  type PromotedImage,
+  type PromoteRebuiltOptions,
+  promoteRebuilt,
+} from './rebuild/promote-rebuilt.ts';
 export { type RebuildOptions, rebuild } from './rebuild/rebuild.ts';
 export type { StepTools } from './rebuild/run-step.ts';
 export { substituteBases } from './rebuild/substitute-bases.ts';

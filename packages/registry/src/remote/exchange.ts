@@ -48,6 +48,7 @@ export async function exchange(
         ...(request.headers === undefined ? {} : { headers: request.headers }),
         ...(request.body === undefined ? {} : { body: request.body }),
         ...(request.maxBodyBytes === undefined ? {} : { maxBodyBytes: request.maxBodyBytes }),
+        ...(request.patienceMs === undefined ? {} : { patienceMs: request.patienceMs }),
         ...(options.attempts === undefined ? {} : { attempts: options.attempts }),
         ...(own && endpoint.tls !== undefined ? { tls: endpoint.tls } : {}),
         ...(own && endpoint.headers !== undefined ? { ownHeaders: endpoint.headers } : {}),

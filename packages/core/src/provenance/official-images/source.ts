@@ -9,7 +9,7 @@ import type {
   SourceHost,
   SourceLocation,
 } from '../../lineage/types.ts';
-import { toRepositoryPath, toRepositoryUrl } from '../location.ts';
+import { isCommitId, toRepositoryPath, toRepositoryUrl } from '../location.ts';
 import { architectureOfNamespace, architecturesOf } from './architectures.ts';
 import {
   type LibraryBuild,
@@ -120,7 +120,7 @@ function toClaim(
       ? [`${build.file} is an OCI layout that is imported, not a Dockerfile`]
       : []),
     ...(location === undefined
-      ? [`names no commit of a known form: ${build.gitRepo} ${build.gitFetch ?? ''}`]
+      ? [`names no full commit: ${build.gitRepo} ${build.gitCommit ?? build.gitFetch ?? ''}`]
       : []),
   ];
   return {
@@ -135,10 +135,13 @@ function toClaim(
 function toSourceLocation(build: LibraryBuild): SourceLocation | undefined {
   const repository = toRepositoryUrl(build.gitRepo);
   const path = toRepositoryPath(`${build.directory}/${build.file}`);
-  if (repository === undefined || path === undefined || build.gitCommit === undefined) return undefined;
+  const { gitCommit: commit } = build;
+  if (repository === undefined || path === undefined || commit === undefined || !isCommitId(commit)) {
+    return undefined;
+  }
   return {
     repository,
-    commit: build.gitCommit,
+    commit,
     directory: build.directory,
     path,
     ...(build.gitFetch === undefined ? {} : { ref: build.gitFetch }),
