@@ -3,7 +3,14 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { dockerEngineBuilder, type PublicServices, publicServices, type VetOptions } from '@imagevet/core';
 import { type Keychain, keychainFromEnvironment, parseReference, RegistryClient } from '@imagevet/registry';
-import { createKeyStore, dockerNotaryServer, type KeyStore, type NotaryServer } from '@imagevet/trust';
+import {
+  createKeyStore,
+  createTrustState,
+  dockerNotaryServer,
+  type KeyStore,
+  type NotaryServer,
+  type TrustStateStore,
+} from '@imagevet/trust';
 import { type Arguments, type TrustArguments, UsageError } from './arguments.ts';
 import type { Io } from './io.ts';
 
@@ -52,8 +59,18 @@ export function keysOf(trust: TrustArguments, io: Io): KeyStore {
   if (trust.passphrase === undefined || trust.passphrase === '') {
     throw new UsageError('set IMAGEVET_PASSPHRASE to the passphrase of the signing keys');
   }
-  const directory = trust.directory ?? join(dockerDirectory(io), 'trust');
-  return createKeyStore({ directory, passphrase: trust.passphrase });
+  return createKeyStore({ directory: trustDirectoryOf(trust, io), passphrase: trust.passphrase });
+}
+
+/** Where docker and notary keep signing keys. */
+export function trustDirectoryOf(trust: TrustArguments, io: Io): string {
+  return trust.directory ?? join(dockerDirectory(io), 'trust');
+}
+
+/** What was verified last, so that nobody can show an older state. */
+export function stateOf(trust: TrustArguments, io: Io): TrustStateStore {
+  const home = io.env.XDG_STATE_HOME ?? join(io.env.HOME ?? homedir(), '.local', 'state');
+  return createTrustState(trust.state ?? join(home, 'imagevet', 'trust'));
 }
 
 /** Reads a file named on the command line. */

@@ -144,7 +144,12 @@ export {
 export type { EngineTls } from './rebuild/engine/engine.ts';
 export { type BakeFile, type BakeTarget, toBakeFile } from './rebuild/export/bake-file.ts';
 export { type SourcePolicy, type SourcePolicyRule, toSourcePolicy } from './rebuild/export/source-policy.ts';
-export { type PlanRebuildOptions, planRebuild } from './rebuild/plan-rebuild.ts';
+export { type PlanRebuildOptions, type PlanTarget, planRebuild } from './rebuild/plan-rebuild.ts';
+export {
+  type PromotedImage,
+  type PromoteRebuiltOptions,
+  promoteRebuilt,
+} from './rebuild/promote-rebuilt.ts';
 export { type RebuildOptions, rebuild } from './rebuild/rebuild.ts';
 export type { StepTools } from './rebuild/run-step.ts';
 export { substituteBases } from './rebuild/substitute-bases.ts';
