@@ -9,7 +9,7 @@ import { ImagevetError, type ImagevetErrorOptions } from '@imagevet/registry';
  *   `ALGORITHM_MISMATCH`, `THRESHOLD`, `EXPIRED`, `FREEZE` (the timestamp expired), `STALE` (valid, but older
  *   than the caller accepts), `ROLLBACK`, `FAST_FORWARD`, `MIX_AND_MATCH` (bytes other than the parent file promised), `MISSING_METADATA`, `MALFORMED`, `LIMIT_EXCEEDED`.
  * - No answer: `UNREACHABLE`, `TIMEOUT`, `AUTH_REQUIRED`, `DENIED`.
- * - Publishing: `VERSION_CONFLICT` (somebody else published), `SERVER_REFUSED`, `BROKEN_COLLECTION`, `ROTATION_PENDING`.
+ * - Publishing: `VERSION_CONFLICT` (somebody else published), `SERVER_REFUSED`, `BROKEN_COLLECTION`.
  * - Keys: `KEY_NOT_FOUND`, `BAD_PASSPHRASE`, `INVALID_KEY`, `UNSUPPORTED_KEY`.
  * - The caller: `INVALID_NAME`, `INVALID_OPTIONS`.
  */
@@ -41,7 +41,6 @@ export type TrustErrorCode =
   | 'VERSION_CONFLICT'
   | 'SERVER_REFUSED'
   | 'BROKEN_COLLECTION'
-  | 'ROTATION_PENDING'
   | 'KEY_NOT_FOUND'
   | 'BAD_PASSPHRASE'
   | 'INVALID_KEY'

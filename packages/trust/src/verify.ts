@@ -111,21 +111,27 @@ export async function resolveTrusted(
   });
 }
 
-/** Lists every tag a collection vouches for, sorted by name, after a full TUF update. */
+/**
+ * Lists every tag a collection vouches for, sorted by name, after a full TUF update: each that {@link resolveTrusted} gives
+ * a digest for. A tag that was signed and not released, or without a sha256, is none.
+ */
 export async function listTrusted(
   subject: { readonly registry: string; readonly repository: string } | { readonly collection: string },
   options: VerifyOptions = {},
 ): Promise<TrustedTarget[]> {
   return withVerified(subject, options, async (verified) => {
     const names = new Set<string>();
-    for (const role of options.roles ?? DEFAULT_ROLES) {
+    const roles = options.roles ?? DEFAULT_ROLES;
+    for (const role of roles) {
       const targets = (await verified.role(role, options))?.file.signed.targets ?? {};
       for (const name of Object.keys(targets ?? {})) names.add(name);
     }
     const result: TrustedTarget[] = [];
     for (const name of [...names].sort()) {
       const found = await lookUp(verified, name, options);
-      if (found !== undefined) result.push(toTrusted(verified, name, found));
+      if (found === undefined || !roles.includes(found.role) || digestOfTarget(found.target) === undefined)
+        continue;
+      result.push(toTrusted(verified, name, found));
     }
     return result;
   });
@@ -190,8 +196,15 @@ async function findTag(
   options: VerifyOptions,
 ): Promise<FoundTarget> {
   const found = await lookUp(verified, tag, options);
-  if (found !== undefined) return found;
-  throw new TrustError('TAG_NOT_SIGNED', `verify ${verified.collection}:${tag}: the tag is not signed`);
+  if (found === undefined)
+    throw new TrustError('TAG_NOT_SIGNED', `verify ${verified.collection}:${tag}: the tag is not signed`);
+  const roles = options.roles ?? DEFAULT_ROLES;
+  if (roles.includes(found.role)) return found;
+  throw new TrustError(
+    'TAG_NOT_SIGNED',
+    `verify ${verified.collection}:${tag}: signed only by ${found.role}`,
+    { hint: `The tag was not released: no role of ${roles.join(', ')} signed it.` },
+  );
 }
 
 async function findDigest(
@@ -199,12 +212,14 @@ async function findDigest(
   digest: Digest | undefined,
   options: VerifyOptions,
 ): Promise<{ name: string; found: FoundTarget }> {
-  for (const role of options.roles ?? DEFAULT_ROLES) {
+  const roles = options.roles ?? DEFAULT_ROLES;
+  for (const role of roles) {
     const targets = (await verified.role(role, options))?.file.signed.targets ?? {};
     for (const [name, target] of Object.entries(targets ?? {})) {
       if (digestOfTarget(target) !== digest) continue;
       const found = await lookUp(verified, name, options);
-      if (found !== undefined && digestOfTarget(found.target) === digest) return { name, found };
+      if (found === undefined || !roles.includes(found.role)) continue;
+      if (digestOfTarget(found.target) === digest) return { name, found };
     }
   }
   throw new TrustError(
@@ -224,15 +239,7 @@ async function lookUp(
   for (const role of roles) {
     const skip = roles.filter((other) => other !== role);
     const found = await verified.find(tag, role, { ...options, skip });
-    if (found === undefined) continue;
-    if (found.role === role) return found;
-    throw new TrustError(
-      'TAG_NOT_SIGNED',
-      `verify ${verified.collection}:${tag}: signed only by ${found.role}`,
-      {
-        hint: `The tag was not released: no role of ${roles.join(', ')} signed it.`,
-      },
-    );
+    if (found !== undefined) return found;
   }
   return undefined;
 }

@@ -70,6 +70,13 @@ describe('parseDockerfile() bases', () => {
     expect(bases(text, options)).toEqual(['docker.io/library/x:one', 'docker.io/library/y:mine']);
   });
 
+  test('without a stage asked for, TARGETSTAGE is the name of the last one', () => {
+    expect(bases('FROM x:$TARGETSTAGE AS one\nFROM y:$TARGETSTAGE AS Two')).toEqual([
+      'docker.io/library/x:two',
+      'docker.io/library/y:two',
+    ]);
+  });
+
   test('the stage that was asked for becomes the image, by name before number', () => {
     const text = 'FROM a AS one\nFROM b AS two\nFROM c AS one\nFROM d';
     const final = (target?: string) =>

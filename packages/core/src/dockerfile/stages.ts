@@ -36,7 +36,8 @@ export function readStages(
   const stray = globalArgs.find(({ keyword }) => keyword !== 'ARG');
   if (stray !== undefined) throw invalid(`${stray.keyword} before the first FROM`, stray.startLine);
   if (first < 0) throw invalid('it has no FROM', globalArgs.at(-1)?.endLine ?? 1);
-  const variables = globalVariables(globalArgs, context);
+  const last = instructions.findLast(({ keyword }) => keyword === 'FROM');
+  const variables = globalVariables(globalArgs, context, last === undefined ? undefined : nameOf(last));
   const stages: GrowingStage[] = [];
   for (const instruction of instructions.slice(first)) {
     if (instruction.keyword === 'FROM') {
@@ -56,11 +57,15 @@ export function readStages(
  * Global scope: predefined ARGs, which build arguments may set, then each ARG with build arguments over defaults over earlier
  * ARGs.
  */
-function globalVariables(globalArgs: readonly DockerfileInstruction[], context: StageContext): Variables {
+function globalVariables(
+  globalArgs: readonly DockerfileInstruction[],
+  context: StageContext,
+  lastStage: string | undefined,
+): Variables {
   const variables: Record<string, string | undefined> = {
     ...platformArgs('TARGET', context.platform),
     ...platformArgs('BUILD', context.buildPlatform),
-    TARGETSTAGE: context.target ?? 'default',
+    TARGETSTAGE: context.target ?? lastStage ?? 'default',
   };
   for (const name of Object.keys(variables)) {
     if (Object.hasOwn(context.buildArgs, name)) variables[name] = context.buildArgs[name];
@@ -97,15 +102,8 @@ function startStage(
   variables: Variables,
   context: StageContext,
 ): GrowingStage {
-  const words = splitWords(instruction.arguments);
-  const [fromText = '', as, name] = words;
-  if (words.length !== 1 && !(words.length === 3 && as?.toLowerCase() === 'as')) {
-    throw invalid('FROM takes an image and, after AS, a name', instruction.startLine);
-  }
-  const stageName = name?.toLowerCase();
-  if (stageName !== undefined && !/^[a-z][a-z0-9-_.]*$/.test(stageName)) {
-    throw invalid(`${JSON.stringify(name)} is not a stage name`, instruction.startLine);
-  }
+  const stageName = nameOf(instruction);
+  const [fromText = ''] = fromWords(instruction);
   const platformFlag = instruction.flags.find((flag) => flag.name === 'platform')?.value;
   const platform =
     platformFlag === undefined ? undefined : expand(platformFlag, variables, context.escape).value;
@@ -120,6 +118,25 @@ function startStage(
     startLine: instruction.startLine,
     endLine: instruction.endLine,
   };
+}
+
+/** Blanks alone separate: a quote groups nothing here. */
+function fromWords({ arguments: text }: DockerfileInstruction): readonly string[] {
+  return text.split(/[\t\v\f\r ]+/);
+}
+
+/** The name of the stage that a `FROM` starts. */
+function nameOf(from: DockerfileInstruction): string | undefined {
+  const words = fromWords(from);
+  const [, as, name] = words;
+  if (words.length !== 1 && !(words.length === 3 && as?.toLowerCase() === 'as')) {
+    throw invalid('FROM takes an image and, after AS, a name', from.startLine);
+  }
+  const stageName = name?.toLowerCase();
+  if (stageName !== undefined && !/^[a-z][a-z0-9-_.]*$/.test(stageName)) {
+    throw invalid(`${JSON.stringify(name)} is not a stage name`, from.startLine);
+  }
+  return stageName;
 }
 
 function resolveBase(

@@ -1,7 +1,14 @@
 import { type Digest, digestAlgorithm, digestHex } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
 import { canonicalJson, type JsonValue } from '../json/canonical-json.ts';
-import { checkTargetName } from '../metadata/names.ts';
+import { canonicalKeyId, importPublicKey } from '../keys/public-key.ts';
+import {
+  checkBaseRole,
+  checkDelegationName,
+  checkSignerName,
+  checkTargetName,
+  checkTargetsRole,
+} from '../metadata/names.ts';
 import type { BaseRole, PublicKey, TargetMeta } from '../metadata/types.ts';
 
 /** A role that `targets` or another delegation hands some of its names to. */
@@ -69,6 +76,64 @@ export function targetChange(target: SignableTarget, roles?: readonly string[]):
     },
     ...(roles === undefined ? {} : { roles }),
   };
+}
+
+/**
+ * Checks a change before it is staged: names, keys, and that a threshold can be met.
+ *
+ * @throws {@link TrustError} `INVALID_NAME`, `INVALID_OPTIONS`, `INVALID_KEY`, `UNSUPPORTED_KEY`
+ */
+export function checkChange(change: Change): Change {
+  switch (change.type) {
+    case 'target-set':
+    case 'target-remove':
+      change.roles?.forEach(checkTargetsRole);
+      break;
+    case 'delegation-set':
+      checkDelegationName(change.delegation.name);
+      checkKeys(`delegate ${change.delegation.name}`, change.delegation);
+      break;
+    case 'delegation-remove':
+      checkDelegationName(change.name);
+      break;
+    case 'signer-add':
+      checkKeys(`add signer ${checkSignerName(change.name)}`, { keys: change.keys, threshold: 1 });
+      break;
+    case 'signer-remove':
+      checkSignerName(change.name);
+      break;
+    case 'witness':
+      if (change.role !== 'root') checkTargetsRole(change.role);
+      break;
+    case 'reset':
+      checkTargetsRole(change.role);
+      break;
+    case 'role-keys':
+      checkKeys(`keys of ${change.role}`, change);
+      checkBaseRole(change.role);
+      if (change.role === 'root') checkCertificates(change.keys);
+  }
+  return change;
+}
+
+function checkKeys(
+  subject: string,
+  { keys, threshold }: { readonly keys: readonly PublicKey[]; readonly threshold: number },
+): void {
+  keys.forEach(importPublicKey);
+  const different = new Set(keys.map(canonicalKeyId)).size;
+  if (Number.isSafeInteger(threshold) && threshold >= 1 && different >= threshold) return;
+  throw new TrustError(
+    'INVALID_OPTIONS',
+    `${subject}: a threshold of ${threshold} needs as many keys, ${different} different ones were given`,
+  );
+}
+
+function checkCertificates(keys: readonly PublicKey[]): void {
+  if (keys.every(({ keytype }) => keytype.endsWith('-x509'))) return;
+  throw new TrustError('INVALID_OPTIONS', 'keys of root: a root key is a certificate', {
+    hint: 'Make one with issueRootCertificate(), or read one with parsePublicKey().',
+  });
 }
 
 /** Notary copies custom data byte for byte and verifies another form of it; only what both forms share is safe. */

@@ -20,8 +20,14 @@ export function setDelegation(signed: TargetsMetadata, wanted: Delegation): Targ
   return withDelegations(signed, roles, { ...signed.delegations.keys, ...added });
 }
 
-/** Removes a delegation and keys no other role names. */
+/**
+ * Removes a delegation and keys no other role names.
+ *
+ * @throws {@link TrustError} `INVALID_OPTIONS` when there is no such delegation
+ */
 export function removeDelegation(signed: TargetsMetadata, name: string): TargetsMetadata {
+  if (!signed.delegations.roles?.some((role) => role.name === name))
+    throw new TrustError('INVALID_OPTIONS', `remove delegation ${name}: there is none`);
   const roles = (signed.delegations.roles ?? []).filter((role) => role.name !== name);
   return withDelegations(signed, roles, signed.delegations.keys ?? {});
 }

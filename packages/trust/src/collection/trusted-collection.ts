@@ -3,7 +3,7 @@ import type { OperationOptions } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { KeyAlgorithm } from '../keys/keypair.ts';
-import { checkCollectionName, checkRoleName, checkSignerName, isDelegationName } from '../metadata/names.ts';
+import { checkCollectionName } from '../metadata/names.ts';
 import type { PublicKey, RootMetadata } from '../metadata/types.ts';
 import type { NotaryClient, NotaryServer } from '../notary/client.ts';
 import type { PublishPart } from '../notary/multipart.ts';
@@ -19,7 +19,7 @@ import {
   readSigningRequest,
   type SigningRequest,
 } from './ceremony.ts';
-import { type Change, type Delegation, type SignableTarget, targetChange } from './changes.ts';
+import { type Change, checkChange, type Delegation, type SignableTarget, targetChange } from './changes.ts';
 import { Draft, type UnsignedRole } from './draft.ts';
 import { createInitialRoot, type SnapshotKeyHolder } from './initial-root.ts';
 import { type PublishContext, type PublishResult, publishParts, signParts } from './publish.ts';
@@ -39,7 +39,7 @@ export interface TrustedCollectionOptions {
   readonly now?: () => Date;
   /** Who signs the snapshot of a collection that is set up. @defaultValue `server`, as docker; delegations need it */
   readonly snapshotKey?: SnapshotKeyHolder;
-  /** Kind of keys that are made. @defaultValue `ecdsa-p256` */
+  /** Kind of keys that are made; a root key is ECDSA whatever is said here. @defaultValue `ecdsa-p256` */
   readonly keyAlgorithm?: KeyAlgorithm;
 }
 
@@ -88,7 +88,6 @@ export class TrustedCollection {
    * @throws {@link TrustError} `INVALID_NAME`, `INVALID_OPTIONS`
    */
   setTarget(target: SignableTarget, options: { readonly roles?: readonly string[] } = {}): this {
-    options.roles?.forEach(checkRoleName);
     return this.stage(targetChange(target, options.roles));
   }
 
@@ -103,18 +102,13 @@ export class TrustedCollection {
    * @throws {@link TrustError} `INVALID_NAME`, `INVALID_OPTIONS` for fewer keys than the threshold
    */
   setDelegation(delegation: Delegation): this {
-    const { name, keys, threshold } = delegation;
-    if (!isDelegationName(name)) checkRoleName(`targets/${name}/`);
-    if (!Number.isSafeInteger(threshold) || threshold < 1 || keys.length < threshold) {
-      throw new TrustError(
-        'INVALID_OPTIONS',
-        `delegate ${name}: a threshold of ${threshold} needs as many keys`,
-      );
-    }
     return this.stage({ type: 'delegation-set', delegation });
   }
 
-  /** Stages the removal of a delegation; what it signed no longer counts. */
+  /**
+   * Stages the removal of a delegation; what it signed no longer counts. Publishing throws `INVALID_OPTIONS` when there is
+   * none of this name.
+   */
   removeDelegation(name: string): this {
     return this.stage({ type: 'delegation-remove', name });
   }
@@ -125,8 +119,7 @@ export class TrustedCollection {
    * @throws {@link TrustError} `INVALID_NAME`, `INVALID_OPTIONS`
    */
   addSigner(name: string, keys: readonly PublicKey[]): this {
-    if (keys.length === 0) throw new TrustError('INVALID_OPTIONS', `add signer ${name}: no key was given`);
-    return this.stage({ type: 'signer-add', name: checkSignerName(name), keys });
+    return this.stage({ type: 'signer-add', name, keys });
   }
 
   /**
@@ -137,22 +130,26 @@ export class TrustedCollection {
    * @param options - With `resign: false` nothing is signed again: for a signer who is not trusted any more.
    */
   removeSigner(name: string, options: { readonly resign?: boolean } = {}): this {
-    return this.stage({ type: 'signer-remove', name: checkSignerName(name), resign: options.resign ?? true });
+    return this.stage({ type: 'signer-remove', name, resign: options.resign ?? true });
   }
 
   /** Stages signing a role again as it is: renews its expiry, or replaces signatures of a removed key. */
   witness(role: string): this {
-    return this.stage({ type: 'witness', role: checkRoleName(role) });
+    return this.stage({ type: 'witness', role });
   }
 
   /** Stages emptying a role: every tag it holds is no longer signed by it. */
   reset(role: string): this {
-    return this.stage({ type: 'reset', role: checkRoleName(role) });
+    return this.stage({ type: 'reset', role });
   }
 
-  /** Stages a change. */
+  /**
+   * Stages a change.
+   *
+   * @throws {@link TrustError} `INVALID_NAME`, `INVALID_OPTIONS`, `INVALID_KEY`, `UNSUPPORTED_KEY`
+   */
   stage(change: Change): this {
-    this.#changes.push(change);
+    this.#changes.push(checkChange(change));
     return this;
   }
 
@@ -261,7 +258,14 @@ export class TrustedCollection {
 
   async #initialRoot(client: NotaryClient, now: Date, options: OperationOptions): Promise<RootMetadata> {
     const { keys, keyAlgorithm, snapshotKey = 'server' } = this.#options;
-    return createInitialRoot(this.collection, { ...options, client, keys, now, snapshotKey, keyAlgorithm });
+    const given = new Map(
+      this.#changes.flatMap((change) =>
+        change.type === 'role-keys' ? [[change.role, change] as const] : [],
+      ),
+    );
+    return createInitialRoot(this.collection, {
+      ...{ ...options, client, keys, now, snapshotKey, keyAlgorithm, given },
+    });
   }
 
   // Verified like any reader's, except that what expired may be read in order to renew it.

@@ -7,11 +7,12 @@ import type { KeyStore } from '../keys/key-store.ts';
 import { canonicalKeyId } from '../keys/public-key.ts';
 import { certificateExpiry } from '../keys/root-certificate.ts';
 import { RELEASES_ROLE } from '../metadata/names.ts';
-import type { PublicKey } from '../metadata/types.ts';
+import type { MetadataFile, PublicKey } from '../metadata/types.ts';
 import type { NotaryServer } from '../notary/client.ts';
 import type { MetadataSource } from '../notary/metadata-source.ts';
 import { withMetadataSource } from '../notary/server.ts';
 import type { RootTrust } from '../verify/root-trust.ts';
+import { authorityOf } from '../verify/signatures.ts';
 import { createMemoryTrustState } from '../verify/state.ts';
 import { updateCollection } from '../verify/update.ts';
 import type { VerifiedCollection } from '../verify/verified-collection.ts';
@@ -120,7 +121,9 @@ async function diagnoseExpiry(
 ): Promise<TrustDiagnosis[]> {
   const { expiryWarningDays = 180, certificateWarningDays = 730 } = options;
   const roles = (await verified.loaded()).map(({ file }) => file);
-  const found = [verified.root, ...roles].flatMap(({ role, signed }): TrustDiagnosis[] => {
+  const files: MetadataFile[] = [verified.root, ...roles];
+  if (await holdsSnapshotKey(verified, options)) files.push(verified.snapshot);
+  const found = files.flatMap(({ role, signed }): TrustDiagnosis[] => {
     const at = parseGoTime(signed.expires);
     const days = (at - now.getTime()) / DAY_MS;
     if (days > expiryWarningDays) return [];
@@ -131,7 +134,10 @@ async function diagnoseExpiry(
         severity: expired ? 'error' : 'warning',
         role,
         message: `${role} ${expired ? 'expired' : 'expires'} on ${signed.expires.slice(0, 10)}`,
-        remedy: `Sign it again before: witness('${role}').`,
+        remedy:
+          role === 'snapshot'
+            ? "Publish anything before, as witness('targets'): the snapshot is signed anew. Nobody can read the collection afterwards."
+            : `Sign it again${expired ? '' : ' before'}: witness('${role}').`,
         at: new Date(at).toISOString(),
       },
     ];
@@ -153,6 +159,15 @@ async function diagnoseExpiry(
     });
   }
   return found;
+}
+
+// A server renews a snapshot whose key it holds; over one whose key the publisher holds it fails once it expired.
+async function holdsSnapshotKey(verified: VerifiedCollection, options: DiagnoseOptions): Promise<boolean> {
+  const { roles, keys } = verified.root.signed;
+  const ids = new Set([...authorityOf(roles.snapshot, keys).keys.values()].map(canonicalKeyId));
+  const own = options.signal === undefined ? {} : { signal: options.signal };
+  for await (const { keyId } of options.keys?.list(own) ?? []) if (ids.has(keyId)) return true;
+  return false;
 }
 
 // When the releases become invalid, docker resolves such tags to what targets says.

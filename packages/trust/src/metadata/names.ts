@@ -31,6 +31,16 @@ export function isBaseRole(role: string): boolean {
   return BASE_ROLES.has(role);
 }
 
+/**
+ * Checks that a role is `root`, `targets`, `snapshot` or `timestamp`.
+ *
+ * @throws {@link TrustError} `INVALID_NAME`
+ */
+export function checkBaseRole(role: string): string {
+  if (isBaseRole(role)) return role;
+  throw new TrustError('INVALID_NAME', `role name ${quote(role)} is none of ${[...BASE_ROLES].join(', ')}`);
+}
+
 /** Tells whether a text names a delegation: `targets/` and path-clean lower-case segments. */
 export function isDelegationName(role: string): boolean {
   return (
@@ -49,6 +59,27 @@ export function checkRoleName(role: string): string {
   if (isBaseRole(role) || isDelegationName(role)) return role;
   throw new TrustError('INVALID_NAME', `role name ${quote(role)} is not usable`, {
     hint: 'A delegation is named targets/ and lower-case letters, digits, "-", "_" and "/".',
+  });
+}
+
+/**
+ * Checks the name of a role that can hold targets: `targets` or a delegation.
+ *
+ * @throws {@link TrustError} `INVALID_NAME`
+ */
+export function checkTargetsRole(role: string): string {
+  return role === 'targets' ? role : checkDelegationName(role);
+}
+
+/**
+ * Checks the name of a delegation.
+ *
+ * @throws {@link TrustError} `INVALID_NAME`
+ */
+export function checkDelegationName(role: string): string {
+  if (isDelegationName(role)) return role;
+  throw new TrustError('INVALID_NAME', `role name ${quote(role)} is none of a delegation`, {
+    hint: 'A delegation is named targets/ and lower-case letters, digits, "-", "_" and "/"; docker reads targets/releases.',
   });
 }
 

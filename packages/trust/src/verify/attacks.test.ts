@@ -414,10 +414,32 @@ describe('resolveTrusted() under attack', () => {
     `targets/${'x'.repeat(300)}`,
   ])('row 11: role %j', async (role) => {
     const draft = new TrustedCollection(collection, { server: notary.server, keys });
-    expect(() => draft.setTarget(target('1'), { roles: [role] })).toThrow(
-      expect.objectContaining({ code: 'INVALID_NAME' }),
-    );
+    const invalid = expect.objectContaining({ code: 'INVALID_NAME' });
+    const delegation = { name: role, keys: [generateKeypair().publicKey], threshold: 1, paths: [''] };
+    const changes: (() => unknown)[] = [
+      () => draft.setTarget(target('1'), { roles: [role] }),
+      () => draft.removeTarget('1', { roles: [role] }),
+      () => draft.setDelegation(delegation),
+      () => draft.removeDelegation(role),
+      () => draft.witness(role),
+      () => draft.reset(role),
+    ];
+    for (const change of changes) expect(change).toThrow(invalid);
+    expect(draft.changes).toEqual([]);
   });
+
+  test.each(['root', 'snapshot', 'timestamp', 'releases', ''])(
+    'row 11: role %j holds no tags, and is neither read nor written as if it did',
+    async (role) => {
+      const draft = new TrustedCollection(collection, { server: notary.server, keys });
+      const invalid = expect.objectContaining({ code: 'INVALID_NAME' });
+      expect(() => draft.setTarget(target('1'), { roles: [role] })).toThrow(invalid);
+      expect(() => draft.removeTarget('1', { roles: [role] })).toThrow(invalid);
+      expect(() => draft.reset(role)).toThrow(invalid);
+      await expect(resolve('1', { roles: [role] })).rejects.toEqual(invalid);
+      await expect((await draft.refresh())?.role(role)).rejects.toEqual(invalid);
+    },
+  );
 
   test.each<[string, number, string, string]>([
     ['404', 404, '{}', 'NOT_SIGNED'],

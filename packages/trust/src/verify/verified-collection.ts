@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { OperationOptions } from '@imagevet/registry';
 import { TrustError, type TrustErrorCode } from '../errors.ts';
 import { parseGoTime } from '../json/go-time.ts';
-import { isDelegationName, parentRole } from '../metadata/names.ts';
+import { checkTargetsRole, isDelegationName, parentRole } from '../metadata/names.ts';
 import { type MetadataOf, parseMetadata } from '../metadata/parse.ts';
 import type {
   DelegationRole,
@@ -83,8 +83,11 @@ export class VerifiedCollection {
    *
    * A role that exists but does not verify throws: falling back to another role would give a removed signer's old tags
    * back.
+   *
+   * @throws {@link TrustError} `INVALID_NAME` for a role that holds no targets, such as `root`, and why the file is refused
    */
   async role(role: string, options: OperationOptions = {}): Promise<VerifiedTargets | undefined> {
+    checkTargetsRole(role);
     const loaded = this.#loaded.get(role) ?? this.#load(role, options);
     this.#loaded.set(role, loaded);
     loaded.catch(() => this.#loaded.delete(role));
