@@ -3,7 +3,7 @@ const HEADER_BYTES = 16;
 const TIME_AT = 8;
 const FLAGS_AT = 4;
 
-const CACHED = /^(.*)\/__pycache__\/([^/]+)\.[a-z]+-?\d+(?:\.opt-[12])?\.pyc$/;
+const CACHED = /^(.*)\/__pycache__\/([^/]+?)\.[a-z]+-?\d+(?:\.opt-[12])?\.pyc$/;
 
 /** The source a path is the compiled form of, when it is one as Python caches it. */
 export function pythonSource(path: string): string | undefined {
