@@ -35,12 +35,15 @@ export interface ExternalImage {
   readonly line: number;
 }
 
-/** Everything a build of the file takes from outside it: the final stage's base first. */
+/**
+ * Everything a build of the file takes from outside it: the final stage's base first, then what the stages up to it take, and
+ * the later ones they take from.
+ */
 export function externalImages(dockerfile: Dockerfile): readonly ExternalImage[] {
   const final = finalStage(dockerfile);
   const base = baseOf(dockerfile, final);
   const images: ExternalImage[] = [{ kind: 'base', name: base, line: final.startLine }];
-  for (const stage of dockerfile.stages.slice(0, final.index + 1)) {
+  for (const stage of builtStages(dockerfile, final.index)) {
     const isSpine = stage.base.kind !== 'stage' && stage.base === base;
     if (stage.base.kind !== 'stage' && !isSpine && stage.base.kind !== 'scratch') {
       images.push({ kind: 'stage', name: stage.base, line: stage.startLine });
@@ -50,6 +53,17 @@ export function externalImages(dockerfile: Dockerfile): readonly ExternalImage[]
     }
   }
   return images;
+}
+
+function builtStages({ stages }: Dockerfile, last: number): readonly DockerfileStage[] {
+  const built = new Set(stages.slice(0, last + 1));
+  for (const stage of built) {
+    for (const name of [stage.base, ...stage.inputs.map((input) => input.name)]) {
+      const other = name.kind === 'stage' ? stages[name.stage] : undefined;
+      if (other !== undefined) built.add(other);
+    }
+  }
+  return [...built];
 }
 
 /** ARGs a build knows without a declaration, and that decide what it makes. */
