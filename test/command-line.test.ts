@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -34,7 +34,9 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-async function imagevet(...parameters: readonly string[]) {
+const imagevet = (...parameters: readonly string[]) => imagevetWith({}, ...parameters);
+
+async function imagevetWith(env: NodeJS.ProcessEnv, ...parameters: readonly string[]) {
   let stdout = '';
   let stderr = '';
   const code = await main(parameters, {
@@ -49,6 +51,7 @@ async function imagevet(...parameters: readonly string[]) {
       IMAGEVET_PASSPHRASE: 'a long passphrase',
       DOCKER_HOST: 'unix:///nowhere/docker.sock',
       DOCKER_CONTENT_TRUST_SERVER: 'http://127.0.0.1:1',
+      ...env,
     },
     signal: new AbortController().signal,
   });
@@ -77,6 +80,9 @@ describe('imagevet', () => {
       ['vet', 'x', '--registry-host', 'ftp://x'],
       ['sign', 'x@sha256:0000000000000000000000000000000000000000000000000000000000000000'],
       ['verify', 'x'],
+      ['archive', 'x', '--root-key', '0'.repeat(64)],
+      ['archive', 'x', '--output', 'y'],
+      ['doctor', 'x', '--format', 'html'],
       ['rebuild', 'x'],
       ['--format', 'json'],
       ['vet', 'x', '--target', 'http://x/y'],
@@ -214,6 +220,57 @@ describe('imagevet', () => {
       code: 3,
       stderr: expect.stringContaining('STALE') as string,
     });
+    const doctor = await imagevet('doctor', world.image, ...trust, '--format', 'json', ...flags);
+    expect(doctor).toMatchObject({ code: 0, stdout: '[]\n' });
+    // Without a server it still says that docker does not look.
+    const bin = join(directory, 'bin');
+    mkdirSync(bin);
+    writeFileSync(join(bin, 'docker'), '#!/bin/sh\necho Docker version 29.1.0, build 0\n', { mode: 0o755 });
+    const env = { PATH: bin, DOCKER_CONTENT_TRUST: '1' };
+    const doctorOf = (server: string) =>
+      imagevetWith(env, 'doctor', world.image, ...trust, '--trust-server', server, ...flags);
+    const unenforced = expect.stringMatching(
+      /^error docker-does-not-verify: .*29\.1\.0.*\n {2}Resolve /,
+    ) as string;
+    expect(await doctorOf('http://127.0.0.1:1')).toMatchObject({
+      code: 3,
+      stdout: unenforced,
+      stderr: expect.stringContaining('UNREACHABLE') as string,
+    });
+    expect(await doctorOf(world.notary.url)).toMatchObject({ code: 1, stdout: unenforced });
+    const kept = join(directory, 'kept');
+    const archived = await imagevet(
+      'archive',
+      world.image,
+      ...trust,
+      '--root-key',
+      rootKey,
+      '-o',
+      kept,
+      ...flags,
+    );
+    expect(archived).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/: \d+ files of 4 roles/) as string,
+    });
+    const offline = ['--trust-archive', kept, '--root-key', rootKey];
+    expect(await imagevet('verify', world.image, ...offline, ...flags)).toMatchObject({
+      code: 0,
+      stdout: verified.stdout,
+    });
+    expect(await imagevet('verify', world.image, ...offline, '--as-of', '2018-01-04')).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('NOT_SIGNED') as string,
+    });
+    // What was seen once is remembered, so that nobody can show an older state.
+    const remembered = join(directory, '.local/state/imagevet/trust');
+    for (const name of readdirSync(remembered)) writeFileSync(join(remembered, name), 'spoiled');
+    const again = ['verify', world.image, ...trust, '--root-key', rootKey, ...flags];
+    expect(await imagevet(...again)).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('MALFORMED') as string,
+    });
+    expect((await imagevet(...again, '--trust-state', join(directory, 'other'))).code).toBe(0);
     expect((await imagevet('verify', 'script:7.2-web', ...trust, '--root-key', rootKey, ...flags)).code).toBe(
       3,
     );

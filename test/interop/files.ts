@@ -28,6 +28,7 @@ const columns = [
   'reads our archive',
   'reads our zstd archive',
   'we read its layout',
+  'we read its zstd layout',
   'we read its archive',
 ] as const;
 type Column = (typeof columns)[number];
@@ -66,6 +67,18 @@ const peers: Readonly<Record<string, Partial<Record<Column, (subject: Subject) =
       await run('skopeo', ['copy', '--quiet', '--src-tls-verify=false', `docker://${name}`, `oci:${path}:1`]);
       const read = await holds(await openOciLayout(path), name, image);
       expectSame('manifest', read.manifest.digest, image.manifest.digest);
+    },
+    async 'we read its zstd layout'({ name, image, directory }) {
+      const [plain, path] = [`dir:${directory}/skopeo-plain`, join(directory, 'skopeo-zstd')];
+      const from = ['--src-tls-verify=false', '--dest-decompress', `docker://${name}`, plain];
+      await run('skopeo', ['copy', '--quiet', ...from]);
+      const how = ['--dest-compress', '--dest-compress-format', 'zstd', '--format', 'oci'];
+      await run('skopeo', ['copy', '--quiet', ...how, plain, `oci:${path}:1`]);
+      await using read = await openSource(`oci:${path}:1`);
+      const seen = await resolveImage(read.reference, { source: read.source });
+      expectSame('diffIDs', seen.diffIds, image.diffIds);
+      const { layers } = await scanImage(seen, { source: read.source });
+      for (const { compression } of layers) expectSame('compression', compression, 'zstd');
     },
     async 'we read its archive'({ name, image, directory }) {
       const path = join(directory, 'skopeo.tar');

@@ -33,6 +33,8 @@ interface Peer {
   pull(reference: string, directory: string): Promise<Seen>;
   /** Pushes what it pulled before under another name, in a form of its own. */
   push(from: string, to: string, directory: string): Promise<Seen>;
+  /** As `push`, with layers in zstd; absent where the program cannot. */
+  pushZstd?(from: string, to: string, directory: string): Promise<Seen>;
 }
 
 interface Host {
@@ -40,7 +42,13 @@ interface Host {
   close(): Promise<void>;
 }
 
-const columns = ['pulls our image', 'pulls our index', 'pulls our zstd', 'pushes to us'] as const;
+const columns = [
+  'pulls our image',
+  'pulls our index',
+  'pulls our zstd',
+  'pushes to us',
+  'pushes zstd to us',
+] as const;
 
 const hosts: readonly (readonly [name: string, start: () => Promise<Host>])[] = [
   ['in-process registry', startRegistry],
@@ -66,7 +74,7 @@ export async function registry(): Promise<readonly Matrix[]> {
       continue;
     }
     try {
-      for (const peer of peers) await meet(peer, started.host, matrix);
+      for (const peer of peers) await meet(peer, started.host, start, matrix);
     } finally {
       await started.close();
     }
@@ -74,12 +82,20 @@ export async function registry(): Promise<readonly Matrix[]> {
   return [...matrices, await files()];
 }
 
-async function meet(peer: Peer, host: string, matrix: Matrix): Promise<void> {
+async function meet(peer: Peer, host: string, start: () => Promise<Host>, matrix: Matrix): Promise<void> {
   await using client = new RegistryClient();
   const directory = mkdtempSync(join(tmpdir(), 'imagevet-interop-'));
   const named = (tag: string) => parseReference(`${host}/interop/${peer.name}:${tag}`);
   const check = (column: (typeof columns)[number], work: () => Promise<void>) =>
     matrix.check(peer.name, column, work);
+  /** Reads what a program says it pushed, every layer against its digest and its diffID. */
+  const pushed = async (seen: Seen, to: string, expected: ResolvedImage) => {
+    const read = await resolveImage(parseReference(to), { source: client });
+    if (seen.manifest !== undefined) expectSame('manifest', read.manifest.digest, seen.manifest);
+    if (seen.config !== undefined) expectSame('config', read.config.digest, seen.config);
+    expectSame('diffIDs', read.diffIds, expected.diffIds);
+    return scanImage(read, { source: client });
+  };
   const pulled = async (tag: string, expected: ResolvedImage) => {
     const seen = await peer.pull(formatReference(named(tag)), directory);
     if (seen.manifest !== undefined) expectSame('manifest', seen.manifest, expected.manifest.digest);
@@ -109,18 +125,23 @@ async function meet(peer: Peer, host: string, matrix: Matrix): Promise<void> {
         throw new PeerDefect(`${error.message}; we read layer ${layers[0]?.diffId}`);
       });
     });
+    const from = formatReference(named('image'));
     await check('pushes to us', async () => {
-      const seen = await peer.push(
-        formatReference(named('image')),
-        formatReference(named('pushed')),
-        directory,
-      );
-      const read = await resolveImage(named('pushed'), { source: client });
-      if (seen.manifest !== undefined) expectSame('manifest', read.manifest.digest, seen.manifest);
-      if (seen.config !== undefined) expectSame('config', read.config.digest, seen.config);
-      expectSame('diffIDs', read.diffIds, image.diffIds);
-      // Reads every layer and holds it against its digest and its diffID.
-      await scanImage(read, { source: client });
+      const to = formatReference(named('pushed'));
+      await pushed(await peer.push(from, to, directory), to, image);
+    });
+    const { pushZstd: push } = peer;
+    if (push === undefined) return;
+    await check('pushes zstd to us', async () => {
+      // Elsewhere: what a registry has in gzip, containers/image does not send there again in zstd.
+      const fresh = await start();
+      try {
+        const to = `${fresh.host}/interop/zstd:1`;
+        const { layers } = await pushed(await push(from, to, directory), to, image);
+        for (const { compression } of layers) expectSame('compression', compression, 'zstd');
+      } finally {
+        await fresh.close();
+      }
     });
   } finally {
     rmSync(directory, { recursive: true, force: true });
@@ -158,7 +179,22 @@ const skopeo: Peer = {
     const config = JSON.parse(await run('skopeo', ['inspect', '--config', layout]));
     return { manifest: readFileSync(file, 'utf8').trim(), diffIds: config.rootfs.diff_ids };
   },
+  pushZstd: skopeoPushesZstd,
 };
+
+/** skopeo compresses anew what is not compressed. */
+async function skopeoPushesZstd(from: string, to: string, directory: string): Promise<Seen> {
+  const file = join(directory, 'digest');
+  const layout = `oci:${directory}/layout:${parseReference(from).tag}`;
+  const plain = `dir:${directory}/plain`;
+  await run('skopeo', ['copy', '--quiet', '--dest-decompress', layout, plain]);
+  await run('skopeo', [
+    ...['copy', '--quiet', '--dest-tls-verify=false', '--digestfile', file],
+    ...['--format', 'oci', '--dest-compress', '--dest-compress-format', 'zstd', plain, `docker://${to}`],
+  ]);
+  const config = JSON.parse(await run('skopeo', ['inspect', '--config', layout]));
+  return { manifest: readFileSync(file, 'utf8').trim(), diffIds: config.rootfs.diff_ids };
+}
 
 const dockerEngine: Peer = {
   name: 'docker',
@@ -198,16 +234,50 @@ const podman: Peer = {
     const [image] = JSON.parse(await podmanIn(directory, 'image', 'inspect', reference));
     return { config: `sha256:${image.Id}`, diffIds: image.RootFS.Layers };
   },
-  async push(from, to, directory) {
-    const file = join(directory, 'digest');
-    await podmanIn(directory, 'push', '--quiet', '--tls-verify=false', '--digestfile', file, from, to);
-    const [image] = JSON.parse(await podmanIn(directory, 'image', 'inspect', from));
-    return { manifest: readFileSync(file, 'utf8').trim(), diffIds: image.RootFS.Layers };
-  },
+  push: (from, to, directory) => podmanPushes(from, to, directory),
+  pushZstd: (from, to, directory) =>
+    podmanPushes(from, to, directory, '--format', 'oci', '--compression-format', 'zstd'),
 };
+
+async function podmanPushes(
+  from: string,
+  to: string,
+  directory: string,
+  ...how: readonly string[]
+): Promise<Seen> {
+  const file = join(directory, 'digest');
+  await podmanIn(directory, 'push', '--quiet', '--tls-verify=false', ...how, '--digestfile', file, from, to);
+  const [image] = JSON.parse(await podmanIn(directory, 'image', 'inspect', from));
+  return { manifest: readFileSync(file, 'utf8').trim(), diffIds: image.RootFS.Layers };
+}
 
 async function podmanIn(directory: string, ...args: readonly string[]): Promise<string> {
   return run('podman', args, { env: podmanEnvironment(directory) });
 }
 
-const peers: readonly Peer[] = [skopeo, dockerEngine, podman];
+/** Of the newest crane; no Debian has it, so it is a peer where it is installed. */
+const crane: Peer = {
+  name: 'crane',
+  // It validates gzip only.
+  failsAtZstd: /gzip: invalid header/,
+  async pull(reference, directory) {
+    const one = ['--platform', 'linux/amd64', reference];
+    await run('crane', ['validate', '--remote', reference]);
+    await run('crane', ['pull', '--format', 'tarball', ...one, join(directory, 'crane.tar')]);
+    const config = await run('crane', ['config', ...one]);
+    const manifest = (await run('crane', ['digest', ...one])).trim();
+    return { manifest, diffIds: JSON.parse(config).rootfs.diff_ids };
+  },
+  async push(from, to, directory) {
+    const layout = join(directory, 'crane');
+    await run('crane', ['pull', '--format', 'oci', from, layout]);
+    await run('crane', ['push', layout, to]);
+    const manifest = (await run('crane', ['digest', to])).trim();
+    return { manifest, diffIds: JSON.parse(await run('crane', ['config', to])).rootfs.diff_ids };
+  },
+};
+
+const peers: readonly Peer[] = [
+  ...[skopeo, dockerEngine, podman],
+  ...(findProgram('crane') === undefined ? [] : [crane]),
+];

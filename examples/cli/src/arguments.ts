@@ -1,7 +1,18 @@
 import { parseArgs } from 'node:util';
+import type { PlanTarget } from '@imagevet/core';
 import { ImagevetError, type Platform, parsePlatform, parseReference } from '@imagevet/registry';
 
-export const COMMAND_NAMES = ['vet', 'lineage', 'dockerfile', 'audit', 'rebuild', 'sign', 'verify'] as const;
+export const COMMAND_NAMES = [
+  'vet',
+  'lineage',
+  'dockerfile',
+  'audit',
+  'rebuild',
+  'sign',
+  'verify',
+  'doctor',
+  'archive',
+] as const;
 
 /** What each command can print; the first is the default. */
 const FORMATS: Readonly<Record<Arguments['command'], readonly string[]>> = {
@@ -12,6 +23,8 @@ const FORMATS: Readonly<Record<Arguments['command'], readonly string[]>> = {
   rebuild: ['text', 'json'],
   sign: ['text'],
   verify: ['text'],
+  doctor: ['text', 'json'],
+  archive: ['text'],
 };
 
 /** A command line that asks for something this program does not know. */
@@ -32,7 +45,7 @@ export interface Arguments {
   readonly hub?: string;
   readonly gitHost?: string;
   readonly gitHubToken?: string;
-  readonly target?: { readonly registry: string; readonly repositoryPrefix: string };
+  readonly target?: PlanTarget;
   readonly engine?: string;
   readonly concurrency?: number;
   readonly policy?: string;
@@ -48,6 +61,10 @@ export interface TrustArguments {
   readonly directory?: string;
   readonly passphrase?: string;
   readonly rootKeyIds: readonly string[];
+  /** What verify remembers; absent: below the home folder. */
+  readonly state?: string;
+  /** An archive asked instead of a server. */
+  readonly archive?: string;
   readonly maxStalenessMs?: number;
 }
 
@@ -61,6 +78,7 @@ const OPTIONS = {
   hub: { type: 'string' },
   'git-host': { type: 'string' },
   target: { type: 'string' },
+  scratch: { type: 'string' },
   engine: { type: 'string' },
   concurrency: { type: 'string' },
   policy: { type: 'string' },
@@ -69,6 +87,8 @@ const OPTIONS = {
   'trust-directory': { type: 'string' },
   'root-key': { type: 'string', multiple: true },
   'max-staleness': { type: 'string' },
+  'trust-state': { type: 'string' },
+  'trust-archive': { type: 'string' },
 } as const;
 
 /** Reads a command line; secrets come from the environment, never from arguments. */
@@ -100,7 +120,7 @@ export function parseArguments(
     hub: readUrl('--hub', values.hub),
     gitHost: readUrl('--git-host', values['git-host']),
     gitHubToken: env.GITHUB_TOKEN,
-    target: values.target === undefined ? undefined : parseTarget(values.target),
+    target: values.target === undefined ? undefined : parseTarget(values.target, values.scratch),
     engine: values.engine ?? env.DOCKER_HOST,
     concurrency: values.concurrency === undefined ? undefined : parseCount(values.concurrency),
     policy: values.policy,
@@ -120,20 +140,26 @@ commands
   rebuild      rebuild the whole lineage from source into --target
   sign         sign the digest the image's registry shows for its tag
   verify       the digest a signed tag names, or why there is none
+  doctor       what is wrong with docker's settings and the image's trust data, or will be; what to do
+  archive      write the trust history of the image to --output, to be verified when its server is gone
 
 options
   --format text|json|markdown|html|mermaid|dot|sarif   --output FOLDER   --platform linux/amd64   --as-of 2018-01-04
   --target HOST[:PORT]/PREFIX   internal registry for rebuilt images
+  --scratch PREFIX              where they are pushed before they are judged; default PREFIX-scratch
   --engine URL                  Docker Engine; default DOCKER_HOST, else /var/run/docker.sock
   --concurrency N               builds at the same time; default 2
   --policy FILE                 default: the built-in policy
   --trust-server URL   --trust-ca FILE   --trust-directory FOLDER   --root-key ID (repeatable)
                                 sign and verify ask docker's server unless one is named; vet signs only if one is
   --max-staleness DAYS          verify: how long ago the server may have signed its timestamp
+  --trust-state FOLDER          verify: what was verified last; default ~/.local/state/imagevet/trust
+  --trust-archive FOLDER        verify: ask an archive instead of a server, as of --as-of
   --registry-host [NAME=]URL (repeatable)   --hub URL   --git-host URL   other places than the public ones
 
 environment
-  GITHUB_TOKEN, IMAGEVET_PASSPHRASE (of signing keys), DOCKER_HOST, DOCKER_CONFIG, DOCKER_CONTENT_TRUST_SERVER
+  GITHUB_TOKEN, IMAGEVET_PASSPHRASE (of signing keys), DOCKER_HOST, DOCKER_CONFIG, REGISTRY_AUTH_FILE,
+  DOCKER_CONTENT_TRUST_SERVER
 
 exit codes
   0 allowed or done   1 denied   2 wrong usage   3 could not be answered   130 interrupted
@@ -209,14 +235,14 @@ function parseHosts(texts: readonly string[]): Readonly<Record<string, { readonl
   );
 }
 
-function parseTarget(text: string): { registry: string; repositoryPrefix: string } {
+function parseTarget(text: string, scratchPrefix: string | undefined): PlanTarget {
   const slash = text.indexOf('/');
   const [registry, repositoryPrefix] = [text.slice(0, slash), text.slice(slash + 1)];
   try {
     // The grammar of references decides: a first part without dot, colon or capital is no host.
     const named = parseReference(`${text}/image`);
     if (named.registry === registry && named.repository === `${repositoryPrefix}/image`) {
-      return { registry, repositoryPrefix };
+      return { registry, repositoryPrefix, ...(scratchPrefix === undefined ? {} : { scratchPrefix }) };
     }
   } catch (error) {
     if (!ImagevetError.is(error)) throw error;
@@ -242,6 +268,8 @@ function parseTrust(
     directory: values['trust-directory'],
     passphrase: env.IMAGEVET_PASSPHRASE,
     rootKeyIds,
+    state: values['trust-state'],
+    archive: values['trust-archive'],
     maxStalenessMs: days === undefined ? undefined : parseDays(days) * 86_400_000,
   };
 }

@@ -1,7 +1,9 @@
 import { ImagevetError } from '@imagevet/registry';
 import { parseArguments, UsageError, usage } from './arguments.ts';
+import { archive } from './commands/archive.ts';
 import { audit } from './commands/audit.ts';
 import { dockerfile } from './commands/dockerfile.ts';
+import { doctor } from './commands/doctor.ts';
 import { lineage } from './commands/lineage.ts';
 import { rebuild } from './commands/rebuild.ts';
 import { sign } from './commands/sign.ts';
@@ -9,7 +11,7 @@ import { verify } from './commands/verify.ts';
 import { vet } from './commands/vet.ts';
 import { EXIT, type Io } from './io.ts';
 
-const COMMANDS = { vet, lineage, dockerfile, audit, rebuild, sign, verify } as const;
+const COMMANDS = { vet, lineage, dockerfile, audit, rebuild, sign, verify, doctor, archive } as const;
 
 /** Runs the program and returns its exit code; never throws, never prints a stack trace. */
 export async function main(parameters: readonly string[], io: Io): Promise<number> {

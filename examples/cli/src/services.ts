@@ -2,8 +2,15 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { dockerEngineBuilder, type PublicServices, publicServices, type VetOptions } from '@imagevet/core';
-import { dockerConfigKeychain, parseReference, RegistryClient } from '@imagevet/registry';
-import { createKeyStore, dockerNotaryServer, type KeyStore, type NotaryServer } from '@imagevet/trust';
+import { type Keychain, keychainFromEnvironment, parseReference, RegistryClient } from '@imagevet/registry';
+import {
+  createKeyStore,
+  createTrustState,
+  dockerNotaryServer,
+  type KeyStore,
+  type NotaryServer,
+  type TrustStateStore,
+} from '@imagevet/trust';
 import { type Arguments, type TrustArguments, UsageError } from './arguments.ts';
 import type { Io } from './io.ts';
 
@@ -11,7 +18,7 @@ import type { Io } from './io.ts';
 export function servicesOf(args: Arguments, io: Io): PublicServices {
   return publicServices({
     hosts: args.hosts,
-    keychain: dockerConfigKeychain({ directory: dockerDirectory(io) }),
+    keychain: keychainOf(io),
     // Whoever types the name of a registry means it; what a Dockerfile names is another matter.
     internalRegistries: [parseReference(args.image).registry],
     hubUrl: args.hub,
@@ -25,7 +32,7 @@ export function targetOf(args: Arguments, io: Io): VetOptions['target'] {
   if (args.target === undefined) return undefined;
   const client = new RegistryClient({
     hosts: args.hosts,
-    keychain: dockerConfigKeychain({ directory: dockerDirectory(io) }),
+    keychain: keychainOf(io),
   });
   return { ...args.target, client };
 }
@@ -52,8 +59,18 @@ export function keysOf(trust: TrustArguments, io: Io): KeyStore {
   if (trust.passphrase === undefined || trust.passphrase === '') {
     throw new UsageError('set IMAGEVET_PASSPHRASE to the passphrase of the signing keys');
   }
-  const directory = trust.directory ?? join(dockerDirectory(io), 'trust');
-  return createKeyStore({ directory, passphrase: trust.passphrase });
+  return createKeyStore({ directory: trustDirectoryOf(trust, io), passphrase: trust.passphrase });
+}
+
+/** Where docker and notary keep signing keys. */
+export function trustDirectoryOf(trust: TrustArguments, io: Io): string {
+  return trust.directory ?? join(dockerDirectory(io), 'trust');
+}
+
+/** What was verified last, so that nobody can show an older state. */
+export function stateOf(trust: TrustArguments, io: Io): TrustStateStore {
+  const home = io.env.XDG_STATE_HOME ?? join(io.env.HOME ?? homedir(), '.local', 'state');
+  return createTrustState(trust.state ?? join(home, 'imagevet', 'trust'));
 }
 
 /** Reads a file named on the command line. */
@@ -63,6 +80,10 @@ export function readText(path: string): string {
   } catch (error) {
     throw new UsageError(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+function keychainOf(io: Io): Keychain {
+  return keychainFromEnvironment(io.env, { homeDirectory: io.env.HOME ?? homedir() });
 }
 
 function dockerDirectory(io: Io): string {

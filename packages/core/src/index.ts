@@ -16,6 +16,9 @@ export { type RenderSarifOptions, renderSarif } from './audit/sarif.ts';
 export type { ShellArgument, ShellStep } from './audit/shell/steps.ts';
 export type * from './audit/types.ts';
 export type { CommandUnit, DockerfileUnit, InstructionUnit, LineageUnit, StageUnit } from './audit/unit.ts';
+export { CatalogCache } from './catalog/catalog-cache.ts';
+export { resolveCatalog } from './catalog/resolve-catalog.ts';
+export type * from './catalog/types.ts';
 export { type CompareImagesOptions, type CompareProgress, compareImages } from './compare/compare-images.ts';
 export { disagreementBelow } from './compare/disagreement.ts';
 export type * from './compare/types.ts';
@@ -34,9 +37,20 @@ export {
   alignHistory,
   type HistoryAlignment,
 } from './lineage/history/align-history.ts';
+export {
+  createLineageCache,
+  type LineageCache,
+  type LineageCacheOptions,
+  type RememberOptions,
+} from './lineage/lineage-cache.ts';
 export type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
+export {
+  type FamilyMember,
+  type ResolveFamilyOptions,
+  resolveFamily,
+} from './lineage/resolve-family.ts';
 export { resolveLineage } from './lineage/resolve-lineage.ts';
 export {
   type LineageGroup,
@@ -45,6 +59,7 @@ export {
   type ResolveLineagesOptions,
   resolveLineages,
 } from './lineage/resolve-lineages.ts';
+export { sharedHost } from './lineage/shared-services.ts';
 export { spine } from './lineage/spine.ts';
 export type * from './lineage/types.ts';
 export { type AskWitnessesOptions, askWitnesses } from './lineage/witnesses.ts';
@@ -72,9 +87,14 @@ export {
 } from './provenance/docker-hub/description.ts';
 export { type DockerHubOptions, dockerHubSource } from './provenance/docker-hub/source.ts';
 export { type FileLink, parseFileUrl } from './provenance/file-url.ts';
+export type { ApiHostOptions } from './provenance/hosts/api-host.ts';
+export { type BitbucketHostOptions, bitbucketHost } from './provenance/hosts/bitbucket.ts';
+export { type CgitHostOptions, cgitHost } from './provenance/hosts/cgit.ts';
 export type { GitOptions } from './provenance/hosts/git-command.ts';
 export { type GitMirrorHostOptions, gitMirrorHost } from './provenance/hosts/git-mirror.ts';
+export { type GiteaHostOptions, giteaHost } from './provenance/hosts/gitea.ts';
 export { type GitHubHostOptions, gitHubHost } from './provenance/hosts/github.ts';
+export { type GitLabHostOptions, gitLabHost } from './provenance/hosts/gitlab.ts';
 export type { MirrorStoreOptions } from './provenance/hosts/mirror-store.ts';
 export { type PublicHostsOptions, publicHosts } from './provenance/hosts/public-hosts.ts';
 export { sourceHosts } from './provenance/hosts/source-hosts.ts';
@@ -129,7 +149,12 @@ export {
 export type { EngineTls } from './rebuild/engine/engine.ts';
 export { type BakeFile, type BakeTarget, toBakeFile } from './rebuild/export/bake-file.ts';
 export { type SourcePolicy, type SourcePolicyRule, toSourcePolicy } from './rebuild/export/source-policy.ts';
-export { type PlanRebuildOptions, planRebuild } from './rebuild/plan-rebuild.ts';
+export { type PlanRebuildOptions, type PlanTarget, planRebuild } from './rebuild/plan-rebuild.ts';
+export {
+  type PromotedImage,
+  type PromoteRebuiltOptions,
+  promoteRebuilt,
+} from './rebuild/promote-rebuilt.ts';
 export { type RebuildOptions, rebuild } from './rebuild/rebuild.ts';
 export type { StepTools } from './rebuild/run-step.ts';
 export { substituteBases } from './rebuild/substitute-bases.ts';

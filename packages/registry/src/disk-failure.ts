@@ -8,6 +8,8 @@ const REASONS: Readonly<Record<string, readonly [reason: string, hint: string]>>
   EPERM: ['writing there is not permitted', 'Name a place this user may write to.'],
   EMLINK: ['the file system allows no more links to one file', 'Name a place on another file system.'],
   EFBIG: ['the file system allows no file this large', 'Name a place on another file system.'],
+  ENOTDIR: ['a part of the path is a file', 'Name a place in a directory.'],
+  ENAMETOOLONG: ['the path is too long', 'Name a place with a shorter path.'],
   EIO: ['the disk does not work', 'Look at the messages of the operating system.'],
   EMFILE: ['this process has too many files open', 'Do less at a time, or raise the limit of open files.'],
   ENFILE: ['this machine has too many files open', 'Do less at a time, or raise the limit of open files.'],

@@ -8,11 +8,13 @@ export {
 } from './archive/write-docker-archive.ts';
 export { type ContainersAuthKeychainOptions, containersAuthKeychain } from './auth/containers-auth.ts';
 export { type DockerConfigKeychainOptions, dockerConfigKeychain } from './auth/docker-config.ts';
+export { type KeychainFromEnvironmentOptions, keychainFromEnvironment } from './auth/environment.ts';
 export {
   anonymousKeychain,
   type Credentials,
   firstKeychain,
   type Keychain,
+  type KeychainOptions,
   staticKeychain,
 } from './auth/keychain.ts';
 export { type CopyEvent, type CopyImageOptions, type CopyReport, copyImage } from './content/copy.ts';

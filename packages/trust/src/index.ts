@@ -1,10 +1,6 @@
-export {
-  type ArchivedFile,
-  type ArchiveOptions,
-  archiveCollection,
-  openArchive,
-  type TrustArchive,
-} from './archive.ts';
+export { type ArchiveOptions, archiveCollection } from './archive/archive-collection.ts';
+export type { ArchivedFile, TrustArchive } from './archive/format.ts';
+export { type OpenArchiveOptions, type OpenedArchive, openArchive } from './archive/open-archive.ts';
 export {
   type DetachedSignatures,
   type RequestedRole,

@@ -1,5 +1,6 @@
-import { formatReference, ImagevetError, type OperationOptions } from '@imagevet/registry';
+import { formatPlatform, formatReference, ImagevetError, type ResolvedImage } from '@imagevet/registry';
 import type { Gap } from '../errors.ts';
+import type { LineageCache } from './lineage-cache.ts';
 import type {
   LineageConflict,
   LineageEvent,
@@ -21,40 +22,86 @@ const ORDER: readonly ProvenanceKind[] = [
   'image-history',
 ];
 
-/** Asks every source at once. A source that cannot answer is a gap; the others' answers stand. */
-export async function collectClaims(
-  sources: readonly ProvenanceSource[],
+/** What one source said. */
+export interface SourceAnswer {
+  readonly claims: readonly ProvenanceClaim[];
+  readonly gaps: readonly Gap[];
+}
+
+/** Where the answers of sources are kept, and who is told of questions. */
+export interface AskOptions {
+  readonly cache: LineageCache;
+  readonly signal: AbortSignal;
+  readonly onProgress?: (event: LineageEvent) => void;
+}
+
+/** Asks one source. That it cannot answer is a gap; what it said before it failed stands. */
+export async function askSource(
+  source: ProvenanceSource,
   subject: ProvenanceSubject,
   node: string,
-  options: OperationOptions & { readonly onProgress?: (event: LineageEvent) => void },
-): Promise<{ readonly claims: readonly ProvenanceClaim[]; readonly gaps: readonly Gap[] }> {
-  const answers = await Promise.all(
-    sources.map(async (source) => {
-      const claims: ProvenanceClaim[] = [];
-      options.onProgress?.({ type: 'provenance-asking', node, kind: source.kind });
-      try {
-        for await (const claim of source.claims(subject, { signal: options.signal })) {
-          claims.push(claim);
-          if (claims.length >= MAX_CLAIMS) break;
-        }
-        return { claims, gaps: [] };
-      } catch (error) {
-        if (options.signal?.aborted === true) throw options.signal.reason;
-        if (!ImagevetError.is(error)) throw error;
-        const message = `${source.kind} could not be asked about ${formatReference(subject.reference)}: ${error.message}`;
-        const hint = error.hint === undefined ? {} : { hint: error.hint };
-        return { claims, gaps: [{ stage: 'provenance' as const, code: error.code, message, node, ...hint }] };
-      }
-    }),
-  );
+  { cache, signal, onProgress }: AskOptions,
+): Promise<SourceAnswer> {
+  onProgress?.({ type: 'provenance-asking', node, kind: source.kind });
+  try {
+    const load = (own: AbortSignal) => cache.limited(() => readClaims(source, subject, cache, own));
+    return { claims: await cache.remember(source, keyOf(subject), load, { signal }), gaps: [] };
+  } catch (failure) {
+    signal.throwIfAborted();
+    const error = failure instanceof Interrupted ? failure.cause : failure;
+    if (!ImagevetError.is(error)) throw error;
+    const message = `${source.kind} could not be asked about ${formatReference(subject.reference)}: ${error.message}`;
+    const hint = error.hint === undefined ? {} : { hint: error.hint };
+    return {
+      claims: failure instanceof Interrupted ? failure.claims : [],
+      gaps: [{ stage: 'provenance', code: error.code, message, node, ...hint }],
+    };
+  }
+}
+
+/** A source that failed after it had said something. */
+class Interrupted extends Error {
+  readonly claims: readonly ProvenanceClaim[];
+
+  constructor(claims: readonly ProvenanceClaim[], cause: unknown) {
+    super('a source failed after it had said something', { cause });
+    this.claims = claims;
+  }
+}
+
+async function readClaims(
+  source: ProvenanceSource,
+  subject: ProvenanceSubject,
+  cache: LineageCache,
+  signal: AbortSignal,
+): Promise<readonly ProvenanceClaim[]> {
+  const claims: ProvenanceClaim[] = [];
+  try {
+    for await (const claim of source.claims(subject, { signal, cache })) {
+      claims.push(claim);
+      if (claims.length >= MAX_CLAIMS) break;
+    }
+    return claims;
+  } catch (error) {
+    throw claims.length === 0 ? error : new Interrupted(claims, error);
+  }
+}
+
+function keyOf({ reference, platform, image, asOf }: ProvenanceSubject): string {
+  const digests = ({ index, manifest }: ResolvedImage) => [index?.digest, manifest.digest];
+  const about = [formatReference(reference), formatPlatform(platform), asOf?.getTime()];
+  return JSON.stringify(['claims', ...about, ...(image === undefined ? [] : digests(image))]);
+}
+
+/** All answers as one, in the order of the sources: guesses come after statements, and the more trustworthy kind comes first. */
+export function mergeAnswers(answers: readonly SourceAnswer[]): SourceAnswer {
   const claims = answers.flatMap((answer) => answer.claims);
   return {
-    claims: [...claims].sort((left, right) => rank(left) - rank(right)),
+    claims: claims.sort((left, right) => rank(left) - rank(right)),
     gaps: answers.flatMap((answer) => answer.gaps),
   };
 }
 
-/** Guesses come after statements; among each, the more trustworthy kind first. */
 function rank({ kind, heuristic }: ProvenanceClaim): number {
   return ORDER.indexOf(kind) + (heuristic === true ? ORDER.length : 0);
 }

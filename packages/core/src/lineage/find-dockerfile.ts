@@ -3,7 +3,15 @@ import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import type { BuildParameters } from '../dockerfile/types.ts';
 import type { Gap } from '../errors.ts';
 import { alignHistory } from './history/align-history.ts';
-import type { DockerfileRecord, ProvenanceClaim, Reachability, SourceHost, SourceLocation } from './types.ts';
+import type { DockerfileRecord, ProvenanceClaim, SourceHost, SourceLocation } from './types.ts';
+
+/** The Dockerfile the best claim names, before anything is known of its commit. */
+export interface FoundDockerfile {
+  readonly record: DockerfileRecord;
+  readonly gaps: readonly Gap[];
+  /** The claim it was taken from, when its bytes are at hand. */
+  readonly claim?: ProvenanceClaim;
+}
 
 const STATUS: Readonly<Record<string, DockerfileRecord['status']>> = {
   SOURCE_COMMIT_NOT_FOUND: 'commit-unreachable',
@@ -19,7 +27,7 @@ export async function findOwnDockerfile(
   host: SourceHost | undefined,
   { node, image }: { readonly node: string; readonly image?: ResolvedImage },
   options: OperationOptions,
-): Promise<{ readonly record: DockerfileRecord; readonly gaps: readonly Gap[] }> {
+): Promise<FoundDockerfile> {
   const found = await findDockerfile(claims, host, node, options);
   const { kind, text, location } = found.record;
   if (kind !== 'image-label' || text === undefined || image === undefined) return found;
@@ -31,7 +39,7 @@ export async function findOwnDockerfile(
   const unlabelled = claims.filter((claim) => claim.kind !== 'image-label');
   const rest = await findDockerfile(unlabelled, host, node, options);
   const gap: Gap = { stage: 'provenance', code: 'LABEL_INHERITED', message, node };
-  return { record: rest.record, gaps: [...found.gaps, gap, ...rest.gaps] };
+  return { ...rest, gaps: [...found.gaps, gap, ...rest.gaps] };
 }
 
 function misfit(
@@ -58,25 +66,13 @@ export async function findDockerfile(
   host: SourceHost | undefined,
   node: string,
   options: OperationOptions,
-): Promise<{ readonly record: DockerfileRecord; readonly gaps: readonly Gap[] }> {
+): Promise<FoundDockerfile> {
   const gaps: Gap[] = [];
   const tried = new Set<string>();
   let missing: DockerfileRecord | undefined;
-  // A Dockerfile guessed from the image stands behind every one that was written.
-  const guessed = claims.filter(
-    ({ dockerfile, heuristic }) => dockerfile !== undefined && heuristic === true,
-  );
-  for (const claim of [...claims.filter((other) => !guessed.includes(other)), ...guessed]) {
+  for (const claim of inOrder(claims)) {
     const { location } = claim;
-    if (claim.dockerfile !== undefined) {
-      const record = embedded(claim, claim.dockerfile);
-      if (location === undefined || host?.supports(location.repository) !== true) return { record, gaps };
-      const reachability = await checkReachability(host, location, node, gaps, options);
-      if (reachability === 'reachable') {
-        await checkEmbedded(claim.dockerfile, location, host, node, gaps, options);
-      }
-      return { record: { ...record, ...(await contextTree(host, location, options)), reachability }, gaps };
-    }
+    if (claim.dockerfile !== undefined) return { record: embedded(claim, claim.dockerfile), gaps, claim };
     if (location === undefined || tried.has(mark(location))) continue;
     tried.add(mark(location));
     const stands = {
@@ -93,23 +89,13 @@ export async function findDockerfile(
       continue;
     }
     try {
-      const { content, url } = await host.readFile(
-        location.repository,
-        location.commit,
-        location.path,
-        options,
-      );
-      const reachability = await checkReachability(host, location, node, gaps, options);
+      const { repository, commit, path } = location;
+      const { content, url } = await host.readFile(repository, commit, path, options);
       const text = new TextDecoder().decode(content);
-      return {
-        record: {
-          ...{ ...stands, status: 'found', url, text, digest: digestOf(content), reachability },
-          ...(await contextTree(host, location, options)),
-        },
-        gaps,
-      };
+      const record = { ...stands, status: 'found', url, text, digest: digestOf(content) } as const;
+      return { record, gaps, claim };
     } catch (error) {
-      if (options.signal?.aborted === true) throw options.signal.reason;
+      options.signal?.throwIfAborted();
       if (!ImagevetError.is(error)) throw error;
       gaps.push({
         stage: 'provenance',
@@ -132,20 +118,12 @@ export async function findDockerfile(
   };
 }
 
-/** Without it what is rebuilt is told apart by commit. */
-async function contextTree(
-  host: SourceHost,
-  { repository, commit, directory }: SourceLocation,
-  options: OperationOptions,
-): Promise<{ readonly contextTree?: string }> {
-  try {
-    const tree = await host.treeOf?.(repository, commit, directory, options);
-    return tree === undefined ? {} : { contextTree: tree };
-  } catch (error) {
-    if (options.signal?.aborted === true) throw options.signal.reason;
-    if (!ImagevetError.is(error)) throw error;
-    return {};
-  }
+/** A Dockerfile guessed from the image stands behind every one that was written. */
+function inOrder(claims: readonly ProvenanceClaim[]): readonly ProvenanceClaim[] {
+  const guessed = claims.filter(
+    ({ dockerfile, heuristic }) => dockerfile !== undefined && heuristic === true,
+  );
+  return [...claims.filter((claim) => !guessed.includes(claim)), ...guessed];
 }
 
 function embedded(claim: ProvenanceClaim, text: string): DockerfileRecord {
@@ -159,59 +137,6 @@ function embedded(claim: ProvenanceClaim, text: string): DockerfileRecord {
     reachability: 'unchecked',
     consistency: 'unchecked',
   };
-}
-
-/** A commit that only a fork holds can be read through its parent's address; such a commit is a gap. */
-async function checkReachability(
-  host: SourceHost,
-  location: SourceLocation,
-  node: string,
-  gaps: Gap[],
-  options: OperationOptions,
-): Promise<Reachability> {
-  const where = `${location.repository} ${location.commit}`;
-  try {
-    const ref = location.ref === undefined ? {} : { ref: location.ref };
-    const reachability = await host.reachability(location.repository, location.commit, {
-      ...options,
-      ...ref,
-    });
-    if (reachability === 'unreachable') {
-      const message = `${where} is in no branch or tag of the repository: it may come from a fork`;
-      gaps.push({ stage: 'provenance', code: 'SOURCE_COMMIT_UNREACHABLE', message, node });
-    }
-    return reachability;
-  } catch (error) {
-    if (options.signal?.aborted === true) throw options.signal.reason;
-    if (!ImagevetError.is(error)) throw error;
-    const message = `whether ${where} is in the repository's history could not be checked: ${error.message}`;
-    gaps.push({ stage: 'provenance', code: error.code, message, node });
-    return 'unchecked';
-  }
-}
-
-/** Whoever made the image wrote what is embedded in it; only its repository says that the file is its own. */
-async function checkEmbedded(
-  text: string,
-  location: SourceLocation,
-  host: SourceHost,
-  node: string,
-  gaps: Gap[],
-  options: OperationOptions,
-): Promise<void> {
-  const { repository, commit, path } = location;
-  const subject = `the Dockerfile embedded in the image's provenance`;
-  try {
-    const { content } = await host.readFile(repository, commit, path, options);
-    if (new TextDecoder().decode(content) === text) return;
-    const message = `${subject} is not ${path} of ${repository} at ${commit}`;
-    gaps.push({ stage: 'provenance', code: 'SOURCE_DOCKERFILE_DIFFERS', message, node });
-  } catch (error) {
-    if (options.signal?.aborted === true) throw options.signal.reason;
-    if (!ImagevetError.is(error)) throw error;
-    const message = `${subject} could not be held against ${path} of ${repository}: ${error.message}`;
-    gaps.push({ stage: 'provenance', code: error.code, message, node });
-  }
 }
 
 function mark(location: SourceLocation): string {

@@ -2,16 +2,15 @@ import {
   type Digest,
   formatReference,
   type ImageReference,
-  type OperationOptions,
   type Platform,
   RegistryError,
   type ResolvedImage,
-  resolveImage,
 } from '@imagevet/registry';
 import { buildTimeOf } from './build-time.ts';
 import { names } from './names.ts';
-import type { ResolveLineageOptions } from './options.ts';
+import type { OtherVersions } from './options.ts';
 import { provePrefix } from './prove-prefix.ts';
+import type { ReadImage } from './read-image.ts';
 import type { ProvenanceClaim } from './types.ts';
 
 /** A base that a label of the child names by digest, and the image of that digest when a registry shows it. */
@@ -32,6 +31,16 @@ export interface ParentSearch {
 /** Images tried in place of the one a tag names today. */
 const MAX_VERSIONS = 32;
 
+/** How {@link findParent} looks. */
+export interface FindParentOptions {
+  readonly readImage?: ReadImage;
+  readonly otherVersions?: OtherVersions;
+  readonly platform: Platform;
+  /** The time asked about, for a child that does not say when it was built. */
+  readonly upTo?: Date;
+  readonly signal: AbortSignal;
+}
+
 /**
  * Looks for the image a child was built on when its Dockerfile names a tag: the one of today, those its labels name by
  * digest, and those `otherVersions` knows. Only layers and history decide; without a proof nothing is chosen. Asks no
@@ -41,19 +50,21 @@ export async function findParent(
   child: ResolvedImage,
   named: ImageReference,
   claims: readonly ProvenanceClaim[],
-  options: Pick<ResolveLineageOptions, 'registry' | 'otherVersions' | 'asOf'> &
-    OperationOptions & { readonly platform: Platform },
+  options: FindParentOptions,
 ): Promise<ParentSearch> {
-  const { otherVersions } = options;
-  const labelled: LabelledBase[] = [];
-  for (const claim of claims) {
-    const digest = claim.base?.digest;
-    if (claim.kind !== 'image-label' || digest === undefined || !names(claim, named)) continue;
-    const image = await resolve({ ...named, tag: undefined, digest }, options);
-    labelled.push(image === undefined ? { claim } : { claim, image });
-  }
-  if (labelled.length === 0 && otherVersions === undefined) return { labelled };
-  const today = await resolve(named, options);
+  const { otherVersions, platform, signal } = options;
+  const own = claims.filter(
+    (claim) => claim.kind === 'image-label' && claim.base?.digest !== undefined && names(claim, named),
+  );
+  if (own.length === 0 && otherVersions === undefined) return { labelled: [] };
+  const [today, ...read] = await Promise.all([
+    tryImage(named, options),
+    ...own.map(({ base }) => tryImage({ ...named, tag: undefined, digest: base?.digest }, options)),
+  ]);
+  const labelled = own.map((claim, at): LabelledBase => {
+    const image = read[at];
+    return image === undefined ? { claim } : { claim, image };
+  });
   if (today !== undefined && isBase(today, child)) return { labelled };
   const moved = today === undefined ? {} : { moved: today.manifest.digest };
   for (const { image } of labelled) {
@@ -61,14 +72,13 @@ export async function findParent(
       return { digest: image.manifest.digest, ...moved, labelled };
     }
   }
-  const { signal, platform } = options;
-  const asOf = buildTimeOf(child, claims).time ?? options.asOf;
+  const asOf = buildTimeOf(child, claims).time ?? options.upTo;
   const about = { signal, platform, ...(asOf === undefined ? {} : { asOf }) };
   let tried = 0;
   for await (const version of otherVersions?.(named, about) ?? []) {
     if (tried >= MAX_VERSIONS) break;
     tried += 1;
-    const image = await resolve(version, options);
+    const image = await tryImage(version, options);
     if (image !== undefined && isSameRepository(version, named) && isBase(image, child)) {
       return { digest: image.manifest.digest, ...moved, labelled };
     }
@@ -89,15 +99,14 @@ function isSameRepository(one: ImageReference, other: ImageReference): boolean {
 }
 
 /** A candidate that cannot be read is none; that the base itself cannot be read is told where it is visited. */
-async function resolve(
+async function tryImage(
   reference: ImageReference,
-  { registry: source, platform, signal }: Parameters<typeof findParent>[3],
+  { readImage, signal }: FindParentOptions,
 ): Promise<ResolvedImage | undefined> {
-  if (source === undefined) return undefined;
   try {
-    return await resolveImage(reference, { source, platform, signal });
+    return await readImage?.(reference);
   } catch (error) {
-    if (signal?.aborted === true) throw signal.reason;
+    signal.throwIfAborted();
     if (!(error instanceof RegistryError)) throw error;
     return undefined;
   }

@@ -1,5 +1,6 @@
 import type { Fetcher, ImageReference, OperationOptions, Platform } from '@imagevet/registry';
 import { CoreError } from '../errors.ts';
+import type { LineageCache } from './lineage-cache.ts';
 import type { LineageEvent, ProvenanceSource, SourceHost } from './types.ts';
 
 /** What {@link OtherVersions} is told beside the name. */
@@ -42,6 +43,8 @@ export interface ResolveLineageOptions extends OperationOptions {
    * The first 32 are tried until one proves to be the base. @defaultValue none
    */
   readonly otherVersions?: OtherVersions;
+  /** Shares what is read with other lineages of the same run. @defaultValue a cache of its own */
+  readonly cache?: LineageCache;
   readonly onProgress?: (event: LineageEvent) => void;
 }
 

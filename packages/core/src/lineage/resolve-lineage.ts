@@ -5,7 +5,9 @@ import {
   parseReference,
   withDefaultTag,
 } from '@imagevet/registry';
+import { createLineageCache } from './lineage-cache.ts';
 import { idOf } from './names.ts';
+import { NodeReader } from './node-reader.ts';
 import { limitsOf, type ResolveLineageOptions } from './options.ts';
 import type { Lineage, LineageEdge, LineageNode } from './types.ts';
 import { Walk } from './walk.ts';
@@ -14,7 +16,8 @@ import { Walk } from './walk.ts';
  * Resolves where an image came from, down to `scratch`: each image's Dockerfile, the base its FROM names, and the images it
  * copies from, each edge with its evidence and a grade that is never guessed.
  *
- * What cannot be known ends a path and is a gap; only an image nobody knows at all throws.
+ * What cannot be known ends a path and is a gap; only an image nobody knows at all throws. Questions that do not wait for each
+ * other are asked at once; the same answers give the same lineage, in whichever order they come.
  *
  * @throws {@link RegistryError} `INVALID_REFERENCE`; `NOT_FOUND`, `AUTH_REQUIRED` or `DENIED` for the image asked about, when
  * no source knows it either. {@link CoreError} `INVALID_OPTIONS` for a limit below 1.
@@ -26,12 +29,26 @@ export async function resolveLineage(
   const named = withDefaultTag(typeof reference === 'string' ? parseReference(reference) : reference);
   const platform = normalizePlatform(options.platform ?? DEFAULT_PLATFORM);
   limitsOf(options);
-  const walk = new Walk(options, platform);
-  await walk.visit(named, [], undefined);
+  const { asOf, cache = createLineageCache() } = options;
+  options.signal?.throwIfAborted();
+  const ended = new AbortController();
+  const signal =
+    options.signal === undefined ? ended.signal : AbortSignal.any([options.signal, ended.signal]);
+  const walk = new Walk(new NodeReader(options, { platform, cache, signal }), options, platform);
+  const root = idOf(named, platform);
+  try {
+    await walk.visit({
+      ...{ id: root, reference: named, isRoot: true },
+      ...(asOf === undefined ? {} : { upTo: asOf }),
+    });
+  } finally {
+    // What was read ahead and is not needed must not go on.
+    ended.abort();
+  }
   return {
-    root: idOf(named, platform),
+    root,
     platform,
-    ...(options.asOf === undefined ? {} : { asOf: options.asOf.toISOString() }),
+    ...(asOf === undefined ? {} : { asOf: asOf.toISOString() }),
     nodes: walk.nodes,
     edges: inOrder(walk.edges, walk.nodes),
     conflicts: walk.conflicts,

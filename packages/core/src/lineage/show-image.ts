@@ -1,20 +1,17 @@
-import {
-  type ImageReference,
-  type Platform,
-  RegistryError,
-  type ResolvedImage,
-  resolveImage,
-} from '@imagevet/registry';
+import { type ImageReference, RegistryError, type ResolvedImage } from '@imagevet/registry';
 import type { Gap } from '../errors.ts';
-import type { ResolveLineageOptions } from './options.ts';
+import type { ReadImage } from './read-image.ts';
 
 /** Which image of a lineage is looked at. */
 export interface ShownSubject {
   readonly id: string;
-  readonly pinned: ImageReference['digest'];
+  readonly reference: ImageReference;
+  /** Digest it is read by instead of its name. */
+  readonly pinned?: ImageReference['digest'];
   /** Whether it is the image asked about. */
   readonly isRoot: boolean;
-  readonly platform: Platform;
+  /** What its name stands for is known only until then. */
+  readonly upTo?: Date;
 }
 
 /** What a registry showed of an image. */
@@ -30,28 +27,29 @@ export interface ShownImage {
  * @throws {@link RegistryError} `DIGEST_MISMATCH`, `AMBIGUOUS_MANIFEST` for the image asked about
  */
 export async function showImage(
-  reference: ImageReference,
-  { id, pinned, isRoot, platform }: ShownSubject,
-  { registry: source, signal, asOf }: Pick<ResolveLineageOptions, 'registry' | 'signal' | 'asOf'>,
+  { id, reference, pinned, isRoot, upTo }: ShownSubject,
+  read: ReadImage | undefined,
+  signal: AbortSignal,
 ): Promise<ShownImage> {
-  if (source === undefined) return { gaps: [] };
+  if (read === undefined) return { gaps: [] };
   const candidates =
     pinned === undefined ? [reference] : [{ ...reference, tag: undefined, digest: pinned }, reference];
   let failure: RegistryError | undefined;
   for (const candidate of candidates) {
     try {
-      const found = await resolveImage(candidate, { source, platform, signal });
+      const found = await read(candidate);
+      const { created = 'at an unknown time' } = found;
       if (
-        asOf === undefined ||
+        upTo === undefined ||
         candidate.digest !== undefined ||
-        Date.parse(found.created ?? '') <= asOf.getTime()
+        Date.parse(found.created ?? '') <= upTo.getTime()
       ) {
         return { image: { ...found, reference }, gaps: [] };
       }
-      const message = `the registry's image was made ${found.created ?? 'at an unknown time'}, after the time asked about`;
+      const message = `the registry's image was made ${created}, after the time asked about`;
       return { gaps: [{ stage: 'resolve', code: 'IMAGE_NEWER_THAN_AS_OF', message, node: id }] };
     } catch (error) {
-      if (signal?.aborted === true) throw signal.reason;
+      signal.throwIfAborted();
       if (!(error instanceof RegistryError)) throw error;
       // Content that is not what it should be must stop the vetting, not merely leave a hole in it.
       if (isRoot && (error.code === 'DIGEST_MISMATCH' || error.code === 'AMBIGUOUS_MANIFEST')) throw error;

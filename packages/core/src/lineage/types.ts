@@ -1,6 +1,7 @@
 import type { Digest, ImageReference, OperationOptions, Platform, ResolvedImage } from '@imagevet/registry';
 import type { BuildParameters } from '../dockerfile/types.ts';
 import type { Gap } from '../errors.ts';
+import type { LineageCache } from './lineage-cache.ts';
 
 /** Where the source of an image is: a repository at a commit. */
 export interface SourceLocation {
@@ -57,8 +58,16 @@ export interface ProvenanceSubject {
 /** Somebody who can say where an image came from. */
 export interface ProvenanceSource {
   readonly kind: ProvenanceKind;
+  /** False for a source that goes by the name alone: it is asked while the image is being read, and is not given it. @defaultValue true */
+  readonly needsImage?: boolean;
   /** Yields every claim it knows; nothing when it knows none. @throws CoreError, RegistryError when it cannot be asked */
-  claims(subject: ProvenanceSubject, options?: OperationOptions): AsyncIterable<ProvenanceClaim>;
+  claims(subject: ProvenanceSubject, options?: ClaimsOptions): AsyncIterable<ProvenanceClaim>;
+}
+
+/** Options of {@link ProvenanceSource.claims}. */
+export interface ClaimsOptions extends OperationOptions {
+  /** Keeps what the source reads for the other images of the run: `sharedHost(host, cache)`. */
+  readonly cache?: LineageCache;
 }
 
 /** One file of a source tree. */
@@ -72,6 +81,25 @@ export interface SourceEntry {
 
 /** Whether a commit is in the history of a branch or tag of the repository itself (not of a fork). */
 export type Reachability = 'reachable' | 'unreachable' | 'unchecked';
+
+/** Which repository a URL leads to, by the host's own mark for it. */
+export interface RepositoryIdentity {
+  /** Kept through renames and transfers, and never given to another repository: `github.com/4164482`. */
+  readonly id: string;
+  /** URL it has now; another one than was asked about when it was renamed or transferred. */
+  readonly repository: string;
+  /** RFC 3339 time it was made, as the host says. */
+  readonly createdAt?: string;
+}
+
+/** The repository of a Dockerfile, as its host knows it now. */
+export interface RepositoryRecord extends RepositoryIdentity {
+  /**
+   * `renamed`: the name in the claim leads to it, and its own is another. `younger`: it was made after the name was written
+   * down, so that it is another than was meant.
+   */
+  readonly state: 'as-named' | 'renamed' | 'younger';
+}
 
 /** A place that holds source repositories: GitHub, a git server, a local mirror. */
 export interface SourceHost {
@@ -110,6 +138,8 @@ export interface SourceHost {
     directory: string,
     options?: OperationOptions,
   ): Promise<string | undefined>;
+  /** Undefined when there is no such repository, or its host does not say which one it is (a git server). */
+  identityOf?(repository: string, options?: OperationOptions): Promise<RepositoryIdentity | undefined>;
 }
 
 /** The Dockerfile of a node and how sure it is. */
@@ -133,6 +163,8 @@ export interface DockerfileRecord {
   readonly parameters?: BuildParameters;
   /** Git tree id of the build context, when the host tells it: the same content has the same at every commit. */
   readonly contextTree?: string;
+  /** Which repository the location's name leads to; absent where no host tells. */
+  readonly repository?: RepositoryRecord;
   readonly reachability: Reachability;
   /** Whether the instructions of the final stage agree with the image's history. */
   readonly consistency: 'consistent' | 'inconsistent' | 'unchecked';
@@ -162,6 +194,8 @@ export interface LineageNode {
   readonly image?: ResolvedImage;
   readonly claims: readonly ProvenanceClaim[];
   readonly dockerfile: DockerfileRecord;
+  /** RFC 3339 time as of which its sources were asked; absent means now. */
+  readonly asOf?: string;
   /** Set where the lineage ends: `scratch` (FROM scratch), or the reason it could not go on. */
   readonly end?: 'scratch' | 'unresolved' | 'cycle' | 'depth-limit';
 }

@@ -259,7 +259,7 @@ describe('publicSources()', () => {
 
 it('publicHosts() reads GitHub, and everything else through mirrors when there is a place for them', () => {
   expect(publicHosts().supports('https://github.com/acme/blog')).toBe(true);
-  expect(publicHosts().supports('https://gitlab.com/acme/blog')).toBe(false);
+  expect(publicHosts().supports('https://git.example/acme/blog')).toBe(false);
   const mirrored = publicHosts({ mirrors: { directory: '/nonexistent', offline: true } });
-  expect(mirrored.supports('https://gitlab.com/acme/blog')).toBe(true);
+  expect(mirrored.supports('https://git.example/acme/blog')).toBe(true);
 });

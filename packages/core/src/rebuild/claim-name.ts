@@ -28,7 +28,8 @@ export async function claimName(
   if (first !== undefined) return first;
   const own = await write();
   await delay(SETTLE_MS, undefined, { signal }).catch(() => signal?.throwIfAborted());
-  return (await existingImage(request, registry, { signal })) ?? own;
+  const named = await existingImage(request, registry, { signal });
+  return named === undefined || named.descriptor.digest === own.descriptor.digest ? own : named;
 }
 
 /** The image a target names in the registry, or undefined when it names none. */

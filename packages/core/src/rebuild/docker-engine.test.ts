@@ -145,7 +145,7 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
 
     test('says on each image where it is from, and keeps its provenance beside it', async () => {
       const steps = await plan();
-      const result = await rebuild(steps, { builder: builderOf(), host });
+      const result = await rebuild(steps, { builder: builderOf(), host, reuse: false });
       const [lib, app] = await Promise.all(
         ['lib', 'app'].map((name) => builtBy(result.outcomes, name, client)),
       );
@@ -153,22 +153,27 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
       expect(app!.annotations).toEqual({
         'org.opencontainers.image.source': step.location.repository,
         'org.opencontainers.image.revision': step.location.commit,
-        'org.opencontainers.image.base.name': expect.stringMatching(
-          /\/vetted\/library\/lib:build-[0-9a-f]{40}$/,
-        ),
+        'org.opencontainers.image.base.name': `${registry.host}/vetted/library/lib:1`,
         'org.opencontainers.image.base.digest': lib!.manifest.digest,
       });
       const attest = () => attestRebuild(steps, result, { registry: client });
       const attestations = await attest();
       expect(attestations.map(({ step: id }) => id)).toEqual(steps.steps.map(({ id }) => id));
-      // A second time is no change.
+      // A second time is no change, nor is it after another run that found everything built and does not know by what.
       expect(await attest()).toEqual(attestations);
+      const found = await rebuild(steps, { builder: builderOf(), host });
+      expect(await attestRebuild(steps, found, { registry: client })).toEqual(attestations);
       const statements = await provenanceOf(app!, client);
       expect(statements).toHaveLength(1);
       expect(statements[0]).toMatchObject({
         subject: [{ digest: { sha256: digestHex(app!.manifest.digest) } }],
         predicateType: 'https://slsa.dev/provenance/v1',
-        predicate: { runDetails: { metadata: { invocationId: step.key } } },
+        predicate: {
+          runDetails: {
+            builder: { version: { 'Docker Engine': result.engine.version } },
+            metadata: { invocationId: step.key },
+          },
+        },
       });
       const { resolvedDependencies } = statements[0]!.predicate.buildDefinition;
       expect(resolvedDependencies).toContainEqual({
@@ -355,6 +360,24 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
     );
     await until(() => !isRunning(mark));
   });
+
+  test('row 39: a build gets no more memory than it may have, and runs in the control group it is given', async () => {
+    const greedy = request(`FROM ${BASE}\nRUN head -c 200000000 /dev/zero | tail -n 1 | wc -c`);
+    const built = await builderOf({ memoryBytes: 512 * 2 ** 20 }).build(greedy);
+    expect(built.diffIds.length).toBeGreaterThan(0);
+    await expect(
+      builderOf({ memoryBytes: 64 * 2 ** 20 }).build({
+        ...greedy,
+        dockerfile: `${greedy.dockerfile} | grep 200000000`,
+      }),
+    ).rejects.toThrow(code('BUILD_FAILED'));
+    const log: string[] = [];
+    await builderOf({ cgroupParent: '/imagevet-test' }).build(
+      request(`FROM ${BASE}\nRUN cat /proc/self/cgroup`),
+      { onProgress: (event) => log.push(event.text) },
+    );
+    expect(log.some((line) => line.includes('/imagevet-test/'))).toBe(true);
+  }, 60_000);
 
   test('says that a registry cannot be reached', async () => {
     const nowhere = request('FROM scratch\nCOPY x /', [file('x')]);

@@ -1,8 +1,9 @@
 import { ImagevetError, parseReference, RegistryClient, resolveImage } from '@imagevet/registry';
 import { pushTestImage, startRegistry } from '@imagevet/registry/testing';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { existingImage, toBuiltImage } from './claim-name.ts';
 import { doubleBuilder } from './double-build.ts';
-import type { Builder } from './types.ts';
+import type { Builder, BuildRequest } from './types.ts';
 
 const platform = { os: 'linux', architecture: 'amd64' };
 
@@ -21,8 +22,7 @@ async function twice(
     name: 'pushing',
     probe: async () => ({ name: 'pushing', version: '1', platform }),
     build: async ({ target }) => {
-      pushed.push(target.tag ?? '');
-      const build = pushed.length - 2;
+      const build = pushed.push(target.tag ?? '') - 3;
       await pushTestImage(client, target, {
         layers: [[{ path: 'x', content: left.shift() ?? '' }]],
         config: { created: times[build], config: settings[build] ?? {} },
@@ -58,7 +58,7 @@ describe('doubleBuilder()', () => {
   test('names an image only after a second build agreed', async () => {
     const { image, pushed, named } = await twice(['same', 'same']);
     expect(image).toMatchObject({ reference: { tag: 'build-k-twice' } });
-    expect(pushed).toEqual(['find build-k-twice', 'build-k-first', 'build-k-second']);
+    expect(pushed).toEqual(['find build-k-twice', 'find build-k-first', 'build-k-first', 'build-k-second']);
     expect(image).toMatchObject({ reference: { digest: named?.digest } });
   });
 
@@ -101,6 +101,70 @@ describe('doubleBuilder()', () => {
     });
     expect((await twice(['one', 'other'], async () => 'a byte in /bin/sh')).image).toMatchObject({
       error: { message: expect.stringContaining('a byte in /bin/sh') as string },
+    });
+  });
+
+  describe('with a registry that is kept', () => {
+    /** Builds images of one file whose content the test decides, and finds what was pushed. */
+    const prepare = async (contents: readonly string[]) => {
+      const registry = await startRegistry();
+      const client = new RegistryClient();
+      const left = [...contents];
+      const requests: BuildRequest[] = [];
+      const builder: Builder = {
+        name: 'pushing',
+        probe: async () => ({ name: 'pushing', version: '1', platform }),
+        build: async (request) => {
+          requests.push(request);
+          await pushTestImage(client, request.target, {
+            layers: [[{ path: 'x', content: left.shift() ?? '' }]],
+          });
+          return toBuiltImage(request.target, await resolveImage(request.target, { source: client }));
+        },
+        find: (request, operation = {}) => existingImage(request, client, operation),
+      };
+      const target = parseReference(`${registry.host}/r:build-k`);
+      const request: BuildRequest = { dockerfile: '', context: [], platform, target };
+      const double = doubleBuilder(builder, { registry: client, disagreement: async () => undefined });
+      const strict = doubleBuilder(builder, { registry: client });
+      onTestFinished(async () => {
+        await client.close();
+        await registry.close();
+      });
+      return { builder, client, double, strict, request, requests, target };
+    };
+    const tagged = (request: BuildRequest, tag: string): BuildRequest => ({
+      ...request,
+      target: { ...request.target, tag },
+    });
+
+    test('builds both without a cache: what a cache gives twice is no second build', async () => {
+      const { double, request, requests } = await prepare(['a', 'a']);
+      await double.build(request);
+      expect(requests.map(({ cache }) => cache)).toEqual([false, false]);
+    });
+
+    test('two runs at once go on with one image', async () => {
+      const { client, double, request, target } = await prepare(['a', 'b', 'c', 'd']);
+      const images = await Promise.all([double.build(request), double.build(request)]);
+      const named = await client.resolve({ ...target, tag: 'build-k-twice' });
+      expect(images.map(({ descriptor }) => descriptor.digest)).toEqual([named.digest, named.digest]);
+    });
+
+    test('a run that was killed between the two builds does not build the first again', async () => {
+      const { builder, double, request, requests } = await prepare(['a', 'a']);
+      await builder.build(tagged(request, 'build-k-first'));
+      await double.build(request);
+      expect(requests.map((asked) => asked.target.tag)).toEqual(['build-k-first', 'build-k-second']);
+      // Told to build anew, it takes nothing that was left.
+      await double.build({ ...request, replace: true });
+      expect(requests).toHaveLength(4);
+    });
+
+    test('a build that went wrong once does not stand in the way for ever', async () => {
+      const { strict, request } = await prepare(['wrong', 'right', 'right']);
+      await expect(strict.build(request)).rejects.toThrow(/disagree/);
+      expect(await strict.build(request)).toMatchObject({ reference: { tag: 'build-k-twice' } });
     });
   });
 });

@@ -8,6 +8,7 @@ import {
   resolveImage,
 } from '@imagevet/registry';
 import { CoreError } from '../errors.ts';
+import { claimName } from './claim-name.ts';
 import type { Builder, BuildRequest, BuiltImage } from './types.ts';
 
 /** Options of {@link doubleBuilder}. */
@@ -26,11 +27,11 @@ export interface DoubleBuilderOptions {
 }
 
 /**
- * Builds everything twice with another builder, and accepts an image only when both builds agree: one that depends on the
+ * Builds everything twice with another builder, both times without a build cache, and accepts an image only when both builds agree: one that depends on the
  * time, on the network or on chance cannot be vouched for.
  *
  * The name asked for gets `-twice` at its end, so that an image that was built once never stands for one that was built twice;
- * nothing has that name before both builds agreed.
+ * nothing has that name before both builds agreed, and of two runs at once both go on with the image that had it first.
  *
  * Its `build` rejects with {@link CoreError} `BUILD_FAILED` when they do not.
  */
@@ -46,22 +47,32 @@ export function doubleBuilder(builder: Builder, options: DoubleBuilderOptions): 
     probe: (operation) => builder.probe(operation),
     async build(request, operation = {}) {
       const { signal } = operation;
-      const first = await builder.build(gated(request, 'first'), operation);
-      const second = await builder.build(gated(request, 'second'), operation);
+      const build = (suffix: string) =>
+        builder.build({ ...gated(request, suffix), cache: false, replace: true }, operation);
+      // A run that was killed between the two left the first.
+      const left =
+        request.replace === true ? undefined : await builder.find?.(gated(request, 'first'), operation);
+      const first = left ?? (await build('first'));
+      const second = await build('second');
       const problem =
         first.descriptor.digest === second.descriptor.digest
           ? undefined
           : await disagreement(first, second, { signal });
-      const { target } = gated(request, 'twice');
-      if (problem !== undefined) {
-        throw new CoreError('BUILD_FAILED', `two builds of ${formatReference(target)} disagree: ${problem}`, {
-          hint: 'The build depends on something outside its inputs.',
-          details: { first: first.descriptor.digest, second: second.descriptor.digest },
-        });
-      }
-      const { bytes, descriptor } = await registry.fetchManifest(first.reference, { signal });
-      await registry.pushManifest(target, { bytes, mediaType: descriptor.mediaType }, { signal });
-      return { ...first, reference: { ...target, digest: descriptor.digest } };
+      const twice = gated(request, 'twice');
+      const name = async (image: BuiltImage, { target }: Pick<BuildRequest, 'target'>) => {
+        const from = { ...image.reference, tag: undefined };
+        const { bytes, descriptor } = await registry.fetchManifest(from, { signal });
+        await registry.pushManifest(target, { bytes, mediaType: descriptor.mediaType }, { signal });
+        return { ...image, reference: { ...target, digest: descriptor.digest } };
+      };
+      if (problem === undefined) return claimName(twice, { registry, signal }, () => name(first, twice));
+      // The next try is held against the newest build, not against one that went wrong for ever.
+      await name(second, gated(request, 'first'));
+      const target = formatReference(twice.target);
+      throw new CoreError('BUILD_FAILED', `two builds of ${target} disagree: ${problem}`, {
+        hint: 'The build depends on something outside its inputs.',
+        details: { first: first.descriptor.digest, second: second.descriptor.digest },
+      });
     },
     ...(builder.find === undefined
       ? {}

@@ -108,7 +108,7 @@ class Run {
     );
     const outcome =
       blockedBy.size > 0 ? skipped(step, [...blockedBy]) : await inSlot(() => this.#start(step, parents));
-    this.#options.onProgress?.({ type: 'step-finished', step: step.id, status: outcome.status });
+    this.#options.onProgress?.(finished(outcome));
     return outcome;
   }
 
@@ -125,6 +125,13 @@ class Run {
     if (outcome.status === 'failed' && this.#options.keepGoing === false) this.#failed ??= step.id;
     return outcome;
   }
+}
+
+function finished(outcome: RebuildOutcome): RebuildEvent {
+  const { step, status } = outcome;
+  if (outcome.status !== 'failed') return { type: 'step-finished', step, status };
+  const { code, message, line } = outcome;
+  return { type: 'step-finished', step, status, code, message, ...(line === undefined ? {} : { line }) };
 }
 
 function skipped(step: RebuildStep, blockedBy: readonly string[]): RebuildOutcome {

@@ -1,4 +1,11 @@
-import type { Descriptor, Digest, ImageReference, OperationOptions, Platform } from '@imagevet/registry';
+import type {
+  Descriptor,
+  Digest,
+  ImageReference,
+  OperationOptions,
+  Platform,
+  Repository,
+} from '@imagevet/registry';
 import type { BuildParameters } from '../dockerfile/types.ts';
 import type { CoreErrorCode, Gap } from '../errors.ts';
 import type { EdgeKind, SourceEntry, SourceLocation } from '../lineage/types.ts';
@@ -10,6 +17,8 @@ export interface RebuildInput {
   readonly reference: string;
   /** Step that makes it. */
   readonly step?: string;
+  /** Name the result of that step gets once it is admitted. */
+  readonly name?: string;
   /** Public digest it is pinned to when no step makes it. */
   readonly pinned?: Digest;
 }
@@ -30,11 +39,13 @@ export interface RebuildStep {
   readonly inputs: readonly RebuildInput[];
   /** Manifest digest of the public image it stands for, when a registry showed it. */
   readonly original?: Digest;
-  /**
-   * The name the result gets once it is admitted. A build is pushed to the same repository under `build-<key>`, so that a
-   * result nobody has judged never has a name people use.
-   */
+  /** The name the result gets once it is admitted. */
   readonly target: ImageReference;
+  /**
+   * Where a build is pushed, under `build-<key>`: a repository people are not allowed to run from, so that a result nobody has
+   * judged is not among those that were.
+   */
+  readonly scratch: Repository;
 }
 
 /** What to build, in dependency order (parents first). Data: print it, store it, approve it, run it later. */
@@ -61,6 +72,8 @@ export interface BuildRequest {
   readonly target: ImageReference;
   /** Moves the target's name to this build also when it names an image already. @defaultValue the first one stays */
   readonly replace?: boolean;
+  /** False builds without a cache, whatever the builder's settings. @defaultValue the builder's setting */
+  readonly cache?: false;
   /** Annotations of the manifest that is pushed. */
   readonly annotations?: Readonly<Record<string, string>>;
   /** For builders that can pin without an edit: the Dockerfile as it was fetched, and each image it names with its pin. */
@@ -82,6 +95,8 @@ export interface BuiltImage {
   readonly descriptor: Descriptor;
   readonly diffIds: readonly Digest[];
   readonly imageId: Digest;
+  /** What built it: `Docker Engine`, `28.5.2`. Absent when that was an earlier run. */
+  readonly builtBy?: { readonly name: string; readonly version: string };
 }
 
 /** Something that builds and pushes images. */
@@ -167,7 +182,16 @@ export type RebuildOutcome =
 export type RebuildEvent =
   | { readonly type: 'step-started'; readonly step: string; readonly index: number; readonly total: number }
   | { readonly type: 'step-log'; readonly step: string; readonly text: string }
-  | { readonly type: 'step-finished'; readonly step: string; readonly status: RebuildOutcome['status'] };
+  | {
+      readonly type: 'step-finished';
+      readonly step: string;
+      readonly status: RebuildOutcome['status'];
+      /** Why it failed. */
+      readonly code?: string;
+      readonly message?: string;
+      /** Dockerfile line that failed, when known. */
+      readonly line?: number;
+    };
 
 export interface RebuildResult {
   readonly plan: Digest;

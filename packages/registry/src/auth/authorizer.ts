@@ -35,18 +35,19 @@ export class Authorizer {
     this.#keychain = keychain;
   }
 
-  /** The `Authorization` already known to be wanted, if any. */
-  async known(access: Access, options: OperationOptions = {}): Promise<string | undefined> {
+  /** What is already known to be wanted, if anything. */
+  async known(access: Access, options: OperationOptions = {}): Promise<Grant | undefined> {
     const key = keyOf(access);
     const pending = this.#pending.get(key);
     if (pending !== undefined)
-      return (await orAborted(pending, options.signal).catch(ignoreUnless(options.signal)))?.header;
+      return await orAborted(pending, options.signal).catch(ignoreUnless(options.signal));
     const grant = this.#grants.get(key);
-    return grant === undefined || grant.expiresAt <= Date.now() ? undefined : grant.header;
+    return grant === undefined || grant.expiresAt <= Date.now() ? undefined : grant;
   }
 
   /**
-   * Answers a 401 to a request that showed `shown`. Resolves to undefined when there is nothing (else) to show.
+   * Answers a 401 to a request that showed `shown`. Resolves to a grant with the same header, or without one, when there is
+   * nothing (else) to show.
    *
    * @throws {@link RegistryError} as {@link fetchToken}; `CREDENTIAL_HELPER_FAILED`, `INVALID_CREDENTIALS_FILE`
    */
@@ -56,24 +57,31 @@ export class Authorizer {
     access: Access,
     shown: string | undefined,
     options: OperationOptions,
-  ): Promise<string | undefined> {
+  ): Promise<Grant> {
     const key = keyOf(access);
     const grant = this.#grants.get(key);
     // Somebody else may have renewed it since.
-    if (grant !== undefined && grant.expiresAt > Date.now() && grant.header !== shown) return grant.header;
+    if (grant !== undefined && grant.expiresAt > Date.now() && grant.header !== shown) return grant;
     this.#grants.delete(key);
     let pending = this.#pending.get(key);
     if (pending === undefined) {
       // Shared by every waiter, so no waiter's abort may end it; the transport's timeouts bound it.
-      pending = this.#authorize(challenges, registryUrl, access).finally(() => this.#pending.delete(key));
+      const fresh = shown !== undefined;
+      pending = this.#authorize(challenges, registryUrl, access, fresh).finally(() =>
+        this.#pending.delete(key),
+      );
       this.#pending.set(key, pending);
     }
-    const { header } = await orAborted(pending, options.signal);
-    return header === shown ? undefined : header;
+    return orAborted(pending, options.signal);
   }
 
-  async #authorize(challenges: readonly Challenge[], registryUrl: URL, access: Access): Promise<Grant> {
-    const credentials = await this.#keychain.resolve(access.repository);
+  async #authorize(
+    challenges: readonly Challenge[],
+    registryUrl: URL,
+    access: Access,
+    fresh: boolean,
+  ): Promise<Grant> {
+    const credentials = await this.#keychain.resolve(access.repository, { fresh });
     const grant = await this.#grant(challenges, registryUrl, access, credentials);
     if (this.#grants.size >= MAX_GRANTS) this.#grants.clear();
     this.#grants.set(keyOf(access), grant);
@@ -87,7 +95,8 @@ export class Authorizer {
     credentials: Awaited<ReturnType<Keychain['resolve']>>,
   ): Promise<Grant> {
     if (credentials?.kind === 'bearer') {
-      return { header: `Bearer ${credentials.token}`, expiresAt: Date.now() + BEARER_LIFETIME_MS };
+      const expiresAt = Date.now() + BEARER_LIFETIME_MS;
+      return { header: `Bearer ${credentials.token}`, expiresAt, personal: true };
     }
     const bearer = challenges.find(
       ({ scheme, parameters }) => scheme === 'bearer' && parameters.realm !== undefined,
@@ -104,15 +113,16 @@ export class Authorizer {
           ...(service === undefined ? {} : { service }),
           ...(access.tls === undefined || realm.origin !== registryUrl.origin ? {} : { tls: access.tls }),
           scopes: requestedScopes(access.scopes, scope),
-          ...(trusted && credentials !== undefined ? { credentials } : {}),
+          ...(credentials === undefined ? {} : trusted ? { credentials } : { withheld: true }),
         },
         {},
       );
     }
     if (challenges.some(({ scheme }) => scheme === 'basic') && credentials?.kind === 'basic') {
-      return { header: basicHeader(credentials), expiresAt: Date.now() + BASIC_LIFETIME_MS };
+      const expiresAt = Date.now() + BASIC_LIFETIME_MS;
+      return { header: basicHeader(credentials), expiresAt, personal: true };
     }
-    return { header: undefined, expiresAt: 0 };
+    return { header: undefined, expiresAt: 0, personal: false };
   }
 }
 

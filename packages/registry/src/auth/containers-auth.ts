@@ -3,6 +3,7 @@ import type { Repository } from '../reference.ts';
 import { CredentialHelpers, helperOf } from './credential-helper.ts';
 import { entryOf, hostOfEntry, readAuthEntry, readCredentialsFile } from './credentials-file.ts';
 import type { Credentials, Keychain } from './keychain.ts';
+import { Remembered } from './remembered.ts';
 
 /** Options of {@link containersAuthKeychain}. */
 export interface ContainersAuthKeychainOptions {
@@ -16,7 +17,8 @@ export interface ContainersAuthKeychainOptions {
 
 /**
  * Credentials as podman, skopeo and buildah keep them. An entry may name a registry, a namespace or one repository; the
- * most specific wins: `quay.io/team/app`, then `quay.io/team`, then `quay.io`.
+ * most specific wins: `quay.io/team/app`, then `quay.io/team`, then `quay.io`. File and answers of helpers are remembered
+ * for five minutes, or until a registry refuses what they gave.
  *
  * @throws {@link RegistryError} `INVALID_CREDENTIALS_FILE`, `CREDENTIAL_HELPER_FAILED`
  * @see containers-auth.json(5)
@@ -26,13 +28,12 @@ export function containersAuthKeychain(options: ContainersAuthKeychainOptions): 
     ...(options.helperTimeoutMs === undefined ? {} : { timeoutMs: options.helperTimeoutMs }),
     ...(options.helperDirectory === undefined ? {} : { path: options.helperDirectory }),
   });
-  let file: Promise<JsonObject> | undefined;
+  const file = new Remembered(() => readCredentialsFile(options.file));
   return {
-    resolve: async (repository: Repository) => {
-      file ??= readCredentialsFile(options.file);
-      const document = await file;
+    resolve: async (repository, { fresh } = {}) => {
+      const document = await file.get(fresh);
       const helper = helperOf(document, repository.registry);
-      if (helper !== undefined) return helpers.ask(helper, repository.registry);
+      if (helper !== undefined) return helpers.ask(helper, repository.registry, fresh);
       return fromAuths(document, repository);
     },
   };

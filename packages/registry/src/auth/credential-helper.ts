@@ -2,31 +2,34 @@ import { spawn } from 'node:child_process';
 import { RegistryError } from '../errors.ts';
 import { isObject, type JsonObject } from '../oci/strict-json.ts';
 import type { Credentials } from './keychain.ts';
+import { Remembered } from './remembered.ts';
 
 const NAME = /^[a-z0-9._-]{1,64}$/;
 const MAX_BYTES = 64 * 1024;
 
-/** Asks credential helpers, each question once. */
+/** Asks credential helpers, each question once in a while. */
 export class CredentialHelpers {
   readonly #timeoutMs: number;
   readonly #path: string | undefined;
-  readonly #answers = new Map<string, Promise<Credentials | undefined>>();
+  readonly #answers = new Map<string, Remembered<Credentials | undefined>>();
 
   constructor(options: { readonly timeoutMs?: number; readonly path?: string } = {}) {
     this.#timeoutMs = options.timeoutMs ?? 10_000;
     this.#path = options.path;
   }
 
-  /** @throws {@link RegistryError} `CREDENTIAL_HELPER_FAILED`, and is asked again next time */
-  ask(helper: string, server: string): Promise<Credentials | undefined> {
+  /**
+   * @param fresh - asks again, whatever was answered before
+   * @throws {@link RegistryError} `CREDENTIAL_HELPER_FAILED`
+   */
+  ask(helper: string, server: string, fresh?: boolean): Promise<Credentials | undefined> {
     const key = `${helper} ${server}`;
     let answer = this.#answers.get(key);
     if (answer === undefined) {
-      answer = runHelper(helper, server, this.#timeoutMs, this.#path);
+      answer = new Remembered(() => runHelper(helper, server, this.#timeoutMs, this.#path));
       this.#answers.set(key, answer);
-      answer.catch(() => this.#answers.delete(key));
     }
-    return answer;
+    return answer.get(fresh);
   }
 }
 

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { isObject, type JsonObject } from '../oci/strict-json.ts';
-import type { Repository } from '../reference.ts';
 import { CredentialHelpers, helperOf } from './credential-helper.ts';
 import { entryOf, hostOfEntry, readAuthEntry, readCredentialsFile } from './credentials-file.ts';
 import type { Credentials, Keychain } from './keychain.ts';
+import { Remembered } from './remembered.ts';
 
 const HUB_SERVER = 'https://index.docker.io/v1/';
 
@@ -19,7 +19,8 @@ export interface DockerConfigKeychainOptions {
 
 /**
  * Credentials as the docker CLI keeps them: `auths`, `credHelpers` and `credsStore` of `<directory>/config.json`.
- * A missing file means no credentials. Helpers run without a shell, are asked only for the registry in play, and once.
+ * A missing file means no credentials. Helpers run without a shell and are asked only for the registry in play. File and
+ * answers are remembered for five minutes, or until a registry refuses what they gave.
  *
  * @throws {@link RegistryError} `INVALID_CREDENTIALS_FILE`, `CREDENTIAL_HELPER_FAILED`
  */
@@ -28,15 +29,16 @@ export function dockerConfigKeychain(options: DockerConfigKeychainOptions): Keyc
     ...(options.helperTimeoutMs === undefined ? {} : { timeoutMs: options.helperTimeoutMs }),
     ...(options.helperDirectory === undefined ? {} : { path: options.helperDirectory }),
   });
-  let config: Promise<JsonObject> | undefined;
+  const config = new Remembered(() => readCredentialsFile(join(options.directory, 'config.json')));
   return {
-    resolve: async ({ registry }: Repository) => {
-      config ??= readCredentialsFile(join(options.directory, 'config.json'));
-      const document = await config;
+    resolve: async ({ registry }, { fresh } = {}) => {
+      const document = await config.get(fresh);
       const server = registry === 'docker.io' ? HUB_SERVER : registry;
       const helper =
         helperOf(document, server) ?? (registry === 'docker.io' ? helperOf(document, registry) : undefined);
-      return helper === undefined ? fromAuths(document, registry, server) : helpers.ask(helper, server);
+      return helper === undefined
+        ? fromAuths(document, registry, server)
+        : helpers.ask(helper, server, fresh);
     },
   };
 }

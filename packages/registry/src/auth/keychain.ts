@@ -9,9 +9,18 @@ export type Credentials =
   /** A bearer token to send as it is. */
   | { readonly kind: 'bearer'; readonly token: string };
 
-/** Finds credentials. Asked only for the registry in play; its answer goes to that registry and its token server. */
+/** Options of {@link Keychain.resolve}. */
+export interface KeychainOptions extends OperationOptions {
+  /** What was answered before has been refused, as a token that expired is: look again instead of remembering. */
+  readonly fresh?: boolean;
+}
+
+/**
+ * Finds credentials. Asked only for the registry in play; its answer goes to that registry and its token server. For a
+ * cloud whose tokens a program fetches by itself, this is the interface to implement.
+ */
 export interface Keychain {
-  resolve(repository: Repository, options?: OperationOptions): Promise<Credentials | undefined>;
+  resolve(repository: Repository, options?: KeychainOptions): Promise<Credentials | undefined>;
 }
 
 /** A keychain that knows nobody. */

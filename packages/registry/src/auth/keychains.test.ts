@@ -92,6 +92,24 @@ describe('S18: credential helpers', () => {
     expect(readFileSync(join(directory, 'asked'), 'utf8')).toBe('a.corp\n');
   });
 
+  test('are asked again for what a registry refused', async () => {
+    helper(
+      'counting',
+      `echo x >> ${directory}/count; printf '{"Username":"u","Secret":"%s"}' $(wc -l < ${directory}/count)`,
+    );
+    const keychain = docker({ credsStore: 'counting' });
+    const secret = async (fresh: boolean) => {
+      const found = await keychain.resolve(of('a.corp'), { fresh });
+      return found?.kind === 'basic' ? found.password : undefined;
+    };
+    expect([await secret(false), await secret(false), await secret(true), await secret(false)]).toEqual([
+      '1',
+      '1',
+      '2',
+      '2',
+    ]);
+  });
+
   test('of one registry come before the store, and give identity tokens', async () => {
     helper('token', 'echo \'{"Username":"<token>","Secret":"refresh"}\'');
     const keychain = docker({ credsStore: 'missing', credHelpers: { 'b.corp': 'token' } });
@@ -119,6 +137,29 @@ describe('S18: credential helpers', () => {
     await expect(docker({ credsStore: name }).resolve(of('e.corp'))).rejects.toMatchObject({
       code: 'INVALID_CREDENTIALS_FILE',
     });
+  });
+});
+
+describe.each([
+  ['dockerConfigKeychain()', 'config.json', () => dockerConfigKeychain({ directory })],
+  [
+    'containersAuthKeychain()',
+    'auth.json',
+    () => containersAuthKeychain({ file: join(directory, 'auth.json') }),
+  ],
+] as const)('%s', (_name, name, open) => {
+  test('sees a login once the registry has refused what it knew, and a mended file', async () => {
+    const file = join(directory, name);
+    const keep = (text: string) => writeFileSync(file, text);
+    const keychain = open();
+    keep('{');
+    await expect(keychain.resolve(of('a.corp'))).rejects.toMatchObject({ code: 'INVALID_CREDENTIALS_FILE' });
+    keep(JSON.stringify({ auths: { 'a.corp': auth('u:old') } }));
+    expect(await keychain.resolve(of('a.corp'))).toMatchObject({ password: 'old' });
+    keep(JSON.stringify({ auths: { 'a.corp': auth('u:new') } }));
+    expect(await keychain.resolve(of('a.corp'))).toMatchObject({ password: 'old' });
+    expect(await keychain.resolve(of('a.corp'), { fresh: true })).toMatchObject({ password: 'new' });
+    rmSync(file);
   });
 });
 

@@ -18,6 +18,10 @@ const MAX_LIFETIME_S = 12 * 3600;
 export interface Grant {
   /** Value of `Authorization`; undefined when there is nothing to show. */
   readonly header: string | undefined;
+  /** True when it stands for somebody, not for anybody. */
+  readonly personal: boolean;
+  /** Origin of the token server that did not get to see the credentials there are. */
+  readonly withheldFrom?: string;
   /** Milliseconds since 1970. */
   readonly expiresAt: number;
 }
@@ -32,6 +36,8 @@ export interface TokenRequest {
   readonly scopes: readonly Scope[];
   /** Already judged fit for this realm; without them the token is an anonymous one. */
   readonly credentials?: Credentials;
+  /** There are credentials, which this realm may not see. */
+  readonly withheld?: boolean;
 }
 
 /**
@@ -61,7 +67,7 @@ export async function fetchToken(
   );
   if (response.status !== 200) {
     await response.dump();
-    throw refused(what, response.status, credentials !== undefined, wanted.scopes);
+    throw refused(wanted, response.status);
   }
   const answer = parseStrictJson(await readBody(response, MAX_TOKEN_BYTES, what), 'token', 'PROTOCOL_ERROR');
   const token = answer.token ?? answer.access_token;
@@ -70,7 +76,17 @@ export async function fetchToken(
   }
   const said = typeof answer.expires_in === 'number' ? answer.expires_in : MIN_LIFETIME_S;
   const lifetime = Math.min(Math.max(said, MIN_LIFETIME_S), MAX_LIFETIME_S);
-  return { header: `Bearer ${token}`, expiresAt: Date.now() + lifetime * 1000 - EXPIRY_MARGIN_MS };
+  return {
+    header: `Bearer ${token}`,
+    expiresAt: Date.now() + lifetime * 1000 - EXPIRY_MARGIN_MS,
+    personal: credentials !== undefined,
+    ...(wanted.withheld === true ? { withheldFrom: realm.origin } : {}),
+  };
+}
+
+/** What to do where a token server on another host is not to see the credentials there are. */
+export function withheldHint(origin: string): string {
+  return `The credentials for this registry were not shown to its token server ${origin}, which is another host: name it in \`tokenServers\` of the registry's \`hosts\` entry if it may see them.`;
 }
 
 /** `Authorization` for a user and password. @see RFC 7617 */
@@ -102,12 +118,14 @@ function refreshRequest({ realm, service, scopes }: TokenRequest, token: string)
   };
 }
 
-function refused(what: string, status: number, shown: boolean, scopes: readonly Scope[]): RegistryError {
+function refused({ realm, credentials, withheld, scopes }: TokenRequest, status: number): RegistryError {
+  const shown = credentials !== undefined;
   const code =
     status === 429 ? 'RATE_LIMITED' : status >= 500 ? 'UNREACHABLE' : shown ? 'DENIED' : 'AUTH_REQUIRED';
   const scope = scopes.map(formatScope).join(' ');
-  return new RegistryError(code, `${what} answered ${status} for ${scope}`, {
-    hint: shown ? 'Check the credentials for this registry.' : 'Give credentials for this registry.',
-    details: { status },
+  const own = shown ? 'Check the credentials for this registry.' : 'Give credentials for this registry.';
+  return new RegistryError(code, `token server ${redactUrl(realm)} answered ${status} for ${scope}`, {
+    hint: withheld === true ? withheldHint(realm.origin) : own,
+    details: { status, ...(withheld === true ? { withheldFrom: realm.origin } : {}) },
   });
 }

@@ -29,7 +29,7 @@ export interface TransportOptions extends TlsOptions, PaceOptions {
   readonly baseDelayMs?: number;
   /** Longest delay, also of a `Retry-After`, in milliseconds. @defaultValue 30000 */
   readonly maxDelayMs?: number;
-  /** Time to the response headers, in milliseconds. @defaultValue 30000 */
+  /** Time to the response headers, in milliseconds; whoever takes a blob in gets longer. @defaultValue 30000 */
   readonly headersTimeoutMs?: number;
   /** Time without a byte of the body, in milliseconds. @defaultValue 60000 */
   readonly bodyTimeoutMs?: number;
@@ -63,6 +63,8 @@ export interface HttpRequest {
   readonly tls?: EndpointTls;
   /** @defaultValue those of the transport */
   readonly attempts?: number;
+  /** Time to the response headers beyond that of the transport, in milliseconds: for what a server has to work at. */
+  readonly patienceMs?: number;
   /** @defaultValue 5 for GET and HEAD; nothing else is redirected */
   readonly maxRedirects?: number;
   /** Reads a successful body whole, within the retried request, refusing a larger one. */
@@ -147,6 +149,11 @@ export class Transport {
     }
   }
 
+  /** Takes bytes of a body back, to receive others in their place; only who holds them alone may give them. */
+  release(bytes: Uint8Array): void {
+    this.#connections.release(bytes);
+  }
+
   /** Ends every connection. */
   close(): Promise<void> {
     return this.#connections.close();
@@ -214,7 +221,7 @@ export class Transport {
         (url.origin === wanted.url.origin ? wanted.tls : undefined) ?? this.#tlsAt?.(url),
       ),
       signal: options.signal,
-      headersTimeout: this.#options.headersTimeoutMs,
+      headersTimeout: this.#options.headersTimeoutMs + (wanted.patienceMs ?? 0),
       bodyTimeout: this.#options.bodyTimeoutMs,
     });
     const dump = () => response.body.dump({ limit: 256 * 1024 }).catch(() => {});

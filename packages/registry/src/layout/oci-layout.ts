@@ -2,21 +2,25 @@ import { mkdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlobSource, Fetcher, Pusher, ReferrerLister, TagLister } from '../content/interfaces.ts';
 import { referrersAmong } from '../content/referrers-among.ts';
-import { digestMismatch, verified } from '../content/verify.ts';
+import { digestMismatch, VerifiedStream, verified } from '../content/verify.ts';
 import { type Digest, digestAlgorithm, digestHex, digestOf } from '../digest.ts';
+import { diskFailure } from '../disk-failure.ts';
 import { RegistryError } from '../errors.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
 import { MediaType } from '../oci/media-types.ts';
 import { type CurrentManifest, refuseSchema1 } from '../oci/schema1.ts';
-import { isObject } from '../oci/strict-json.ts';
+import { parseStrictJson } from '../oci/strict-json.ts';
 import type { Descriptor } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, isTag, type Repository } from '../reference.ts';
 import { checkFolder, readSmall, streamFile, withFile } from './files.ts';
+import { withIndexLock } from './index-lock.ts';
 import { writeWhole } from './write-file.ts';
 
 const NAME = 'org.opencontainers.image.ref.name';
 const MARKER = '{"imageLayoutVersion":"1.0.0"}';
+/** Tags and referrers of one layout. */
+const MAX_ENTRIES = 100_000;
 
 /**
  * Opens a folder in the OCI image layout: the content of one repository on disk. Names of registry and repository in
@@ -33,26 +37,31 @@ export async function openOciLayout(
   } = {},
 ): Promise<OciLayout> {
   if (options.create === true) {
-    await mkdir(join(directory, 'blobs', 'sha256'), { recursive: true });
-    await writeFile(join(directory, 'oci-layout'), MARKER, { flag: 'wx' }).catch(unlessExists);
-    const index = JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [] });
-    await writeFile(join(directory, 'index.json'), index, { flag: 'wx' }).catch(unlessExists);
+    await makeLayout(directory).catch((error: unknown) => {
+      throw diskFailure(`making the layout ${directory}`, error);
+    });
   }
-  const marker: unknown = JSON.parse(
-    Buffer.from(await readSmall(join(directory, 'oci-layout'), 4096)).toString('utf8'),
-  );
-  if (!isObject(marker) || marker.imageLayoutVersion !== '1.0.0') {
+  const path = join(directory, 'oci-layout');
+  const marker = parseStrictJson(await readSmall(path, 4096), path, 'INVALID_MANIFEST');
+  if (marker.imageLayoutVersion !== '1.0.0') {
     throw new RegistryError('INVALID_MANIFEST', `${directory} is not an OCI image layout of version 1.0.0`);
   }
   await checkFolder(join(directory, 'blobs'));
   return new OciLayout(directory);
 }
 
+async function makeLayout(directory: string): Promise<void> {
+  await mkdir(join(directory, 'blobs', 'sha256'), { recursive: true });
+  await withIndexLock(directory, async () => {
+    await writeFile(join(directory, 'oci-layout'), MARKER, { flag: 'wx' }).catch(unlessExists);
+    const index = JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [] });
+    await writeFile(join(directory, 'index.json'), index, { flag: 'wx' }).catch(unlessExists);
+  });
+}
+
 /** An image layout on disk. Made by {@link openOciLayout}. */
 export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
   readonly directory: string;
-  /** Changes of `index.json`, one after the other. */
-  #changes: Promise<unknown> = Promise.resolve();
 
   constructor(directory: string) {
     this.directory = directory;
@@ -102,7 +111,11 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
       return 'exists';
     }
     const subject = `${this.directory}@${blob.descriptor.digest}`;
-    await this.#write(path, verified(blob.open(), blob.descriptor, subject), options.signal);
+    const stream = verified(blob.open(), blob.descriptor, subject);
+    await this.#write(path, stream, {
+      signal: options.signal,
+      release: (chunk) => VerifiedStream.release(stream, chunk),
+    });
     return 'uploaded';
   }
 
@@ -119,12 +132,12 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     if (reference.digest !== undefined && reference.digest !== descriptor.digest) {
       throw digestMismatch(`${this.directory}@${reference.digest}`, reference.digest, descriptor.digest);
     }
-    await this.#write(this.#pathOf(descriptor.digest), [manifest.bytes], options.signal);
+    await this.#write(this.#pathOf(descriptor.digest), [manifest.bytes], { signal: options.signal });
     const { subject } = parsed.kind === 'image' ? parsed.manifest : parsed.index;
     const tag = reference.tag ?? (reference.digest === undefined ? 'latest' : undefined);
     // What refers to something stays listed when its tag moves on.
-    if (subject !== undefined) await this.#list(descriptor, undefined);
-    if (tag !== undefined) await this.#list(descriptor, tag);
+    if (subject !== undefined) await this.#list(descriptor, undefined, options);
+    if (tag !== undefined) await this.#list(descriptor, tag, options);
     return descriptor;
   }
 
@@ -159,12 +172,12 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
 
   async #entries(): Promise<readonly Descriptor[]> {
     const bytes = await readSmall(join(this.directory, 'index.json'), MAX_MANIFEST_BYTES);
-    const parsed = parseManifest(bytes, { contentType: MediaType.ociIndex });
+    const parsed = parseManifest(bytes, { contentType: MediaType.ociIndex, maxDescriptors: MAX_ENTRIES });
     return parsed.kind === 'index' ? parsed.index.manifests : [];
   }
 
   /** Puts a manifest into `index.json`; a tag moves to it. */
-  #list(descriptor: Descriptor, tag: string | undefined): Promise<void> {
+  #list(descriptor: Descriptor, tag: string | undefined, options: OperationOptions): Promise<void> {
     const change = async () => {
       const entries = (await this.#entries()).filter(({ digest, annotations }) =>
         tag === undefined
@@ -175,18 +188,16 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
       const document = { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [...entries, entry] };
       await this.#write(join(this.directory, 'index.json'), [Buffer.from(JSON.stringify(document))]);
     };
-    const done = this.#changes.then(change);
-    this.#changes = done.catch(() => {});
-    return done;
+    return withIndexLock(this.directory, change, options);
   }
 
   async #write(
     path: string,
     content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    signal?: AbortSignal,
+    options: OperationOptions & { readonly release?: (chunk: Uint8Array) => void } = {},
   ): Promise<void> {
     await mkdir(join(path, '..'), { recursive: true });
-    await writeWhole(path, content, { directory: this.directory, signal });
+    await writeWhole(path, content, { directory: this.directory, ...options });
   }
 
   /** The digest was parsed, so neither part of it can leave the folder. */

@@ -7,7 +7,7 @@ import type { Descriptor, ImageIndex, ImageManifest, VerifiedManifest } from './
 
 /** Largest manifest accepted, in bytes. @see OCI distribution-spec, "Pushing manifests": registries should take 4 MiB */
 export const MAX_MANIFEST_BYTES: number = 4 * 1024 * 1024;
-const MAX_CHILDREN = 1024;
+const MAX_DESCRIPTORS = 1024;
 
 const KINDS: Readonly<Record<string, 'image' | 'index'>> = {
   [MediaType.ociManifest]: 'image',
@@ -22,6 +22,8 @@ export interface ParseManifestOptions {
   readonly contentType?: string;
   /** Algorithm of the descriptor's digest. @defaultValue sha256 */
   readonly algorithm?: DigestAlgorithm;
+  /** Most descriptors in one list: more than an image has, fewer than a list of referrers may have. @defaultValue 1024 */
+  readonly maxDescriptors?: number;
 }
 
 /**
@@ -73,12 +75,13 @@ export function parseManifest(bytes: Uint8Array, options: ParseManifestOptions =
   }
   if (document.subject !== undefined) readDescriptor(document.subject, digest, 'subject');
   const descriptor: Descriptor = { mediaType, digest, size: bytes.byteLength };
+  const { maxDescriptors = MAX_DESCRIPTORS } = options;
   if (kind === 'index') {
-    readDescriptors(document.manifests, digest, 'manifests');
+    readDescriptors(document.manifests, digest, 'manifests', maxDescriptors);
     return { kind, descriptor, bytes, index: document as unknown as ImageIndex };
   }
   readDescriptor(document.config, digest, 'config');
-  readDescriptors(document.layers, digest, 'layers');
+  readDescriptors(document.layers, digest, 'layers', maxDescriptors);
   return { kind, descriptor, bytes, manifest: document as unknown as ImageManifest };
 }
 
@@ -125,12 +128,12 @@ function refuseLookalikes(document: JsonObject, members: readonly string[], dige
   }
 }
 
-function readDescriptors(value: unknown, digest: string, where: string): void {
+function readDescriptors(value: unknown, digest: string, where: string, limit: number): void {
   if (!Array.isArray(value)) throw malformed(digest, where, 'must be an array');
-  if (value.length > MAX_CHILDREN) {
+  if (value.length > limit) {
     throw new RegistryError(
       'LIMIT_EXCEEDED',
-      `manifest ${digest} has ${value.length} ${where}, more than ${MAX_CHILDREN}`,
+      `manifest ${digest} has ${value.length} ${where}, more than ${limit}`,
     );
   }
   value.forEach((item, index) => {

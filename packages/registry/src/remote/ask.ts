@@ -5,7 +5,8 @@ import type { Repository } from '../reference.ts';
 import type { ReadKind } from './endpoints.ts';
 
 /** What one operation asks of a registry. */
-export interface RegistryRequest extends Pick<HttpRequest, 'method' | 'headers' | 'body' | 'maxBodyBytes'> {
+export interface RegistryRequest
+  extends Pick<HttpRequest, 'method' | 'headers' | 'body' | 'maxBodyBytes' | 'patienceMs'> {
   /** An empty `repository` asks the registry itself. */
   readonly repository: Repository;
   /** `manifests/latest`, below the repository; or an absolute URL the registry itself gave. */

@@ -89,6 +89,72 @@ describe('RegistryClient authorization', () => {
     expect(tokensAsked(registry).length).toBeGreaterThan(3);
   });
 
+  test('asks the keychain afresh when what it gave is refused, and goes on with what it gives then', async () => {
+    let password = 'old';
+    await using registry = await startRegistry({
+      intercept: ({ headers }, response) => {
+        if (headers.authorization === `Basic ${Buffer.from(`u:${password}`).toString('base64')}`)
+          return false;
+        response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
+        return true;
+      },
+    });
+    const asked: (boolean | undefined)[] = [];
+    // As a cloud's: it remembers a token until it is told that it is of no more use.
+    let remembered = 'old';
+    await using client = new RegistryClient({
+      keychain: {
+        resolve: async (_repository, { fresh } = {}) => {
+          asked.push(fresh);
+          if (fresh === true) remembered = password;
+          return { kind: 'basic', username: 'u', password: remembered };
+        },
+      },
+    });
+    const reference = parseReference(`${registry.host}/app:1`);
+    const image = await pushTestImage(client, reference, { layers: LAYERS });
+    password = 'new';
+    expect((await client.fetchManifest(reference)).descriptor).toEqual(image.manifest);
+    expect(asked.at(-1)).toBe(true);
+    expect(asked[0]).toBe(false);
+  });
+
+  test('says so when credentials were kept from a token server on another host', async () => {
+    await using other = await startRegistry({ bearer: USER, address: '127.0.0.2' });
+    await using anybody = await startRegistry({ bearer: {}, address: '127.0.0.2' });
+    for (const realm of [other, anybody]) {
+      await using registry = await startRegistry({
+        intercept: ({ headers }, response) => {
+          const header = `Bearer realm="${realm.url}/token",service="x"`;
+          const status = headers.authorization === undefined ? 401 : 403;
+          response.writeHead(status, { 'www-authenticate': header }).end();
+          return true;
+        },
+      });
+      await using client = clientOf(registry, { kind: 'basic', ...USER });
+      await expect(client.fetchManifest(parseReference(`${registry.host}/app:1`))).rejects.toMatchObject({
+        hint: expect.stringContaining(
+          `token server ${realm.url}, which is another host: name it in \`tokenServers\``,
+        ),
+        details: { withheldFrom: realm.url },
+      });
+      expect(realm.authorizations).toEqual([]);
+    }
+  });
+
+  test('tells wrong credentials from none', async () => {
+    await using registry = await startRegistry({ basic: USER });
+    const hintTo = async (credentials?: Credentials) => {
+      await using client = clientOf(registry, credentials);
+      const error = await client
+        .fetchManifest(parseReference(`${registry.host}/app:1`))
+        .catch((reason) => reason);
+      return (error as { hint: string }).hint;
+    };
+    expect(await hintTo()).toContain('give credentials');
+    expect(await hintTo({ kind: 'basic', username: 'alice', password: 'wrong' })).toContain('did not accept');
+  });
+
   test('asks to read the repository a blob is mounted from', async () => {
     await using registry = await startRegistry({ bearer: USER });
     await using client = clientOf(registry, { kind: 'basic', ...USER });

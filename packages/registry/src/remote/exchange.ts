@@ -48,6 +48,7 @@ export async function exchange(
         ...(request.headers === undefined ? {} : { headers: request.headers }),
         ...(request.body === undefined ? {} : { body: request.body }),
         ...(request.maxBodyBytes === undefined ? {} : { maxBodyBytes: request.maxBodyBytes }),
+        ...(request.patienceMs === undefined ? {} : { patienceMs: request.patienceMs }),
         ...(options.attempts === undefined ? {} : { attempts: options.attempts }),
         ...(own && endpoint.tls !== undefined ? { tls: endpoint.tls } : {}),
         ...(own && endpoint.headers !== undefined ? { ownHeaders: endpoint.headers } : {}),
@@ -55,19 +56,20 @@ export async function exchange(
       },
       options,
     );
-  const shown = own ? await authorizer.known(access, options) : undefined;
-  let response = await send(shown);
+  let grant = own ? await authorizer.known(access, options) : undefined;
+  let response = await send(grant?.header);
   if (response.status === 401 && own && response.url.origin === base.origin) {
+    const shown = grant?.header;
     const challenges = await challengesOf(transport, response, endpoint, options);
-    const authorization = await authorizer.answer(challenges, base, access, shown, options);
-    if (authorization !== undefined) {
+    grant = await authorizer.answer(challenges, base, access, shown, options);
+    if (grant.header !== undefined && grant.header !== shown) {
       await response.dump();
-      response = await send(authorization);
+      response = await send(grant.header);
     }
   }
   options.onAnswer?.(response);
   if (request.accept.includes(response.status)) return response;
-  throw await failureOf(response, request);
+  throw await failureOf(response, request, grant);
 }
 
 /** The root of an endpoint's API, with a slash at its end. @see OCI distribution-spec, "Determining Support" */

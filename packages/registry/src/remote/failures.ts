@@ -1,3 +1,4 @@
+import { type Grant, withheldHint } from '../auth/token.ts';
 import { RegistryError, type RegistryErrorCode } from '../errors.ts';
 import { redactUrl } from '../http/redaction.ts';
 import { retryAfterMs } from '../http/retry.ts';
@@ -22,26 +23,50 @@ const HINTS: Readonly<Partial<Record<RegistryErrorCode, string>>> = {
   RATE_LIMITED: 'Wait, or give credentials: signed-in users have a larger allowance.',
 };
 
-/** The error a refused request means; reads the registry's own words, bounded. @see OCI distribution-spec, "Error Codes" */
-export async function failureOf(response: HttpResponse, request: RegistryRequest): Promise<RegistryError> {
+/**
+ * The error a refused request means; reads the registry's own words, bounded.
+ *
+ * @param grant - what was shown
+ * @see OCI distribution-spec, "Error Codes"
+ */
+export async function failureOf(
+  response: HttpResponse,
+  request: Pick<RegistryRequest, 'method' | 'subject'>,
+  grant?: Grant,
+): Promise<RegistryError> {
   const registryErrors = await readErrors(response, request.method);
   const code = CODES[response.status] ?? (response.status >= 500 ? 'UNREACHABLE' : 'PROTOCOL_ERROR');
   const said = registryErrors.map(({ code: wire, message }) => `${wire} ${message}`.trim()).join('; ');
   const retryAfter = retryAfterMs(response.headers['retry-after']);
   const words = said === '' ? '' : `: ${said.slice(0, 300)}`;
+  const hint = hintOf(code, grant);
+  const withheldFrom = isRefusal(code) ? grant?.withheldFrom : undefined;
   return new RegistryError(
     code,
     `${request.subject}: ${response.url.host} answered ${response.status}${words}`,
     {
-      ...(HINTS[code] === undefined ? {} : { hint: HINTS[code] }),
+      ...(hint === undefined ? {} : { hint }),
       details: {
         status: response.status,
         url: redactUrl(response.url),
         registryErrors,
+        ...(withheldFrom === undefined ? {} : { withheldFrom }),
         ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }),
       },
     },
   );
+}
+
+function hintOf(code: RegistryErrorCode, grant: Grant | undefined): string | undefined {
+  if (isRefusal(code) && grant?.withheldFrom !== undefined) return withheldHint(grant.withheldFrom);
+  if (code === 'AUTH_REQUIRED' && grant?.personal === true) {
+    return 'The registry did not accept the credentials it was given: sign in again, or give others.';
+  }
+  return HINTS[code];
+}
+
+function isRefusal(code: RegistryErrorCode): boolean {
+  return code === 'AUTH_REQUIRED' || code === 'DENIED';
 }
 
 async function readErrors(

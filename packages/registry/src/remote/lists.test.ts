@@ -76,3 +76,32 @@ describe('S22: the fallback tag of referrers', () => {
     expect((await client.resolve(squatted)).digest).toBe(digest);
   });
 });
+
+describe('referrers()', () => {
+  const junk = (count: number) =>
+    Array.from({ length: count }, (_, index) => ({
+      mediaType: MediaType.ociManifest,
+      digest: digestOf(`referrer ${index}`),
+      size: 1,
+    }));
+
+  test.each([true, false])(
+    'lists more than an image may have children, on one page (API: %s)',
+    async (api) => {
+      const index = Buffer.from(
+        JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: junk(3000) }),
+      );
+      await using registry = await startRegistry({
+        referrers: api,
+        intercept: ({ url = '' }, response) => {
+          if (!url.includes(api ? '/referrers/' : '/manifests/')) return false;
+          response.writeHead(200, { 'content-type': MediaType.ociIndex }).end(index);
+          return true;
+        },
+      });
+      await using client = new RegistryClient();
+      const repository = parseReference(`${registry.host}/app`);
+      expect(await collect(client.referrers(repository, digestOf('subject')))).toHaveLength(3000);
+    },
+  );
+});

@@ -1,7 +1,7 @@
 import { type Digest, digestAlgorithm, isDigest, parseDigest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import { readBody } from '../http/transport.ts';
-import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, type ParseManifestOptions, parseManifest } from '../oci/manifest.ts';
 import { ACCEPTED_MANIFESTS } from '../oci/media-types.ts';
 import { manifestDigest } from '../oci/schema1.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
@@ -27,11 +27,14 @@ export interface ResolutionReceipt {
   readonly etag?: string;
 }
 
+/** Options of {@link fetchManifest}. */
+export type FetchManifestOptions = OperationOptions & Pick<ParseManifestOptions, 'maxDescriptors'>;
+
 /** @see OCI distribution-spec, "Pulling manifests" */
 export async function fetchManifest(
   ask: Ask,
   reference: ImageReference,
-  options?: OperationOptions,
+  options?: FetchManifestOptions,
 ): Promise<VerifiedManifest> {
   return (await readManifest(ask, reference, options)).manifest;
 }
@@ -87,7 +90,7 @@ const SCHEMA_1: ReadonlySet<string> = new Set([
 async function readManifest(
   ask: Ask,
   reference: ImageReference,
-  options?: OperationOptions,
+  options?: FetchManifestOptions,
 ): Promise<{ readonly manifest: VerifiedManifest; readonly response: RegistryResponse }> {
   const subject = formatReference(withDefaultTag(reference));
   const response = await askManifest(ask, 'GET', reference, options);
@@ -98,6 +101,7 @@ async function readManifest(
     const manifest = parseManifest(bytes, {
       ...(typeof type === 'string' ? { contentType: type } : {}),
       ...(reference.digest === undefined ? {} : { algorithm: digestAlgorithm(reference.digest) }),
+      ...(options?.maxDescriptors === undefined ? {} : { maxDescriptors: options.maxDescriptors }),
     });
     return { manifest, response };
   } catch (error) {

@@ -4,7 +4,6 @@ import { type RateLimit, rateLimitOf } from '../http/rate-limit.ts';
 import { redactUrl } from '../http/redaction.ts';
 import type { HttpResponse, Transport } from '../http/transport.ts';
 import type { OperationOptions } from '../options.ts';
-import type { RegistryRequest } from './ask.ts';
 import type { Endpoint } from './endpoints.ts';
 import { frontDoor } from './exchange.ts';
 import { failureOf } from './failures.ts';
@@ -63,7 +62,7 @@ export async function ping(
     options,
   );
   if (response.status !== 200 && response.status !== 401) {
-    throw await failureOf(response, questionOf(registry));
+    throw await failureOf(response, { method: 'GET', subject: `asking ${registry}` });
   }
   await response.dump();
   const { headers } = response;
@@ -88,15 +87,4 @@ function productOf(hostname: string, headers: HttpResponse['headers']): string |
   return BY_HEADER.find(([name, pattern]) =>
     [headers[name] ?? []].flat().some((line) => pattern.test(line)),
   )?.[2];
-}
-
-function questionOf(registry: string): RegistryRequest {
-  return {
-    method: 'GET',
-    repository: { registry, repository: '' },
-    path: '',
-    action: [],
-    accept: [200, 401],
-    subject: `asking ${registry}`,
-  };
 }

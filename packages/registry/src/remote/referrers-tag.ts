@@ -8,6 +8,8 @@ import type { ImageReference, Repository } from '../reference.ts';
 import { type Ask, itself } from './ask.ts';
 import { fetchManifest, pushManifest, referrerOf, type UnlistedSubject } from './manifests.ts';
 
+/** Of one subject. */
+export const MAX_REFERRERS = 10_000;
 /** Times a lost update is repaired before giving up. */
 const MAX_REPAIRS = 8;
 /** Longer than another writer's read and write take, so that its update is seen before this one is called done. */
@@ -41,7 +43,10 @@ async function readIndex(
   options?: OperationOptions,
 ): Promise<readonly Descriptor[] | undefined> {
   try {
-    const manifest = await fetchManifest(itself(ask), tagOf(repository, subject), options);
+    const manifest = await fetchManifest(itself(ask), tagOf(repository, subject), {
+      ...options,
+      maxDescriptors: MAX_REFERRERS,
+    });
     return manifest.kind === 'index' ? manifest.index.manifests : undefined;
   } catch (error) {
     if (error instanceof RegistryError && error.code === 'NOT_FOUND') return [];

@@ -8,11 +8,10 @@ import type { Descriptor } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type Repository } from '../reference.ts';
 import { type Ask, PULL } from './ask.ts';
-import { readReferrersTag } from './referrers-tag.ts';
+import { MAX_REFERRERS, readReferrersTag } from './referrers-tag.ts';
 
 export { addToReferrersTag, removeFromReferrersTag } from './referrers-tag.ts';
 
-const MAX_REFERRERS = 10_000;
 const MAX_PAGES = 1000;
 
 /**
@@ -72,6 +71,7 @@ async function* everyReferrer(
     }
     const manifest = parseManifest(await readBody(response, MAX_MANIFEST_BYTES, what), {
       contentType: MediaType.ociIndex,
+      maxDescriptors: MAX_REFERRERS,
     });
     if (manifest.kind === 'index') yield* manifest.index.manifests;
     const next = nextPage(response, what);

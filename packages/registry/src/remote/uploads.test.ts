@@ -176,3 +176,20 @@ describe('pushBlob() that is given up', () => {
     await told;
   });
 });
+
+describe('pushBlob() to a registry that takes its time', () => {
+  test('gives it longer to take a large blob in than to answer anything else', async () => {
+    await using it = await stage(
+      {
+        intercept: async ({ method, url = '' }) => {
+          if (method === 'PUT' && url.includes('/uploads/'))
+            await new Promise((done) => setTimeout(done, 1500));
+          return false;
+        },
+      },
+      { headersTimeoutMs: 200 },
+    );
+    expect(await it.client.pushBlob(it.to, blobOf(CONTENT, BLOB))).toBe('uploaded');
+    expect(it.registry.requests.filter((line) => line.startsWith('PUT'))).toHaveLength(1);
+  });
+});

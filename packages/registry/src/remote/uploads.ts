@@ -9,6 +9,9 @@ import { type Session, sessionOf } from './session.ts';
 
 /** Whole uploads tried before giving up; a lost session cannot be continued, only started again. */
 const MAX_UPLOADS = 3;
+/** A registry hashes a blob, and may copy it to where it is kept, before it answers. */
+const LEAST_PATIENCE_MS = 60_000;
+const BYTES_TAKEN_IN_A_MS = 4096;
 
 /** Options of {@link pushBlob}. */
 export interface PushBlobOptions extends OperationOptions {
@@ -141,6 +144,7 @@ async function send(ask: Ask, blob: BlobSource, session: Session, options: PushB
       path: url,
       headers: { 'content-type': 'application/octet-stream', 'content-length': String(chunked ? 0 : size) },
       body: chunked ? new Uint8Array() : () => blob.open(),
+      patienceMs: LEAST_PATIENCE_MS + Math.ceil(size / BYTES_TAKEN_IN_A_MS),
       action: PUSH,
       accept: [201, 204],
       subject: session.subject,

@@ -1,13 +1,30 @@
-import { createHash } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { GitFailure, git } from './git.ts';
+import type { ServerResponse } from 'node:http';
+import { git } from './git.ts';
 import { serveGit } from './git-http.ts';
+import {
+  archiveOf,
+  commitId,
+  defaultBranch,
+  findCommit,
+  findEntry,
+  listCommits,
+  listRefs,
+  listTree,
+  readBlob,
+} from './git-queries.ts';
+import {
+  answerJson,
+  type Call,
+  commitJson,
+  dispatch,
+  type HostedRepositories,
+  identityOf,
+  type Routes,
+} from './git-routes.ts';
 import { type HostFaults, type LoopbackHost, sendJson, startLoopbackHost } from './loopback.ts';
 
 /** Options of {@link startGitHost}. */
-export interface GitHostOptions {
-  /** Paths of bare repositories by `owner/name`. Read at every request, so a test may change it. */
-  readonly repositories: Readonly<Record<string, string>>;
+export interface GitHostOptions extends HostedRepositories {
   readonly faults?: HostFaults;
 }
 
@@ -30,10 +47,14 @@ export interface GitHost extends LoopbackHost {
  * @see https://docs.github.com/en/rest
  */
 export async function startGitHost(options: GitHostOptions): Promise<GitHost> {
-  const host = await startLoopbackHost(
-    async (request, response) => answer(options.repositories, request, response),
-    options.faults,
-  );
+  const host = await startLoopbackHost(async (request, response) => {
+    const { pathname } = new URL(request.url ?? '/', 'http://host');
+    const [, name = '', path = ''] =
+      /^\/([^/]+\/[^/]+?)(?:\.git)?\/(info\/refs|git-upload-pack|HEAD|objects\/.+)$/.exec(pathname) ?? [];
+    const cloned = Object.hasOwn(options.repositories, name) ? options.repositories[name] : undefined;
+    if (cloned !== undefined) await serveGit(cloned, path, request, response);
+    else if (!(await dispatch(ROUTES, options, request, response))) notFound(response);
+  }, options.faults);
   return {
     ...host,
     apiUrl: `${host.url}/api`,
@@ -42,126 +63,90 @@ export async function startGitHost(options: GitHostOptions): Promise<GitHost> {
   };
 }
 
-const ROUTES: readonly [pattern: RegExp, route: Route][] = [
-  [/^\/raw\/([^/]+\/[^/]+)\/([^/]+)\/(.+)$/, rawFile],
-  [/^\/api\/repos\/([^/]+\/[^/]+)$/, repositoryInfo],
-  [/^\/api\/repos\/([^/]+\/[^/]+)\/commits$/, commitList],
-  [/^\/api\/repos\/([^/]+\/[^/]+)\/commits\/(.+)$/, commitInfo],
-  [/^\/api\/repos\/([^/]+\/[^/]+)\/compare\/(.+)\.\.\.(.+)$/, comparison],
-  [/^\/api\/repos\/([^/]+\/[^/]+)\/(branches|tags)$/, refList],
-  [/^\/api\/repos\/([^/]+\/[^/]+)\/git\/trees\/(.+)$/, treeListing],
-  [/^\/api\/repos\/([^/]+\/[^/]+)\/git\/commits\/([0-9a-f]+)$/, gitCommit],
-  [/^\/api\/repos\/([^/]+\/[^/]+)\/git\/ref\/(.+)$/, gitRef],
-  [/^\/api\/repos\/([^/]+\/[^/]+)\/git\/tags\/([0-9a-f]+)$/, gitTag],
-  [/^\/api\/repos\/([^/]+\/[^/]+)\/contents\/(.+)$/, contents],
-  [/^\/api\/repos\/([^/]+\/[^/]+)\/tarball\/(.+)$/, tarballRedirect],
-  [/^\/archive\/([^/]+\/[^/]+)\/(.+)$/, tarball],
-];
+/** A repository by its name, or by the number a name that was given up leads to. */
+const at = (rest: string) =>
+  new RegExp(`^/api/(?:repos|repositories(?=/\\d+(?:/|$)))/(\\d+(?=/|$)|[^/]+/[^/]+)${rest}$`);
 
-type Route = (call: Call, ...parameters: readonly string[]) => Promise<void>;
-
-interface Call {
-  readonly repository: string;
-  readonly name: string;
-  readonly query: URLSearchParams;
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-}
-
-async function answer(
-  repositories: Readonly<Record<string, string>>,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://host');
-  const clone = /^\/([^/]+\/[^/]+?)(?:\.git)?\/(info\/refs|git-upload-pack|HEAD|objects\/.+)$/.exec(pathname);
-  if (clone?.[1] !== undefined && Object.hasOwn(repositories, clone[1])) {
-    await serveGit(repositories[clone[1]]!, clone[2]!, request, response);
-    return;
-  }
-  for (const [pattern, route] of ROUTES) {
-    const [matched, name = '', ...parameters] = pattern.exec(pathname)?.map(decodeURIComponent) ?? [];
-    if (matched === undefined) continue;
-    if (!Object.hasOwn(repositories, name)) break;
-    const call = { repository: repositories[name]!, name, query, request, response };
-    try {
-      await route(call, ...parameters);
-    } catch (error) {
-      if (!(error instanceof GitFailure)) throw error;
-      notFound(response);
-    }
-    return;
-  }
-  notFound(response);
-}
-
-/** Answers 200 with an ETag, or 304 to who has it. */
-function answerJson({ request, response }: Call, body: unknown): void {
-  const etag = `W/"${createHash('sha256').update(JSON.stringify(body)).digest('hex')}"`;
-  if (request.headers['if-none-match'] === etag) response.writeHead(304, { etag }).end();
-  else sendJson(response, 200, body, { etag });
-}
+const ROUTES: Routes = {
+  notFound,
+  movedTo: (name, rest, id, asked) =>
+    asked.startsWith('/raw/') ? `/raw/${name}${rest}` : `/api/repositories/${id}${rest}`,
+  routes: [
+    [/^\/raw\/([^/]+\/[^/]+)\/([^/]+)\/(.+)$/, rawFile],
+    [at(''), repositoryInfo],
+    [at('/commits'), commitList],
+    [at('/commits/(.+)'), commitInfo],
+    [at('/compare/(.+)\\.\\.\\.(.+)'), comparison],
+    [at('/(branches|tags)'), refList],
+    [at('/git/trees/(.+)'), treeListing],
+    [at('/git/commits/([0-9a-f]+)'), gitCommit],
+    [at('/git/ref/(.+)'), gitRef],
+    [at('/git/tags/([0-9a-f]+)'), gitTag],
+    [at('/contents/(.+)'), contents],
+    [at('/tarball/(.+)'), tarballRedirect],
+    [/^\/archive\/([^/]+\/[^/]+)\/(.+)$/, tarball],
+  ],
+};
 
 function notFound(response: ServerResponse): void {
   sendJson(response, 404, { message: 'Not Found', documentation_url: 'https://docs.github.com/rest' });
 }
 
 async function rawFile({ repository, request, response }: Call, ref = '', path = ''): Promise<void> {
-  const entry = await git(repository, ['ls-tree', await commitId(repository, ref), '--', path]);
-  const [, type, blob] = /^\d+ (\w+) ([0-9a-f]+)\t/.exec(entry.toString('utf8')) ?? [];
-  if (type !== 'blob' || blob === undefined) {
+  const entry = await findEntry(repository, await commitId(repository, ref), path);
+  if (entry?.type !== 'blob') {
     response.writeHead(404, { 'content-type': 'text/plain' }).end('404: Not Found');
     return;
   }
-  const etag = `"${blob}"`;
+  const etag = `"${entry.id}"`;
   if (request.headers['if-none-match'] === etag) {
     response.writeHead(304, { etag }).end();
     return;
   }
-  const content = await git(repository, ['cat-file', 'blob', blob]);
+  const content = await readBlob(repository, entry.id);
   response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8', etag }).end(content);
 }
 
 async function repositoryInfo(call: Call): Promise<void> {
   const { repository, name } = call;
+  const { id, createdAt } = identityOf(call.hosted, name);
   answerJson(call, {
+    id,
+    node_id: Buffer.from(`010:Repository${id}`).toString('base64'),
     full_name: name,
     private: false,
     fork: false,
+    created_at: createdAt,
     default_branch: await defaultBranch(repository),
   });
 }
 
 async function commitList(call: Call): Promise<void> {
   const { repository, query } = call;
-  const ref = query.get('sha') ?? 'HEAD';
-  const until = query.get('until');
-  const path = query.get('path');
-  const listed = await git(repository, [
-    ...['log', `--format=${COMMIT_FORMAT}`, `--max-count=${Number(query.get('per_page') ?? 30)}`],
-    ...(until === null ? [] : [`--until=${until}`]),
-    await commitId(repository, ref),
-    ...(path === null ? [] : ['--', path]),
-  ]);
-  answerJson(call, listed.toString('utf8').split('\n').filter(Boolean).map(commitJson));
+  const from = await commitId(repository, query.get('sha') ?? 'HEAD');
+  const listed = await listCommits(repository, [from], {
+    until: query.get('until'),
+    path: query.get('path'),
+    count: Number(query.get('per_page') ?? 30),
+  });
+  answerJson(call, listed.map(commitJson));
 }
 
 async function commitInfo(call: Call, ref = ''): Promise<void> {
   const { repository, response } = call;
-  const id = await commitId(repository, ref).catch(() => undefined);
+  const id = await findCommit(repository, ref);
   if (id === undefined) {
     sendJson(response, 422, { message: `No commit found for SHA: ${ref}` });
     return;
   }
-  const listed = await git(repository, ['log', `--format=${COMMIT_FORMAT}`, '--max-count=1', id]);
-  answerJson(call, commitJson(listed.toString('utf8').trim()));
+  const [commit] = await listCommits(repository, [id], { count: 1 });
+  answerJson(call, commitJson(commit!));
 }
 
 async function gitCommit(call: Call, sha = ''): Promise<void> {
-  const { repository } = call;
-  const id = await commitId(repository, sha);
-  const tree = await git(repository, ['rev-parse', '--verify', '--quiet', `${id}^{tree}`]);
-  answerJson(call, { sha: id, tree: { sha: tree.toString('utf8').trim() } });
+  const id = await commitId(call.repository, sha);
+  const [commit] = await listCommits(call.repository, [id], { count: 1 });
+  answerJson(call, { sha: id, tree: { sha: commit?.tree } });
 }
 
 async function gitRef(call: Call, ref = ''): Promise<void> {
@@ -208,38 +193,23 @@ function compareStatus(ahead: number, behind: number): string {
 
 async function refList(call: Call, kind = ''): Promise<void> {
   const { repository, query } = call;
-  const listed = await git(repository, [
-    ...[
-      'for-each-ref',
-      '--format=%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end) %(refname:lstrip=2)',
-    ],
-    kind === 'tags' ? 'refs/tags' : 'refs/heads',
-  ]);
-  const refs = listed.toString('utf8').split('\n').filter(Boolean);
+  const refs = (await listRefs(repository)).filter(
+    (ref) => ref.kind === (kind === 'tags' ? 'tag' : 'branch'),
+  );
   const size = Number(query.get('per_page') ?? 30);
   const start = (Number(query.get('page') ?? 1) - 1) * size;
+  const page = refs.slice(start, start + size);
   answerJson(
     call,
-    refs.slice(start, start + size).map((line) => {
-      const space = line.indexOf(' ');
-      return { name: line.slice(space + 1), commit: { sha: line.slice(0, space) } };
-    }),
+    page.map(({ name, commit }) => ({ name, commit: { sha: commit } })),
   );
 }
 
 async function treeListing(call: Call, ref = ''): Promise<void> {
   const { repository, query } = call;
   const id = await commitId(repository, ref);
-  const recursive = query.get('recursive') === null ? [] : ['-r', '-t'];
-  const listed = await git(repository, ['ls-tree', '-z', '-l', ...recursive, id]);
-  const tree = listed
-    .toString('utf8')
-    .split('\0')
-    .filter(Boolean)
-    .map((line) => {
-      const [, mode, type, sha, size, path] = /^(\d+) (\w+) ([0-9a-f]+) +(\S+)\t(.+)$/s.exec(line) ?? [];
-      return { path, mode, type, sha, ...(size === '-' ? {} : { size: Number(size) }) };
-    });
+  const listed = await listTree(repository, id, { recursive: query.get('recursive') !== null });
+  const tree = listed.map(({ path, mode, type, id: sha, size }) => ({ path, mode, type, sha, size }));
   answerJson(call, { sha: id, tree, truncated: false });
 }
 
@@ -251,34 +221,6 @@ async function tarballRedirect({ repository, name, request, response }: Call, re
 
 async function tarball({ repository, name, response }: Call, ref = ''): Promise<void> {
   const id = await commitId(repository, ref);
-  const prefix = `${name.replace('/', '-')}-${id.slice(0, 7)}/`;
-  const archive = await git(repository, ['archive', '--format=tar.gz', `--prefix=${prefix}`, id]);
+  const archive = await archiveOf(repository, id, `${name.replace('/', '-')}-${id.slice(0, 7)}`);
   response.writeHead(200, { 'content-type': 'application/x-gzip' }).end(archive);
-}
-
-/** The commit a branch, tag or commit id stands for. A ref is an argument, never an option. */
-async function commitId(repository: string, ref: string): Promise<string> {
-  const id = await git(repository, [
-    'rev-parse',
-    '--verify',
-    '--quiet',
-    '--end-of-options',
-    `${ref}^{commit}`,
-  ]);
-  return id.toString('utf8').trim();
-}
-
-async function defaultBranch(repository: string): Promise<string> {
-  const branch = await git(repository, ['symbolic-ref', '--short', 'HEAD']);
-  return branch.toString('utf8').trim();
-}
-
-const COMMIT_FORMAT = '%H%x09%T%x09%cI%x09%aI%x09%s';
-
-function commitJson(line: string): unknown {
-  const [sha, tree, committed, authored, message] = line.split('\t');
-  return {
-    sha,
-    commit: { tree: { sha: tree }, committer: { date: committed }, author: { date: authored }, message },
-  };
 }

@@ -1,3 +1,4 @@
+export { type Bitbucket, type BitbucketOptions, startBitbucket } from './bitbucket-host.ts';
 export { collect } from './collect.ts';
 export { startProxy, type TestProxy, type TestProxyOptions } from './connect-proxy.ts';
 export type { Fault } from './faults.ts';
@@ -8,6 +9,9 @@ export {
   createRepository,
   type RepositoryCommit,
 } from './git-repository.ts';
+export type { HostedRepositories, RepositoryMark } from './git-routes.ts';
+export { type Gitea, type GiteaOptions, startGitea } from './gitea-host.ts';
+export { type GitLab, type GitLabOptions, startGitLab } from './gitlab-host.ts';
 export { type HubOptions, type HubRepository, startHub } from './hub.ts';
 export { makeTar, pushTestImage, pushTestIndex, type TestFile, type TestImage } from './image.ts';
 export type { HostFaults, LoopbackHost, ReceivedRequest } from './loopback.ts';

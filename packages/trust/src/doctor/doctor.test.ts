@@ -1,11 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { digestOf } from '@imagevet/registry';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { available, type NotaryService, startNotaryServer } from '../../../../test/services.ts';
 import { notaryServers, type ServerUnderTest } from '../../test/servers.ts';
-import { archiveCollection, openArchive } from '../archive.ts';
 import { healCollection } from '../collection/heal.ts';
 import { createMemoryRotationJournal, rotateKey } from '../collection/rotation.ts';
 import { signWithStore } from '../collection/signing.ts';
@@ -79,33 +75,6 @@ describe.each(notaryServers)('against $name', ({ start }) => {
     expect([...(await codes())].sort()).toEqual(['orphan-key', 'stale-fallback']);
     await draft().removeSigner('alice').publish();
     expect(await codes()).toContain('invalid-role');
-  });
-
-  test('archiveCollection() keeps a history that openArchive() verifies offline, as of a day', async () => {
-    const { server } = running;
-    const collection = 'archive.example.com/app';
-    const directory = mkdtempSync(join(tmpdir(), 'imagevet-archive-'));
-    const { rootKeyIds } = await signTag(target('1'), { collection, server, keys });
-    const root = { keyIds: rootKeyIds };
-    await signTag(target('2'), { collection, server, keys });
-    await rotateKey(collection, 'root', { server, keys, journal: createMemoryRotationJournal() });
-    const archive = await archiveCollection(collection, { server, root, directory });
-    const versions = (role: string) =>
-      archive.files.filter((file) => file.role === role).map(({ version }) => version);
-    expect(versions('root')).toEqual([2, 1]);
-    expect(versions('targets')).toEqual([2, 1]);
-    const source = await openArchive(directory);
-    const resolve = (now = new Date()) =>
-      resolveTrusted({ collection, tag: '1' }, { server: source, root, now: () => now });
-    // The pin is of the first root; the chain to the second is in the archive.
-    expect(await resolve()).toMatchObject({ digest: digestOf('1'), versions: { root: 2 } });
-    await expect(resolve(new Date(Date.now() + 20 * DAY_MS))).rejects.toMatchObject({ code: 'FREEZE' });
-    const path = join(directory, 'metadata/targets/2.json');
-    writeFileSync(path, readFileSync(path, 'utf8').replace('"length":1', '"length":2'));
-    await expect(resolve()).rejects.toMatchObject({ code: 'MIX_AND_MATCH' });
-    writeFileSync(join(directory, 'archive.json'), '{}');
-    await expect(openArchive(directory)).rejects.toMatchObject({ code: 'MALFORMED' });
-    rmSync(directory, { recursive: true });
   });
 });
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { digestOf } from '@imagevet/registry';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { archiveCollection } from '../archive.ts';
+import { archiveCollection } from '../archive/archive-collection.ts';
 import { preflight } from '../collection/preflight.ts';
 import { createRotationJournal, rotateKey } from '../collection/rotation.ts';
 import { TrustedCollection } from '../collection/trusted-collection.ts';

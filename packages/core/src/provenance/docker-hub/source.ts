@@ -1,6 +1,8 @@
 import type { ImageReference, OperationOptions } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
+import { sharedHost } from '../../lineage/shared-services.ts';
 import type {
+  ClaimsOptions,
   ProvenanceClaim,
   ProvenanceSource,
   ProvenanceSubject,
@@ -32,19 +34,22 @@ export interface DockerHubOptions extends HttpOptions {
 export function dockerHubSource(options: DockerHubOptions = {}): ProvenanceSource {
   return {
     kind: 'docker-hub-description',
+    needsImage: false,
     async *claims(
       subject: ProvenanceSubject,
-      operation: OperationOptions = {},
+      { cache, ...operation }: ClaimsOptions = {},
     ): AsyncIterable<ProvenanceClaim> {
       const image = toHubImage(subject.reference);
       if (image === undefined) return;
+      const host =
+        cache === undefined || options.host === undefined ? options.host : sharedHost(options.host, cache);
       const description =
         subject.asOf === undefined
-          ? await readDescription(image, options, operation)
-          : await readHistory(image, options, { ...operation, asOf: subject.asOf });
+          ? await sharedDescription(image, options, { ...operation, cache })
+          : await readHistory(image, { ...options, host }, { ...operation, asOf: subject.asOf });
       if (description === undefined) return;
       if (image.official) yield* officialClaims(description, image, subject);
-      else yield* freeFormClaims(description, image, options.host, operation);
+      else yield* freeFormClaims(description, image, host, operation);
     },
   };
 }
@@ -70,6 +75,17 @@ function toHubImage({ registry, repository, tag, digest }: ImageReference): HubI
     return undefined;
   const official = namespace === 'library' || architectureOfNamespace(namespace) !== undefined;
   return { namespace, name, tag: named, official };
+}
+
+/** All tags of a repository have one description. */
+function sharedDescription(
+  image: HubImage,
+  options: DockerHubOptions,
+  { cache, signal }: ClaimsOptions,
+): Promise<Description | undefined> {
+  if (cache === undefined) return readDescription(image, options, { signal });
+  const load = (own: AbortSignal) => readDescription(image, options, { signal: own });
+  return cache.remember(options, `description ${image.namespace}/${image.name}`, load, { signal });
 }
 
 async function readDescription(

@@ -1,7 +1,7 @@
 import type { OperationOptions } from '@imagevet/registry';
 import type { RefReader } from '../../drift/types.ts';
 import { CoreError } from '../../errors.ts';
-import type { Reachability, SourceEntry, SourceHost } from '../../lineage/types.ts';
+import type { Reachability, RepositoryIdentity, SourceEntry, SourceHost } from '../../lineage/types.ts';
 import type { HttpOptions } from '../http.ts';
 import { toRepositoryUrl } from '../location.ts';
 import type { HostQuestion } from './api.ts';
@@ -51,6 +51,7 @@ export interface HostDialect {
     name: string,
     commit: string,
     directory: string,
+    files: readonly TreeFile[],
     question: HostQuestion & { readonly maxBytes: number },
   ): Promise<AsyncIterable<Uint8Array> | undefined>;
   commitOf(
@@ -73,6 +74,8 @@ export interface HostDialect {
     directory: string,
     question: HostQuestion,
   ): Promise<string | undefined>;
+  /** Undefined when there is no such repository, or the host does not say which one it is. */
+  identityOf(name: string, question: HostQuestion): Promise<RepositoryIdentity | undefined>;
 }
 
 /** Creates a host that is asked in a dialect; what is the same for all of them is here. */
@@ -197,6 +200,14 @@ class ApiHost implements SourceHost, RefReader {
     return this.#dialect.treeOf(name, commit, root, { operation, signal });
   }
 
+  async identityOf(
+    repository: string,
+    { signal }: OperationOptions = {},
+  ): Promise<RepositoryIdentity | undefined> {
+    const name = this.#name(repository);
+    return this.#dialect.identityOf(name, { operation: `find out which repository ${name} is`, signal });
+  }
+
   async #load(
     name: string,
     commit: string,
@@ -260,7 +271,8 @@ class ApiHost implements SourceHost, RefReader {
     if (wanted.size === 0) return;
     const operation = `download ${name} at ${commit.slice(0, 12)}`;
     const { maxTreeBytes: maxBytes = MAX_TREE } = this.#options;
-    const body = await this.#dialect.openArchive(name, commit, directory, { operation, maxBytes, signal });
+    const question = { operation, maxBytes, signal };
+    const body = await this.#dialect.openArchive(name, commit, directory, [...wanted.values()], question);
     if (body !== undefined) yield* readTarball(body, (path) => wanted.has(path), { maxBytes, operation });
   }
 

@@ -6,6 +6,7 @@ import { type ApiHostOptions, apiHost, type HostDialect } from './api-host.ts';
 import { reachability } from './github-reachability.ts';
 import { refOf } from './github-refs.ts';
 import { toTreeFiles, toTreeId } from './github-tree.ts';
+import { toIdentity } from './identity.ts';
 import { commitIn, encodePath, property } from './input.ts';
 
 /** Options of {@link gitHubHost}. */
@@ -34,7 +35,7 @@ export function gitHubHost(options: GitHubHostOptions = {}): SourceHost & RefRea
 }
 
 function gitHubDialect(options: GitHubHostOptions): HostDialect {
-  const { token, archiveUrl = 'https://codeload.github.com' } = options;
+  const { token, webUrl: site = 'https://github.com', archiveUrl = 'https://codeload.github.com' } = options;
   const raw = new HostApi(options.rawUrl ?? 'https://raw.githubusercontent.com', {}, options);
   const api = new HostApi(
     options.apiUrl ?? 'https://api.github.com',
@@ -47,7 +48,7 @@ function gitHubDialect(options: GitHubHostOptions): HostDialect {
   );
   const filePath = (name: string, commit: string, path: string) => `/${name}/${commit}/${encodePath(path)}`;
   return {
-    site: options.webUrl ?? 'https://github.com',
+    site,
     isName: (name) => /^[\w-][\w.-]*\/[\w.-]+$/.test(name) && !/\/\.\.?$/.test(name),
     fileUrl: (name, commit, path) => raw.url(filePath(name, commit, path)),
     async readFile(name, commit, path, question) {
@@ -67,7 +68,7 @@ function gitHubDialect(options: GitHubHostOptions): HostDialect {
       const tree = await api.json(`/repos/${name}/git/trees/${commit}?recursive=1`, question);
       return tree === undefined ? undefined : toTreeFiles(tree, directory, question.operation);
     },
-    async openArchive(name, commit, _directory, question) {
+    async openArchive(name, commit, _directory, _files, question) {
       const redirectOrigins = [new URL(archiveUrl).origin];
       const path = `/repos/${name}/tarball/${commit}`;
       const body = await api.download(path, { ...question, redirectOrigins });
@@ -87,6 +88,15 @@ function gitHubDialect(options: GitHubHostOptions): HostDialect {
       if (token === undefined) return undefined;
       const path = directory === '.' ? `git/commits/${commit}` : `git/trees/${commit}?recursive=1`;
       return toTreeId(await api.json(`/repos/${name}/${path}`, question), directory);
+    },
+    async identityOf(name, question) {
+      // A name that was given up leads on to the repository that had it, until somebody else takes it.
+      const answer = await api.json(`/repos/${name}`, question);
+      return toIdentity(site, {
+        id: property(answer, 'id'),
+        path: property(answer, 'full_name'),
+        createdAt: property(answer, 'created_at'),
+      });
     },
   };
 }

@@ -46,6 +46,12 @@ export function encodePath(path: string): string {
   return path.split('/').map(encodeURIComponent).join('/');
 }
 
+/** Writes a query; what is undefined is left out. */
+export function toQuery(values: Readonly<Record<string, string | undefined>>): string {
+  const told = Object.entries(values).filter((pair): pair is [string, string] => pair[1] !== undefined);
+  return new URLSearchParams(told).toString();
+}
+
 /** A member of what may be an object. */
 export function property(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, name)

@@ -1,17 +1,34 @@
 import type { RefReader } from '../../drift/types.ts';
 import type { SourceHost } from '../../lineage/types.ts';
+import { bitbucketHost } from './bitbucket.ts';
+import { cgitHost } from './cgit.ts';
 import { type GitMirrorHostOptions, gitMirrorHost } from './git-mirror.ts';
+import { giteaHost } from './gitea.ts';
 import { type GitHubHostOptions, gitHubHost } from './github.ts';
+import { gitLabHost } from './gitlab.ts';
 import { sourceHosts } from './source-hosts.ts';
 
 /** Options of {@link publicHosts}. */
 export interface PublicHostsOptions extends GitHubHostOptions {
-  /** Mirrors for repositories that are not on GitHub; without it only GitHub is read. */
+  /** Mirrors for repositories on git servers that have no API; without it only single files of Launchpad are read. */
   readonly mirrors?: GitMirrorHostOptions;
+  /** Asked before all others: GitLabs and Giteas of one's own, or a token for gitlab.com. */
+  readonly hosts?: readonly (SourceHost & Partial<RefReader>)[];
 }
 
-/** Creates the hosts public images are built from: GitHub by its API, every other git server by mirrors. */
+/**
+ * Creates the hosts public images are built from: GitHub, GitLab (and that of Arch Linux), Bitbucket and Codeberg by
+ * their APIs, every other git server by mirrors. The token is GitHub's, and sent nowhere else.
+ */
 export function publicHosts(options: PublicHostsOptions = {}): SourceHost & RefReader {
-  const { mirrors } = options;
-  return sourceHosts([gitHubHost(options), ...(mirrors === undefined ? [] : [gitMirrorHost(mirrors)])]);
+  const { mirrors, hosts = [], webUrl, apiUrl, rawUrl, archiveUrl, token, ...shared } = options;
+  return sourceHosts([
+    ...hosts,
+    gitHubHost(options),
+    gitLabHost(shared),
+    gitLabHost({ ...shared, webUrl: 'https://gitlab.archlinux.org' }),
+    bitbucketHost(shared),
+    giteaHost(shared),
+    mirrors === undefined ? cgitHost(shared) : gitMirrorHost(mirrors),
+  ]);
 }

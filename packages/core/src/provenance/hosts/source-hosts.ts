@@ -39,5 +39,6 @@ export function sourceHosts(hosts: readonly (SourceHost & Partial<RefReader>)[])
     },
     treeOf: async (repository, commit, directory, options) =>
       find(repository).treeOf?.(repository, commit, directory, options),
+    identityOf: async (repository, options) => find(repository).identityOf?.(repository, options),
   };
 }

@@ -96,6 +96,42 @@ describe('parseLibraryFile()', () => {
     ]);
   });
 
+  it('takes a line of blanks for a continuation, and one that continues nothing for nothing', () => {
+    const { entries } = parseLibraryFile(
+      ` a stray line\n${HEAD} \t\nGitCommit: ${SHA('1')}\n\nTags: 1,\n \n 2\n .\n`,
+    );
+    expect(entries.map(({ tags }) => tags)).toEqual([['1', '2']]);
+  });
+
+  it('takes the last of two fields of a name', () => {
+    const { entries } = parseLibraryFile(
+      `${HEAD}\nTags: 1\nGitCommit: ${SHA('1')}\nGitCommit: ${SHA('2')}\n`,
+    );
+    expect(entries[0]?.builds[0]?.gitCommit).toBe(SHA('2'));
+  });
+
+  it('joins entries that build the same, as they are written', () => {
+    const { entries } = parseLibraryFile(
+      [
+        `${HEAD}GitCommit: ${SHA('1')}\nSharedTags: s`,
+        'Tags: 1\nDirectory: a',
+        'Tags: 2\nDirectory: b',
+        'Tags: 3\nDirectory: ./a/\nGitFetch: refs/heads/master\nSharedTags: t',
+        // These differ in what is written, if not in what they build on amd64.
+        'Tags: 4\nDirectory: a\nConstraints: x',
+        'Tags: 5\nDirectory: a\ns390x-Directory: c',
+        'Tags: 6\nDirectory: a\nBuilder: buildkit',
+      ].join('\n\n'),
+    );
+    expect(entries.map(({ tags, sharedTags, line }) => [line, tags, sharedTags])).toEqual([
+      [7, ['1', '3'], ['s', 't']],
+      [10, ['2'], ['s']],
+      [18, ['4'], ['s']],
+      [22, ['5'], ['s']],
+      [26, ['6'], ['s']],
+    ]);
+  });
+
   it('drops comments first, even inside a folded value', () => {
     const { entries } = parseLibraryFile(
       `# head\n${HEAD}\n# between\nTags: 1,\n  # inside\n\t2\n# after\nGitCommit: ${SHA('1')}\n`,
@@ -105,7 +141,7 @@ describe('parseLibraryFile()', () => {
 
   it('reads the format of one line per tag', () => {
     const file = parseLibraryFile(
-      `# maintainer: A. Person <a@imagevet.example> (@a)\n\n1.0: git://git.example/one@${SHA('1')} a/b\n\nlatest: git://git.example/one@v1.0\n`,
+      `# maintainer: A. Person <a@imagevet.example> (@a)\n\n1.0: git://git.example/one@${SHA('1')} a/b\n\nlatest: git://git.example/one@v1.0\n0.9: git://git.example/one@596e901 c\n`,
     );
     expect(file).toMatchObject({ format: 'line', maintainers: ['A. Person <a@imagevet.example> (@a)'] });
     expect(file.entries.map(({ tags, line, builds }) => ({ tags, line, ...builds[0] }))).toEqual([
@@ -125,6 +161,15 @@ describe('parseLibraryFile()', () => {
         gitRepo: 'git://git.example/one',
         gitFetch: 'refs/tags/v1.0',
         directory: '.',
+        file: 'Dockerfile',
+      },
+      {
+        tags: ['0.9'],
+        line: 6,
+        architecture: 'amd64',
+        gitRepo: 'git://git.example/one',
+        gitCommit: '596e901',
+        directory: 'c',
         file: 'Dockerfile',
       },
     ]);
@@ -153,8 +198,15 @@ describe('parseLibraryFile()', () => {
       /tag of line 6/,
     ],
     ['an invalid tag', `${HEAD}GitCommit: ${SHA('1')}\n\nTags: a b\n`, 6, /invalid tag/],
-    ['a field twice', `${HEAD}GitRepo: y\n`, 4, /occurs twice/],
-    ['a continuation of nothing', `  x\n${HEAD}`, 1, /continues nothing/],
+    ['an empty ref', `${HEAD}\nTags: 1\nGitCommit: ${SHA('1')}\nGitFetch:\n`, 7, /GitFetch is missing/],
+    ['an empty file', `${HEAD}\nTags: 1\nGitCommit: ${SHA('1')}\nFile:\n`, 7, /File is missing/],
+    ['an empty item', `${HEAD}GitCommit: ${SHA('1')}\n\nTags: 1,, 2\n`, 6, /invalid tag ""/],
+    [
+      'an empty list',
+      `${HEAD}GitCommit: ${SHA('1')}\n\nTags: 1\nArchitectures:\n`,
+      6,
+      /Architectures has ""/,
+    ],
     ['a line that is no field', `${HEAD}\nhello\n`, 5, /expected/],
     ['nothing', '', 1, /Maintainers/],
   ])('names the line of %s', (_, text, line, message) => {

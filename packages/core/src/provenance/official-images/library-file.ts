@@ -1,6 +1,7 @@
 import { CoreError } from '../../errors.ts';
 import { isCommitId, isFetchRef, toRepositoryPath } from '../location.ts';
 import { ARCHITECTURES } from './architectures.ts';
+import { joinEntries, type WrittenEntry } from './entries.ts';
 import { parseLines } from './line-format.ts';
 import { type Field, type Paragraph, readParagraphs } from './paragraphs.ts';
 
@@ -12,7 +13,7 @@ export interface LibraryBuild {
   readonly gitRepo: string;
   /** Branch or tag that holds the commit; absent in the line format, which fetched every branch. */
   readonly gitFetch?: string;
-  /** Full commit id; absent in a line-format entry that names a git tag. */
+  /** Full commit id, in the line format sometimes an abbreviated one; absent in a line-format entry that names a git tag. */
   readonly gitCommit?: string;
   /** Build context inside the repository; `.` is its root. */
   readonly directory: string;
@@ -22,9 +23,12 @@ export interface LibraryBuild {
   readonly builder?: 'buildkit' | 'classic' | 'oci-import';
 }
 
-/** A paragraph of a library file, or a line of the line format: the tags of one source. */
+/**
+ * The tags of one source: a paragraph of a library file, or a line of the line format. Those that build the same are one entry,
+ * as bashbrew has it.
+ */
 export interface LibraryEntry {
-  /** 1-based line it starts on. */
+  /** 1-based line it starts on; of several that build the same, the first. */
   readonly line: number;
   readonly tags: readonly string[];
   /** Tags several entries share, one per platform. */
@@ -60,8 +64,7 @@ export function parseLibraryFile(text: string): LibraryFile {
   } catch (error) {
     const old = parseLines(text);
     if (old === undefined) throw error;
-    checkTags(old.entries);
-    return old;
+    return { ...old, entries: joinEntries(old.entries) };
   }
 }
 
@@ -90,8 +93,7 @@ function parseParagraphs(text: string): LibraryFile {
   if (global.maintainers.length === 0) throw invalid(global.line, 'the first paragraph has no Maintainers');
   if (global.tags.length > 0) throw invalid(global.line, 'the first paragraph has Tags');
   const entries = rest.map((paragraph) => toEntry(inherit(global, paragraph)));
-  checkTags(entries);
-  return { format: 'rfc2822', maintainers: global.maintainers, entries };
+  return { format: 'rfc2822', maintainers: global.maintainers, entries: joinEntries(entries) };
 }
 
 interface Draft {
@@ -107,7 +109,7 @@ interface Draft {
 
 /** Maintainers, Tags and Constraints add to what is inherited; SharedTags and Architectures replace it. */
 function inherit(parent: Draft | undefined, paragraph: Paragraph): Draft {
-  const list = (name: string) => splitList(paragraph.fields.get(name)?.value ?? '');
+  const list = (name: string) => splitList(paragraph.fields.get(name)?.value);
   const added = (name: string, inherited: readonly string[] = []) => [...inherited, ...list(name)];
   const replaced = (name: string, inherited: readonly string[] = []) => {
     const own = list(name);
@@ -117,22 +119,39 @@ function inherit(parent: Draft | undefined, paragraph: Paragraph): Draft {
     line: paragraph.line,
     maintainers: added('Maintainers', parent?.maintainers),
     tags: added('Tags', parent?.tags),
-    constraints: added('Constraints', parent?.constraints),
+    constraints: added('Constraints', parent?.constraints).filter((constraint) => constraint !== ''),
     sharedTags: [...new Set(replaced('SharedTags', parent?.sharedTags))],
     architectures: [...new Set(replaced('Architectures', parent?.architectures ?? ['amd64']))].sort(),
     fields: new Map([...(parent?.fields ?? []), ...paragraph.fields]),
   };
 }
 
-function toEntry(draft: Draft): LibraryEntry {
+function toEntry(draft: Draft): WrittenEntry {
   if (draft.tags.length === 0) throw invalid(draft.line, 'an entry has no Tags');
   return {
-    line: draft.line,
-    tags: draft.tags,
-    sharedTags: draft.sharedTags,
-    constraints: draft.constraints,
-    builds: draft.architectures.map((architecture) => toBuild(draft, architecture)),
+    entry: {
+      line: draft.line,
+      tags: draft.tags,
+      sharedTags: draft.sharedTags,
+      constraints: draft.constraints,
+      builds: draft.architectures.map((architecture) => toBuild(draft, architecture)),
+    },
+    builds: buildKey(draft),
   };
+}
+
+/** bashbrew compares what is written, also for architectures the entry does not have. */
+function buildKey({ fields, architectures, constraints }: Draft): string {
+  const general = { GitFetch: 'refs/heads/master', Directory: '.', File: 'Dockerfile' };
+  const written = Object.entries(general).concat(
+    [...fields].filter(([, { value }]) => value !== '').map(([name, { value }]) => [name, value]),
+  );
+  const build = written
+    .filter(([name]) => /(?:^|-)(?:GitRepo|GitFetch|GitCommit|Directory|File|Builder)$/.test(name))
+    .map(
+      ([name, value]) => [name, /(?:^|-)Directory$/.test(name) ? toRepositoryPath(value) : value] as const,
+    );
+  return JSON.stringify([[...new Map(build)].sort(), architectures, constraints]);
 }
 
 function toBuild(draft: Draft, architecture: string): LibraryBuild {
@@ -145,7 +164,7 @@ function toBuild(draft: Draft, architecture: string): LibraryBuild {
   const read = <T>(name: string, fallback: string, check: (value: string) => T | undefined): T => {
     const own = draft.fields.get(`${architecture}-${name}`);
     const field = own === undefined || own.value === '' ? draft.fields.get(name) : own;
-    const value = check(field?.value || fallback);
+    const value = check(field === undefined ? fallback : field.value.trim());
     if (value !== undefined) return value;
     const problem = field?.value ? `is ${JSON.stringify(field.value.slice(0, 200))}` : 'is missing';
     throw invalid(field?.line ?? draft.line, `${name} ${problem} for ${architecture}`);
@@ -156,7 +175,7 @@ function toBuild(draft: Draft, architecture: string): LibraryBuild {
     gitFetch: read('GitFetch', 'refs/heads/master', (value) => (isFetchRef(value) ? value : undefined)),
     gitCommit: read('GitCommit', '', (value) => (isCommitId(value) ? value : undefined)),
     directory: read('Directory', '.', toRepositoryPath),
-    file: read('File', 'Dockerfile', toRepositoryPath),
+    file: read('File', 'Dockerfile', (value) => (value === '' ? undefined : toRepositoryPath(value))),
     ...read('Builder', '', toBuilder),
   };
 }
@@ -168,36 +187,14 @@ function toBuilder(builder: string): Pick<LibraryBuild, 'builder'> | undefined {
     : undefined;
 }
 
-/** A tag belongs to one entry; only a shared tag may stand in several. */
-function checkTags(entries: readonly LibraryEntry[]): void {
-  const owners = new Map<string, number>();
-  for (const { tags, line } of entries) {
-    for (const tag of tags) {
-      const owner = owners.get(tag);
-      if (owner !== undefined) throw invalid(line, `tag ${JSON.stringify(tag)} is also in line ${owner}`);
-      if (!isTag(tag)) throw invalid(line, `invalid tag ${JSON.stringify(tag.slice(0, 200))}`);
-      owners.set(tag, line);
-    }
-  }
-  for (const { sharedTags, line } of entries) {
-    for (const tag of sharedTags) {
-      const owner = owners.get(tag);
-      if (owner !== undefined)
-        throw invalid(line, `shared tag ${JSON.stringify(tag)} is a tag of line ${owner}`);
-      if (!isTag(tag)) throw invalid(line, `invalid shared tag ${JSON.stringify(tag.slice(0, 200))}`);
-    }
-  }
-}
-
-function isTag(text: string): boolean {
-  return /^\w[\w.-]{0,127}$/.test(text);
-}
-
-function splitList(value: string): readonly string[] {
-  return value
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
+/** A field that is there has one item at least, which can be empty. */
+function splitList(value: string | undefined): readonly string[] {
+  return value === undefined
+    ? []
+    : value
+        .trim()
+        .split(',')
+        .map((item) => item.trim());
 }
 
 function invalid(line: number, message: string): CoreError {

@@ -1,15 +1,21 @@
-import { isCommitId, isFetchRef, toRepositoryPath } from '../location.ts';
-import type { LibraryEntry, LibraryFile } from './library-file.ts';
+import { isFetchRef, toRepositoryPath } from '../location.ts';
+import type { WrittenEntry } from './entries.ts';
 
 /**
  * Parses the format library files had until 2021: a line `tag: repository@commit [directory]` per tag, its
- * maintainers in comments. A name in place of the commit is a git tag.
+ * maintainers in comments. What is not hexadecimal in place of the commit is a git tag.
  *
  * @returns undefined when a line is not of that form
  */
-export function parseLines(text: string): LibraryFile | undefined {
+export function parseLines(text: string):
+  | {
+      readonly format: 'line';
+      readonly maintainers: readonly string[];
+      readonly entries: readonly WrittenEntry[];
+    }
+  | undefined {
   const maintainers: string[] = [];
-  const entries: LibraryEntry[] = [];
+  const entries: WrittenEntry[] = [];
   for (const [index, raw] of text.split('\n').entries()) {
     const line = raw.trim();
     if (line.startsWith('#')) {
@@ -24,7 +30,7 @@ export function parseLines(text: string): LibraryFile | undefined {
   return entries.length === 0 ? undefined : { format: 'line', maintainers, entries };
 }
 
-function parseEntry(text: string, line: number): LibraryEntry | undefined {
+function parseEntry(text: string, line: number): WrittenEntry | undefined {
   const colon = text.indexOf(':');
   const at = text.indexOf('@', colon + 1);
   if (colon < 0 || at < 0) return undefined;
@@ -32,21 +38,26 @@ function parseEntry(text: string, line: number): LibraryEntry | undefined {
   const [version = '', ...rest] = text.slice(at + 1).split(' ');
   const directory = toRepositoryPath(rest.join(' ').trim());
   const gitFetch = `refs/tags/${version}`;
-  if (gitRepo === '' || directory === undefined || !(isCommitId(version) || isFetchRef(gitFetch)))
+  if (gitRepo === '' || directory === undefined || !(COMMIT.test(version) || isFetchRef(gitFetch)))
     return undefined;
+  const build = {
+    architecture: 'amd64',
+    gitRepo,
+    ...(COMMIT.test(version) ? { gitCommit: version } : { gitFetch }),
+    directory,
+    file: 'Dockerfile',
+  };
   return {
-    line,
-    tags: [text.slice(0, colon).trim()],
-    sharedTags: [],
-    constraints: [],
-    builds: [
-      {
-        architecture: 'amd64',
-        gitRepo,
-        ...(isCommitId(version) ? { gitCommit: version } : { gitFetch }),
-        directory,
-        file: 'Dockerfile',
-      },
-    ],
+    entry: {
+      line,
+      tags: [text.slice(0, colon).trim()],
+      sharedTags: [],
+      constraints: [],
+      builds: [build],
+    },
+    builds: JSON.stringify(build),
   };
 }
+
+/** Full or abbreviated. */
+const COMMIT = /^[0-9a-f]{1,64}$/;

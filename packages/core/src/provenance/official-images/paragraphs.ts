@@ -13,8 +13,8 @@ export interface Paragraph {
 }
 
 /**
- * Reads `Name: value` paragraphs. A line that starts with a blank continues the value before; comment lines
- * vanish first, even inside a folded value; several blank lines count as one.
+ * Reads `Name: value` paragraphs. A line that starts with a blank, even one that is all blanks, continues the value before, if there
+ * is one; comment lines vanish first, even inside a folded value; several empty lines count as one. The last of two fields of a name holds.
  *
  * @throws {@link CoreError} `INVALID_LIBRARY_FILE` with `details.line`
  */
@@ -25,7 +25,7 @@ export function readParagraphs(text: string): readonly Paragraph[] {
   for (const [index, raw] of text.split('\n').entries()) {
     const content = raw.trim();
     if (content.startsWith('#')) continue;
-    if (content === '') {
+    if (raw === '' || raw === '\r') {
       fields = undefined;
       last = undefined;
       continue;
@@ -33,8 +33,8 @@ export function readParagraphs(text: string): readonly Paragraph[] {
     const line = index + 1;
     if (/^[ \t]/.test(raw)) {
       const field = last === undefined ? undefined : fields?.get(last);
-      if (last === undefined || field === undefined) throw invalid(line, 'a continuation continues nothing');
-      fields?.set(last, { value: `${field.value}\n${content}`, line: field.line });
+      if (last === undefined || field === undefined) continue;
+      fields?.set(last, { value: `${field.value}\n${content === '.' ? '' : content}`, line: field.line });
       continue;
     }
     const colon = content.indexOf(':');
@@ -44,7 +44,6 @@ export function readParagraphs(text: string): readonly Paragraph[] {
       paragraphs.push({ line, fields });
     }
     last = content.slice(0, colon).trimEnd();
-    if (fields.has(last)) throw invalid(line, `field ${JSON.stringify(last.slice(0, 80))} occurs twice`);
     fields.set(last, { value: content.slice(colon + 1).trimStart(), line });
   }
   return paragraphs;

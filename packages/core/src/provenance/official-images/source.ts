@@ -1,13 +1,15 @@
 import type { ImageReference, OperationOptions } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
+import { sharedHost } from '../../lineage/shared-services.ts';
 import type {
+  ClaimsOptions,
   ProvenanceClaim,
   ProvenanceSource,
   ProvenanceSubject,
   SourceHost,
   SourceLocation,
 } from '../../lineage/types.ts';
-import { toRepositoryPath, toRepositoryUrl } from '../location.ts';
+import { isCommitId, toRepositoryPath, toRepositoryUrl } from '../location.ts';
 import { architectureOfNamespace, architecturesOf } from './architectures.ts';
 import {
   type LibraryBuild,
@@ -31,15 +33,17 @@ export interface OfficialImagesOptions {
  * namespaces of one architecture (`docker.io/arm64v8/<name>`); a tag with several candidates gives several claims.
  */
 export function officialImagesSource(options: OfficialImagesOptions): ProvenanceSource {
-  const { host, repository = 'https://github.com/docker-library/official-images' } = options;
+  const { repository = 'https://github.com/docker-library/official-images' } = options;
   return {
     kind: 'official-images',
+    needsImage: false,
     async *claims(
       subject: ProvenanceSubject,
-      operation: OperationOptions = {},
+      { cache, ...operation }: ClaimsOptions = {},
     ): AsyncIterable<ProvenanceClaim> {
       const image = toOfficialImage(subject.reference);
       if (image === undefined) return;
+      const host = cache === undefined ? options.host : sharedHost(options.host, cache);
       const file = await readLibrary(host, repository, image.name, { ...operation, asOf: subject.asOf });
       if (file === undefined) return;
       const candidates = findCandidates(file.text, image, subject);
@@ -116,7 +120,7 @@ function toClaim(
       ? [`${build.file} is an OCI layout that is imported, not a Dockerfile`]
       : []),
     ...(location === undefined
-      ? [`names no commit of a known form: ${build.gitRepo} ${build.gitFetch ?? ''}`]
+      ? [`names no full commit: ${build.gitRepo} ${build.gitCommit ?? build.gitFetch ?? ''}`]
       : []),
   ];
   return {
@@ -131,10 +135,13 @@ function toClaim(
 function toSourceLocation(build: LibraryBuild): SourceLocation | undefined {
   const repository = toRepositoryUrl(build.gitRepo);
   const path = toRepositoryPath(`${build.directory}/${build.file}`);
-  if (repository === undefined || path === undefined || build.gitCommit === undefined) return undefined;
+  const { gitCommit: commit } = build;
+  if (repository === undefined || path === undefined || commit === undefined || !isCommitId(commit)) {
+    return undefined;
+  }
   return {
     repository,
-    commit: build.gitCommit,
+    commit,
     directory: build.directory,
     path,
     ...(build.gitFetch === undefined ? {} : { ref: build.gitFetch }),

@@ -6,19 +6,21 @@ import {
   type ImageReference,
   type OperationOptions,
   type Pusher,
+  type ReferrerLister,
 } from '@imagevet/registry';
-import type { BuiltImage, RebuildPlan, RebuildResult } from '../types.ts';
-import { slsaProvenance } from './slsa-provenance.ts';
+import type { BuiltImage, RebuildPlan, RebuildResult, RebuildStep } from '../types.ts';
+import { SLSA_PROVENANCE, slsaProvenance } from './slsa-provenance.ts';
 
-const IN_TOTO = 'application/vnd.in-toto+json';
+/** Media type of a statement. */
+export const IN_TOTO = 'application/vnd.in-toto+json';
 const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 const PREDICATE_TYPE = 'in-toto.io/predicate-type';
 const EMPTY = Buffer.from('{}');
 
 /** Options of {@link attestRebuild}. */
 export interface AttestRebuildOptions extends OperationOptions {
-  /** The registry the images were pushed to. */
-  readonly registry: Pusher;
+  /** The registry the images were pushed to. What lists referrers is asked what an earlier run said of its images. */
+  readonly registry: Pusher & Partial<ReferrerLister>;
   /** Who vouches for the builder: a URI of the platform that ran it. @defaultValue imagevet's own address */
   readonly builderId?: string;
 }
@@ -34,6 +36,8 @@ export interface RebuildAttestation {
 
 /**
  * Stores SLSA provenance beside every image a plan built, as an artifact that refers to it. Doing it again changes nothing.
+ * What an earlier run built keeps the statement of that run, which knew what built it; without one it gets one that does not
+ * say.
  *
  * The statements are not signed: they say what was done to who trusts those that may write to the repository.
  *
@@ -45,7 +49,6 @@ export async function attestRebuild(
   result: RebuildResult,
   options: AttestRebuildOptions,
 ): Promise<readonly RebuildAttestation[]> {
-  const { engine } = result;
   const parents = new Map<string, BuiltImage>();
   for (const outcome of result.outcomes)
     if (outcome.status === 'built') parents.set(outcome.step, outcome.image);
@@ -53,37 +56,56 @@ export async function attestRebuild(
   for (const step of plan.steps) {
     const image = parents.get(step.id);
     if (image === undefined) continue;
-    const { builderId } = options;
-    const statement = slsaProvenance(step, image, {
-      ...{ parents, engine },
-      ...(builderId === undefined ? {} : { builderId }),
-    });
-    const manifest = await attach(
-      image,
-      Buffer.from(JSON.stringify(statement)),
-      statement.predicateType,
-      options,
-    );
+    const manifest =
+      (image.builtBy === undefined ? await existing(image, options) : undefined) ??
+      (await attach(image, statementOf(step, image, parents, options), options));
     attestations.push({ step: step.id, subject: image.descriptor.digest, manifest });
   }
   return attestations;
 }
 
+function statementOf(
+  step: RebuildStep,
+  image: BuiltImage,
+  parents: ReadonlyMap<string, BuiltImage>,
+  { builderId }: AttestRebuildOptions,
+): Buffer {
+  const about = { parents, ...(builderId === undefined ? {} : { builderId }) };
+  return Buffer.from(JSON.stringify(slsaProvenance(step, image, about)));
+}
+
+/** The statement of this kind an image has already. */
+async function existing(
+  { reference, descriptor }: BuiltImage,
+  { registry, signal }: AttestRebuildOptions,
+): Promise<Digest | undefined> {
+  const asked = { artifactType: IN_TOTO, signal };
+  for await (const found of registry.referrers?.(reference, descriptor.digest, asked) ?? []) {
+    if (isProvenance(found)) return found.digest;
+  }
+  return undefined;
+}
+
+/** Whether what refers to an image says that it is SLSA provenance. */
+export function isProvenance({ annotations }: Descriptor): boolean {
+  return annotations?.[PREDICATE_TYPE] === SLSA_PROVENANCE;
+}
+
 async function attach(
   { reference, descriptor }: BuiltImage,
   statement: Buffer,
-  predicateType: string,
   { registry, signal }: AttestRebuildOptions,
 ): Promise<Digest> {
   const config = blobOf('application/vnd.oci.empty.v1+json', EMPTY);
-  const layer = blobOf(IN_TOTO, statement, { [PREDICATE_TYPE]: predicateType });
+  const kind = { [PREDICATE_TYPE]: SLSA_PROVENANCE };
+  const layer = blobOf(IN_TOTO, statement, kind);
   const { mediaType, digest, size } = descriptor;
   const manifest = {
     ...{ schemaVersion: 2, mediaType: OCI_MANIFEST, artifactType: IN_TOTO },
     config: config.descriptor,
     layers: [layer.descriptor],
     subject: { mediaType, digest, size },
-    annotations: { [PREDICATE_TYPE]: predicateType },
+    annotations: kind,
   };
   const bytes = Buffer.from(JSON.stringify(manifest));
   for (const blob of [config, layer]) await registry.pushBlob(reference, blob, { signal });

@@ -1,8 +1,10 @@
 import { digestHex, digestOf, formatPlatform, formatReference } from '@imagevet/registry';
 import { dockerfileIn } from '../context.ts';
 import { pinnedInput } from '../pin-inputs.ts';
-import type { BuiltImage, RebuildResult, RebuildStep } from '../types.ts';
+import type { BuiltImage, RebuildStep } from '../types.ts';
 
+/** What the statements are about. */
+export const SLSA_PROVENANCE = 'https://slsa.dev/provenance/v1';
 /** What kind of build it is; the page says what each parameter means. */
 const BUILD_TYPE =
   'https://github.com/imagevet/imagevet/blob/main/docs/guides/rebuild-from-source.md#provenance';
@@ -19,7 +21,7 @@ export interface ResourceDescriptor {
 export interface SlsaProvenance {
   readonly _type: 'https://in-toto.io/Statement/v1';
   readonly subject: readonly { readonly name: string; readonly digest: Readonly<Record<string, string>> }[];
-  readonly predicateType: 'https://slsa.dev/provenance/v1';
+  readonly predicateType: typeof SLSA_PROVENANCE;
   readonly predicate: {
     readonly buildDefinition: {
       readonly buildType: string;
@@ -38,23 +40,23 @@ export interface SlsaProvenance {
 export interface SlsaProvenanceOptions {
   /** The images of the steps it stands on, by step. */
   readonly parents: ReadonlyMap<string, BuiltImage>;
-  readonly engine: RebuildResult['engine'];
   /** Who vouches for the builder: a URI of the platform that ran it. @defaultValue imagevet's own address */
   readonly builderId?: string;
 }
 
 /**
  * Says how an image was rebuilt: the commit and directory it was built from, its Dockerfile by hash, and the digest of every
- * image it stands on. The same step and image give the same bytes: no time is told.
+ * image it stands on, and what built it when that is known. The same step and image give the same bytes: no time is told.
  *
  * @see https://slsa.dev/spec/v1.0/provenance
  */
 export function slsaProvenance(
   step: RebuildStep,
   image: BuiltImage,
-  { parents, engine, builderId = BUILDER_ID }: SlsaProvenanceOptions,
+  { parents, builderId = BUILDER_ID }: SlsaProvenanceOptions,
 ): SlsaProvenance {
   const { location, platform, parameters } = step;
+  const { builtBy } = image;
   const repository = `git+${location.repository}`;
   const source: ResourceDescriptor = {
     uri: `${repository}@${location.commit}#${location.directory}`,
@@ -76,11 +78,11 @@ export function slsaProvenance(
     _type: 'https://in-toto.io/Statement/v1',
     subject: [
       {
-        name: formatReference({ ...image.reference, tag: undefined, digest: undefined }),
+        name: formatReference({ registry: step.target.registry, repository: step.target.repository }),
         digest: { sha256: digestHex(image.descriptor.digest) },
       },
     ],
-    predicateType: 'https://slsa.dev/provenance/v1',
+    predicateType: SLSA_PROVENANCE,
     predicate: {
       buildDefinition: {
         buildType: BUILD_TYPE,
@@ -103,7 +105,10 @@ export function slsaProvenance(
         resolvedDependencies: [source, dockerfile, ...images],
       },
       runDetails: {
-        builder: { id: builderId, version: { [engine.name]: engine.version } },
+        builder: {
+          id: builderId,
+          ...(builtBy === undefined ? {} : { version: { [builtBy.name]: builtBy.version } }),
+        },
         metadata: { invocationId: step.key },
       },
     },

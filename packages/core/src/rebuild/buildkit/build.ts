@@ -12,7 +12,7 @@ import type { SourcePolicy } from '../export/source-policy.ts';
 import { packEntries } from '../pack-context.ts';
 import type { Builder, BuildRequest, BuiltImage } from '../types.ts';
 import type { BuildkitBuilderOptions } from './buildkit-builder.ts';
-import { solve, watch } from './control.ts';
+import { describe, solve, watch } from './control.ts';
 import { credentialsFor } from './credentials.ts';
 import { buildFailure } from './failures.ts';
 import type { GrpcClient } from './grpc-client.ts';
@@ -108,7 +108,7 @@ export class BuildkitBuild {
 
   #solveRequest(ref: string, session: string, contextUrl: string) {
     const { platform, target, annotations = {}, parameters } = this.#request;
-    const { cache, network, proxy, sourceDateEpoch } = this.#options;
+    const { cache, network, cgroupParent, proxy, sourceDateEpoch } = this.#options;
     const args = {
       ...parameters?.buildArgs,
       ...proxyArgs(proxy),
@@ -126,8 +126,9 @@ export class BuildkitBuild {
         filename: 'Dockerfile',
         platform: formatPlatform(platform),
         ...(parameters?.target === undefined ? {} : { target: parameters.target }),
-        ...(cache === true ? {} : { 'no-cache': '' }),
+        ...(cache === true && this.#request.cache !== false ? {} : { 'no-cache': '' }),
         ...(network === undefined ? {} : { 'force-network-mode': network }),
+        ...(cgroupParent === undefined ? {} : { 'cgroup-parent': cgroupParent }),
         // A frontend that no digest names does not read the Dockerfile: the daemon's own does.
         ...(isPinned(this.#dockerfile) ? {} : { cmdline: 'imagevet' }),
         ...Object.fromEntries(
@@ -252,7 +253,9 @@ export class BuildkitBuild {
         { bytes, mediaType: descriptor.mediaType },
         { signal },
       );
-      return toBuiltImage({ ...target, digest: undefined }, pushed);
+      const { version } = await describe(this.#client, signal);
+      const builtBy = { name: 'BuildKit', version };
+      return { ...toBuiltImage({ ...target, digest: undefined }, pushed), builtBy };
     });
   }
 }

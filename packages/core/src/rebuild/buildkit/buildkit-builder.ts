@@ -28,6 +28,11 @@ export interface BuildkitBuilderOptions extends BuildkitAddress {
   readonly allowedSources?: readonly string[];
   /** Network of RUN. `host` wants a daemon started with `--allow-insecure-entitlement network.host`. @defaultValue the daemon's */
   readonly network?: 'host' | 'none';
+  /**
+   * Control group each RUN is put below, by its path: the limits it has, of memory, processes and processors, hold for all of
+   * them together. @defaultValue the daemon's
+   */
+  readonly cgroupParent?: string;
   /** @defaultValue none */
   readonly proxy?: BuildProxy;
   /** Uses the daemon's build cache. @defaultValue false */

@@ -307,6 +307,15 @@ describe.skipIf(!available('buildkit', 'docker-engine', 'docker', 'openssl'))('b
     ).rejects.toThrow(code('BUILD_LIMIT_EXCEEDED'));
   }, 60_000);
 
+  test('row 39: puts each RUN into the control group it is given', async () => {
+    const log: string[] = [];
+    await builderOf({ cgroupParent: '/imagevet-test' }).build(
+      request('FROM debian:bookworm\nRUN cat /proc/self/cgroup'),
+      { onProgress: (event) => log.push(event.text) },
+    );
+    expect(log.some((line) => line.includes('/imagevet-test/'))).toBe(true);
+  }, 60_000);
+
   test('refuses a base of another platform', async () => {
     await expect(
       builderOf().build({

@@ -100,14 +100,15 @@ export class Build {
 
   async #build(signal: AbortSignal, onProgress: BuildOptions['onProgress']): Promise<string> {
     const { platform, context, dockerfilePath, parameters } = this.#request;
-    const { network, memoryBytes, cache, keychain, proxy, maxLogBytes = MAX_LOG_BYTES } = this.#options;
+    const { network, memoryBytes, cgroupParent, cache } = this.#options;
+    const { keychain, proxy, maxLogBytes = MAX_LOG_BYTES } = this.#options;
     const parsed = parseDockerfile(this.#request.dockerfile, {
       platform,
       buildPlatform: this.#description.platform,
       ...parameters,
     });
     await this.#checkMachines(parsed, signal, onProgress);
-    const backend = chooseBackend(parsed, this.#description);
+    const backend = chooseBackend(parsed, this.#description, this.#options);
     const reading = { maxBytes: maxLogBytes, onProgress, engine: this.#where };
     for (const name of await fetchParents(this.#engine, parsed, { ...reading, keychain, platform, signal })) {
       this.#shared.leftovers.add(name);
@@ -127,10 +128,11 @@ export class Build {
       platform: formatPlatform(platform),
       rm: true,
       forcerm: true,
-      nocache: cache !== true,
+      nocache: cache !== true || this.#request.cache === false,
       ...(backend === 'buildkit' ? { version: '2' } : {}),
       ...(network === undefined ? {} : { networkmode: network }),
       ...(memoryBytes === undefined ? {} : { memory: memoryBytes, memswap: memoryBytes }),
+      ...(cgroupParent === undefined ? {} : { cgroupparent: cgroupParent }),
       ...(parameters?.target === undefined ? {} : { target: parameters.target }),
       ...(Object.keys(buildArgs).length === 0 ? {} : { buildargs: JSON.stringify(buildArgs) }),
     };
@@ -208,7 +210,8 @@ export class Build {
           },
         );
       }
-      const image = toBuiltImage(target, pushed);
+      const { name, version } = this.#description;
+      const image = { ...toBuiltImage(target, pushed), builtBy: { name, version } };
       // Children find it without pulling, as long as both names are there.
       this.#shared.leftovers.add(nameOf(image.reference)).add(`${repository}:${tag}`);
       return annotations === undefined ? image : await this.#annotate(image, annotations, signal);

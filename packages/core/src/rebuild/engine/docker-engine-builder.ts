@@ -30,8 +30,16 @@ export interface DockerEngineBuilderOptions {
   readonly timeoutMs?: number;
   /** Most bytes of one build's log. @defaultValue 67108864 */
   readonly maxLogBytes?: number;
-  /** Memory of a build, in bytes. Engines heed it in the classic builder only. @defaultValue no limit of ours */
+  /**
+   * Memory of a build, in bytes. BuildKit inside an engine heeds no such limit: a Dockerfile that needs it is refused.
+   * @defaultValue no limit of ours
+   */
   readonly memoryBytes?: number;
+  /**
+   * Control group builds run in, by its path: the limits it has, of memory, processes and processors, hold for all of them
+   * together. BuildKit inside an engine does not heed it either. @defaultValue the engine's
+   */
+  readonly cgroupParent?: string;
 }
 
 /**

@@ -63,6 +63,17 @@ describe('chooseBackend()', () => {
   });
 });
 
+describe('chooseBackend() within limits', () => {
+  test.each([{ memoryBytes: 1 }, { cgroupParent: '/x' }])(
+    'refuses what needs BuildKit, which does not heed %o, and builds the rest',
+    (limits) => {
+      expect(chooseBackend(parseDockerfile(PLAIN), DOCKER_28, limits)).toBe('classic');
+      expect(chooseBackend(parseDockerfile(MOUNT), PODMAN_4, limits)).toBe('podman');
+      expect(() => chooseBackend(parseDockerfile(MOUNT), DOCKER_28, limits)).toThrow(/within limits/);
+    },
+  );
+});
+
 describe('refuseCopyOfDockerfile()', () => {
   test.each([
     ['COPY . /app', true],

@@ -27,6 +27,12 @@ const NEWER_FRONTEND: ReadonlySet<string> = new Set([
 const NOT_IN_PODMAN: ReadonlySet<string> = new Set(['link', 'security', 'parents', 'keep-git-dir', 'unpack']);
 const NOT_IN_OLD_PODMAN: ReadonlySet<string> = new Set([...NOT_IN_PODMAN, '<<', 'checksum', 'exclude']);
 
+/** Limits that the engine is to put on a build. */
+interface BuildLimits {
+  readonly memoryBytes?: number;
+  readonly cgroupParent?: string;
+}
+
 /**
  * Chooses how an engine is to build a Dockerfile. The classic builder must not see what is BuildKit's: newer engines' classic
  * builder accepts a heredoc, does not run its body, and reports success.
@@ -36,6 +42,7 @@ const NOT_IN_OLD_PODMAN: ReadonlySet<string> = new Set([...NOT_IN_PODMAN, '<<', 
 export function chooseBackend(
   dockerfile: Dockerfile,
   engine: EngineDescription,
+  limits: BuildLimits = {},
 ): 'classic' | 'buildkit' | 'podman' {
   const features = featuresOf(dockerfile);
   if (engine.kind === 'podman') {
@@ -48,6 +55,12 @@ export function chooseBackend(
   if (olderThan(engine.apiVersion, 39) || engine.platform.os !== 'linux') refuse(needed, undefined, engine);
   if (engine.containerdStore)
     refuse(needed, undefined, engine, 'Use buildkitBuilder(), which speaks to its BuildKit.');
+  // Taken without a word, and not heeded.
+  if (limits.memoryBytes !== undefined || limits.cgroupParent !== undefined) {
+    const hint =
+      'Its BuildKit heeds neither memoryBytes nor cgroupParent. Use buildkitBuilder() with cgroupParent.';
+    refuse(needed, undefined, engine, hint, ' within limits');
+  }
   // A frontend named by digest brings what it knows; any other is the engine's own.
   if (olderThan(engine.apiVersion, 42) && !isPinned(dockerfile)) refuse(features, NEWER_FRONTEND, engine);
   return 'buildkit';
@@ -73,13 +86,14 @@ function refuse(
   unknown: ReadonlySet<string> | undefined,
   engine: EngineDescription,
   hint = 'Use a newer engine.',
+  how = '',
 ): void {
   const feature = features.find(({ name }) => unknown === undefined || unknown.has(name));
   if (feature === undefined) return;
   const what = feature.name === '<<' ? 'a heredoc' : `--${feature.name}`;
   throw new CoreError(
     'BUILD_UNSUPPORTED',
-    `${engine.name} ${engine.version} cannot build ${what} in line ${feature.line}`,
+    `${engine.name} ${engine.version} cannot build ${what} in line ${feature.line}${how}`,
     { hint, details: { line: feature.line } },
   );
 }

@@ -1,0 +1,48 @@
+import { type Digest, type ImageReference, withDefaultTag } from '@imagevet/registry';
+import type { ExternalImage } from '../dockerfile/queries.ts';
+import { baseFromClaims, names } from './names.ts';
+import type { NodeReading } from './read-node.ts';
+import type { ProvenanceClaim } from './types.ts';
+
+/** The image a node is said to be built on. */
+export type BaseTarget = {
+  /** Line of the Dockerfile that says so. */
+  readonly line?: number;
+} & (
+  | { readonly kind: 'scratch' }
+  | { readonly kind: 'unresolved'; readonly reason: string }
+  | {
+      readonly kind: 'image';
+      readonly named: ImageReference;
+      /** The name as written. */
+      readonly text: string;
+      /** Claims that name the same base. */
+      readonly agreeing: readonly ProvenanceClaim[];
+      /** The digest the name or such a claim gives. */
+      readonly pinned?: Digest;
+    }
+);
+
+/**
+ * Tells what a node is built on: what its Dockerfile says, or else a claim. Labels are not asked: an image inherits them from
+ * its base.
+ */
+export function baseTargetOf({ inputs, claims }: Pick<NodeReading, 'inputs' | 'claims'>): BaseTarget {
+  const base = inputs.find(({ kind }) => kind === 'base');
+  const firm = claims.filter((claim) => claim.base !== undefined && claim.kind !== 'image-label');
+  const target: ExternalImage['name'] | undefined = base === undefined ? baseFromClaims(firm) : base.name;
+  const line = base === undefined ? {} : { line: base.line };
+  if (target === undefined) return { ...line, kind: 'unresolved', reason: 'its base is not known' };
+  if (target.kind === 'unresolved') {
+    const reason = `its base ${target.text} cannot be known: ${target.reason}`;
+    return { ...line, kind: 'unresolved', reason };
+  }
+  if (target.kind === 'scratch') return { ...line, kind: 'scratch' };
+  const named = withDefaultTag(target.reference);
+  const agreeing = firm.filter((claim) => names(claim, named));
+  const pinned = named.digest ?? agreeing.find((claim) => claim.base?.digest !== undefined)?.base?.digest;
+  return {
+    ...{ ...line, kind: 'image', named, text: target.text, agreeing },
+    ...(pinned === undefined ? {} : { pinned }),
+  };
+}

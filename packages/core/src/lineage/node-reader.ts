@@ -1,0 +1,108 @@
+import type { Platform } from '@imagevet/registry';
+import { withDefaultTag } from '@imagevet/registry';
+import { type BaseTarget, baseTargetOf } from './base-target.ts';
+import { findParent, type ParentSearch } from './find-parent.ts';
+import type { LineageCache } from './lineage-cache.ts';
+import { idOf } from './names.ts';
+import { limitsOf, type ResolveLineageOptions } from './options.ts';
+import { imageReader } from './read-image.ts';
+import { type NodeReading, type ReadNodeServices, readNode } from './read-node.ts';
+import { limitedHost, sharedHost } from './shared-services.ts';
+import type { ShownSubject } from './show-image.ts';
+
+/**
+ * Reads the images of one lineage, each once, and those below an image as soon as their names are known. What is read ahead
+ * changes only when answers come, never which are used: a walk asks for each in its own order, and nobody else looks at them.
+ */
+export class NodeReader {
+  readonly #readings = new Map<string, Promise<NodeReading>>();
+  readonly #searches = new WeakMap<NodeReading, Promise<ParentSearch>>();
+  readonly #options: ResolveLineageOptions;
+  readonly #services: ReadNodeServices;
+
+  constructor(
+    options: ResolveLineageOptions,
+    services: {
+      readonly platform: Platform;
+      readonly cache: LineageCache;
+      readonly signal: AbortSignal;
+    },
+  ) {
+    const { registry, host, sources, buildArgs, onProgress } = options;
+    const { cache, platform } = services;
+    this.#options = options;
+    this.#services = {
+      ...{ ...services, sources, buildArgs, onProgress },
+      ...(registry === undefined ? {} : { readImage: imageReader(registry, platform, services) }),
+      ...(host === undefined ? {} : { host: limitedHost(sharedHost(host, cache), cache) }),
+    };
+  }
+
+  /** Reads an image; `depth` is the number of images on the way to it, itself included. */
+  read(subject: ShownSubject, depth: number): Promise<NodeReading> {
+    const key = JSON.stringify([subject.id, subject.pinned, subject.upTo?.getTime()]);
+    const known = this.#readings.get(key);
+    if (known !== undefined) return known;
+    this.#options.onProgress?.({ type: 'image-resolving', node: subject.id, depth: depth - 1 });
+    const reading = readNode(subject, this.#services);
+    this.#readings.set(key, reading);
+    reading.then((read) => this.#readAhead(read, depth)).catch(() => {}); // whoever asks for it sees the failure
+    return reading;
+  }
+
+  /** What the base of an image was, when only its tag is named. */
+  search(reading: NodeReading, target: BaseTarget & { kind: 'image' }): Promise<ParentSearch> {
+    const known = this.#searches.get(reading);
+    if (known !== undefined) return known;
+    const { image, claims, subject } = reading;
+    const { otherVersions } = this.#options;
+    const found: Promise<ParentSearch> =
+      target.pinned === undefined && image !== undefined
+        ? findParent(image, target.named, claims, {
+            ...this.#services,
+            ...(otherVersions === undefined ? {} : { otherVersions }),
+            ...(subject.upTo === undefined ? {} : { upTo: subject.upTo }),
+          })
+        : Promise.resolve({ labelled: [] });
+    this.#searches.set(reading, found);
+    return found;
+  }
+
+  /** The base of an image as it is to be read. */
+  async base(reading: NodeReading, target: BaseTarget & { kind: 'image' }): Promise<ShownSubject> {
+    const pinned = target.pinned ?? (await this.search(reading, target)).digest;
+    return this.#subject(reading, target.named, pinned);
+  }
+
+  /** Another image a Dockerfile names as it is to be read. */
+  input(reading: NodeReading, named: ShownSubject['reference']): ShownSubject {
+    return this.#subject(reading, named, named.digest);
+  }
+
+  #subject(
+    { subject: { upTo } }: NodeReading,
+    reference: ShownSubject['reference'],
+    pinned: ShownSubject['pinned'],
+  ): ShownSubject {
+    return {
+      ...{ id: idOf(reference, this.#services.platform), reference, isRoot: false },
+      ...(pinned === undefined ? {} : { pinned }),
+      ...(upTo === undefined ? {} : { upTo }),
+    };
+  }
+
+  /** Reads no more ahead than a walk may visit; one that turns another way reads for itself. */
+  async #readAhead(reading: NodeReading, depth: number): Promise<void> {
+    const { maxDepth, maxImages } = limitsOf(this.#options);
+    const readOne = (subject: ShownSubject) => {
+      if (depth < maxDepth && this.#readings.size < maxImages) void this.read(subject, depth + 1);
+    };
+    const target = baseTargetOf(reading);
+    const basing = target.kind === 'image' && depth < maxDepth ? this.base(reading, target) : undefined;
+    for (const { kind, name } of reading.inputs) {
+      if (kind === 'base' || name.kind !== 'image') continue;
+      readOne(this.input(reading, withDefaultTag(name.reference)));
+    }
+    if (basing !== undefined) readOne(await basing);
+  }
+}

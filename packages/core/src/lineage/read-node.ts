@@ -1,0 +1,98 @@
+import type { Platform, RegistryError, ResolvedImage } from '@imagevet/registry';
+import type { ExternalImage } from '../dockerfile/queries.ts';
+import type { Dockerfile } from '../dockerfile/types.ts';
+import type { Gap } from '../errors.ts';
+import { checkDockerfile, type DockerfileCheck } from './check-dockerfile.ts';
+import { askSource, findConflicts, mergeAnswers, type SourceAnswer } from './claims.ts';
+import { eagerHost } from './eager-host.ts';
+import { findOwnDockerfile } from './find-dockerfile.ts';
+import type { LineageCache } from './lineage-cache.ts';
+import type { ResolveLineageOptions } from './options.ts';
+import { parseNode } from './parse-node.ts';
+import type { ReadImage } from './read-image.ts';
+import { type ShownSubject, showImage } from './show-image.ts';
+import type {
+  DockerfileRecord,
+  LineageConflict,
+  ProvenanceClaim,
+  ProvenanceSource,
+  SourceHost,
+} from './types.ts';
+
+/** Whom a node is read from. */
+export interface ReadNodeServices
+  extends Pick<ResolveLineageOptions, 'sources' | 'buildArgs' | 'onProgress'> {
+  readonly platform: Platform;
+  readonly readImage?: ReadImage;
+  readonly host?: SourceHost;
+  readonly cache: LineageCache;
+  readonly signal: AbortSignal;
+}
+
+/** All that can be known of an image without its base. */
+export interface NodeReading {
+  readonly subject: ShownSubject;
+  readonly image?: ResolvedImage;
+  /** Why no registry showed it. */
+  readonly failure?: RegistryError;
+  readonly claims: readonly ProvenanceClaim[];
+  readonly conflicts: readonly LineageConflict[];
+  /** Without what its repository says of it. */
+  readonly record: DockerfileRecord;
+  /** What its repository says of it: nothing that its base depends on. */
+  readonly check: Promise<DockerfileCheck>;
+  readonly dockerfile?: Dockerfile;
+  /** What it is built on and with, by its Dockerfile. */
+  readonly inputs: readonly ExternalImage[];
+  /** Of image, claims and the search for the Dockerfile. */
+  readonly gaps: readonly Gap[];
+  /** Of reading the Dockerfile. */
+  readonly parseGaps: readonly Gap[];
+}
+
+/**
+ * Reads an image, what is said of it and the Dockerfile it was made from. Sources that go by the name are asked while a
+ * registry is; the Dockerfile they name is read before the others have answered.
+ */
+export async function readNode(subject: ShownSubject, services: ReadNodeServices): Promise<NodeReading> {
+  const { id } = subject;
+  const { platform, sources, readImage, signal, onProgress } = services;
+  const eager = services.host === undefined ? undefined : eagerHost(services.host, { signal });
+  const showing = showImage(subject, readImage, signal);
+  const ask = async (source: ProvenanceSource): Promise<SourceAnswer> => {
+    const about = {
+      ...{ reference: subject.reference, platform },
+      ...(subject.upTo === undefined ? {} : { asOf: subject.upTo }),
+    };
+    if (source.needsImage === false) {
+      const answer = await askSource(source, about, id, services);
+      eager?.start(answer.claims);
+      return answer;
+    }
+    const { image } = await showing;
+    return askSource(source, image === undefined ? about : { ...about, image }, id, services);
+  };
+  const [{ image, failure, gaps: unshown }, answers] = await Promise.all([
+    showing,
+    Promise.all(sources.map(ask)),
+  ]);
+  const { claims, gaps: unasked } = mergeAnswers(answers);
+  const own = image === undefined ? {} : { image };
+  const found = await findOwnDockerfile(claims, eager?.host, { node: id, ...own }, { signal });
+  const { status, url } = found.record;
+  onProgress?.({ type: 'dockerfile-fetched', node: id, status, ...(url === undefined ? {} : { url }) });
+  const check = checkDockerfile(
+    found,
+    eager?.host,
+    { node: id, ...own, ...(subject.upTo === undefined ? {} : { upTo: subject.upTo }) },
+    { signal },
+  );
+  // Who reads the node waits for it; a node that turns out not to be needed is not waited for.
+  check.catch(() => {});
+  const { gaps: parseGaps, ...parsed } = parseNode(found.record, claims, services, id);
+  return {
+    ...{ subject, ...own, claims, conflicts: findConflicts(id, claims), check, ...parsed, parseGaps },
+    ...(failure === undefined ? {} : { failure }),
+    gaps: [...unshown, ...unasked, ...found.gaps],
+  };
+}

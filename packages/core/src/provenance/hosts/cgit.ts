@@ -1,0 +1,71 @@
+import { CoreError } from '../../errors.ts';
+import type { SourceHost } from '../../lineage/types.ts';
+import { HostApi, type HostQuestion } from './api.ts';
+import { type ApiHostOptions, apiHost, type HostDialect } from './api-host.ts';
+import { encodePath } from './input.ts';
+
+/** Options of {@link cgitHost}. */
+export interface CgitHostOptions extends Omit<ApiHostOptions, 'maxTreeBytes' | 'maxEntries'> {
+  /** Where repositories are named; any cgit. @defaultValue `https://git.launchpad.net` */
+  readonly webUrl?: string;
+  /** Where files are read. @defaultValue `webUrl` */
+  readonly rawUrl?: string;
+}
+
+/**
+ * Creates the host for single files of repositories that cgit shows, such as Launchpad's. cgit has pages for people and no
+ * API: it tells neither directories nor histories, and reachability is `unchecked`. A git mirror does all of it.
+ *
+ * @see https://git.zx2c4.com/cgit/
+ */
+export function cgitHost(options: CgitHostOptions = {}): SourceHost {
+  const host = apiHost(cgitDialect(options), options);
+  // Without `refOf`, so that nobody takes it for something that was asked and failed.
+  return {
+    supports: (repository) => host.supports(repository),
+    readFile: (...question) => host.readFile(...question),
+    readDirectory: (...question) => host.readDirectory(...question),
+    commitOf: (...question) => host.commitOf(...question),
+    reachability: (...question) => host.reachability(...question),
+  };
+}
+
+function cgitDialect(options: CgitHostOptions): HostDialect {
+  const site = (options.webUrl ?? 'https://git.launchpad.net').replace(/\/+$/, '');
+  const raw = new HostApi(options.rawUrl ?? site, {}, options);
+  const plain = (name: string, commit: string, path: string) =>
+    `/${name}/plain/${encodePath(path)}?id=${commit}`;
+  const has = async (path: string, question: HostQuestion) =>
+    (await raw.read(path, { ...question, maxBytes: MAX_PAGE })) !== undefined;
+  return {
+    site,
+    isName: (name) =>
+      /^[~+\w][~+\w./-]*$/.test(name) && !name.split('/').some((step) => RESERVED.includes(step)),
+    fileUrl: (name, commit, path) => raw.url(plain(name, commit, path)),
+    async readFile(name, commit, path, question) {
+      const file = await raw.read(plain(name, commit, path), question);
+      // A directory is answered as a page that lists it.
+      const page = `<html><head><title>/${path}/`;
+      return file?.body.subarray(0, page.length).toString('utf8') === page ? undefined : file?.body;
+    },
+    hasRepository: (name, question) => has(`/${name}/`, question),
+    hasCommit: (name, commit, question) => has(`/${name}/plain/?id=${commit}`, question),
+    listFiles: async (_name, _commit, _directory, question) => untold(question),
+    openArchive: async (_name, _commit, _directory, _files, question) => untold(question),
+    commitOf: async (_name, _path, _asOf, question) => untold(question),
+    reachability: async () => 'unchecked',
+    refOf: async (_name, _ref, question) => untold(question),
+    treeOf: async () => undefined,
+    identityOf: async () => undefined,
+  };
+}
+
+const RESERVED = ['plain', 'tree', '.', '..', ''];
+
+const MAX_PAGE = 4 * 1024 * 1024;
+
+function untold({ operation }: HostQuestion): never {
+  throw new CoreError('SOURCE_UNSUPPORTED', `${operation}: cgit does not tell`, {
+    hint: 'Read this repository from a git mirror.',
+  });
+}

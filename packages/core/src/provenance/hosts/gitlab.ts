@@ -1,0 +1,155 @@
+import type { RefReader } from '../../drift/types.ts';
+import { CoreError } from '../../errors.ts';
+import type { Reachability, SourceHost } from '../../lineage/types.ts';
+import { HostApi, type HostQuestion } from './api.ts';
+import { type ApiHostOptions, apiHost, type HostDialect } from './api-host.ts';
+import { blobId } from './git-object.ts';
+import { toIdentity } from './identity.ts';
+import { commitIn, type NamedRef, property, toQuery } from './input.ts';
+import { type TreeFile, toTreeFile } from './tree-file.ts';
+
+/** Options of {@link gitLabHost}. */
+export interface GitLabHostOptions extends ApiHostOptions {
+  /** Where repositories are named; any GitLab. @defaultValue `https://gitlab.com` */
+  readonly webUrl?: string;
+  /** @defaultValue `<webUrl>/api/v4` */
+  readonly apiUrl?: string;
+  /** A personal, group, project or OAuth access token that may `read_api`. Sent to `apiUrl` only. */
+  readonly token?: string;
+}
+
+/**
+ * Creates the host for repositories on gitlab.com, or on a GitLab of one's own by its URL; projects may be in groups of
+ * groups. Files are checked against the object id GitLab gives for them.
+ *
+ * @see https://docs.gitlab.com/api/repositories/
+ */
+export function gitLabHost(options: GitLabHostOptions = {}): SourceHost & RefReader {
+  return apiHost(gitLabDialect(options), options);
+}
+
+function gitLabDialect(options: GitLabHostOptions): HostDialect {
+  const { token } = options;
+  const site = (options.webUrl ?? 'https://gitlab.com').replace(/\/+$/, '');
+  const api = new HostApi(
+    options.apiUrl ?? `${site}/api/v4`,
+    token === undefined ? {} : { authorization: `Bearer ${token}` },
+    options,
+  );
+  const project = (name: string) => `/projects/${encodeURIComponent(name)}`;
+  const below = (name: string) => `${project(name)}/repository`;
+  const fileUrl = (name: string, commit: string, path: string) =>
+    `${below(name)}/files/${encodeURIComponent(path)}/raw?ref=${commit}`;
+  return {
+    site,
+    isName: (name) => /^\w[\w.-]*(?:\/\w[\w.-]*)+$/.test(name),
+    fileUrl: (name, commit, path) => api.url(fileUrl(name, commit, path)),
+    async readFile(name, commit, path, question) {
+      const file = await api.read(fileUrl(name, commit, path), question);
+      if (file === undefined) return undefined;
+      const id = file.headers['x-gitlab-blob-id'];
+      if (typeof id !== 'string' || blobId(file.body, id) === id) return file.body;
+      throw new CoreError('SOURCE_INVALID', `${question.operation}: expected object ${id.slice(0, 64)}`);
+    },
+    hasRepository: async (name, question) => (await api.json(project(name), question)) !== undefined,
+    hasCommit: async (name, commit, question) =>
+      (await api.json(`${below(name)}/commits/${commit}`, question)) !== undefined,
+    listFiles: (name, commit, directory, question) =>
+      listFiles(api, below(name), commit, directory, question),
+    openArchive: (name, commit, directory, _files, question) => {
+      const query = toQuery({ sha: commit, path: directory === '.' ? undefined : directory });
+      return api.download(`${below(name)}/archive.tar.gz?${query}`, question);
+    },
+    async commitOf(name, path, asOf, question) {
+      const query = toQuery({ path, per_page: '1', until: asOf?.toISOString() });
+      const commits = await api.json(`${below(name)}/commits?${query}`, question);
+      return Array.isArray(commits) ? commitIn(commits[0], 'id') : undefined;
+    },
+    reachability: (name, commit, _ref, question) => reachability(api, below(name), commit, question),
+    async refOf(name, ref, question) {
+      const branch = property(
+        ref === undefined ? await api.json(project(name), question) : {},
+        'default_branch',
+      );
+      const named: NamedRef | undefined =
+        typeof branch === 'string' ? { kind: 'branch', short: branch } : ref;
+      if (named === undefined) return undefined;
+      const list = named.kind === 'branch' ? 'branches' : 'tags';
+      const answer = await api.json(`${below(name)}/${list}/${encodeURIComponent(named.short)}`, question);
+      return property(answer, 'name') === named.short
+        ? commitIn(property(answer, 'commit'), 'id')
+        : undefined;
+    },
+    treeOf: (name, commit, directory, question) => treeOf(api, below(name), commit, directory, question),
+    async identityOf(name, question) {
+      const answer = await api.json(project(name), question);
+      return toIdentity(site, {
+        id: property(answer, 'id'),
+        path: property(answer, 'path_with_namespace'),
+        createdAt: property(answer, 'created_at'),
+      });
+    },
+  };
+}
+
+/** GitLab says which branches and tags hold a commit; those of merge requests from forks are not among them. */
+async function reachability(
+  api: HostApi,
+  repository: string,
+  commit: string,
+  question: HostQuestion,
+): Promise<Reachability> {
+  const refs = await api.json(`${repository}/commits/${commit}/refs?type=all&per_page=1`, question);
+  if (refs === undefined) return 'unreachable';
+  if (!Array.isArray(refs))
+    throw new CoreError('SOURCE_INVALID', `${question.operation}: the answer is no list`);
+  return refs.some((ref) => ['branch', 'tag'].includes(String(property(ref, 'type'))))
+    ? 'reachable'
+    : 'unreachable';
+}
+
+async function listFiles(
+  api: HostApi,
+  repository: string,
+  commit: string,
+  directory: string,
+  { maxEntries, ...question }: HostQuestion & { readonly maxEntries: number },
+): Promise<readonly TreeFile[] | undefined> {
+  const root = directory === '.' ? undefined : directory;
+  const query = toQuery({ ref: commit, path: root, recursive: 'true', ...PAGING });
+  const prefix = directory === '.' ? '' : `${directory}/`;
+  const files: TreeFile[] = [];
+  // Directories are listed too.
+  const maxPages = Math.ceil(maxEntries / 50) + 1;
+  for await (const entries of api.pages(`${repository}/tree?${query}`, question, { maxPages })) {
+    for (const entry of entries) {
+      const file = toTreeFile(entry, prefix, question.operation);
+      if (file !== undefined) files.push(file);
+    }
+    if (files.length > maxEntries) break;
+  }
+  return files.length === 0 ? undefined : files;
+}
+
+const PAGING = { per_page: '100', pagination: 'keyset' } as const;
+
+/** The id of a directory's tree stands in the listing of its parent; that of the root stands nowhere. */
+async function treeOf(
+  api: HostApi,
+  repository: string,
+  commit: string,
+  directory: string,
+  question: HostQuestion,
+): Promise<string | undefined> {
+  if (directory === '.') return undefined;
+  const slash = directory.lastIndexOf('/');
+  const parent = slash < 0 ? undefined : directory.slice(0, slash);
+  const query = toQuery({ ref: commit, path: parent, ...PAGING });
+  for await (const entries of api.pages(`${repository}/tree?${query}`, question, { maxPages: 20 })) {
+    const found = entries.find(
+      (entry) => property(entry, 'path') === directory && property(entry, 'type') === 'tree',
+    );
+    if (found !== undefined) return commitIn(found, 'id');
+  }
+  return undefined;
+}
