@@ -211,7 +211,10 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
         name: 'context',
       });
       const base = resolvedDependencies.find(({ name }) => name === 'base');
-      expect(base?.digest).toEqual({ sha256: digestHex(lib!.manifest.digest) });
+      expect(base).toMatchObject({
+        uri: `docker-image://${registry.host}/vetted/library/lib@${lib!.manifest.digest}`,
+        digest: { sha256: digestHex(lib!.manifest.digest) },
+      });
       // Whoever reads BuildKit's provenance reads it too.
       const read = parseProvenance(statements[0]);
       expect(read?.materials).toHaveLength(resolvedDependencies.length);
