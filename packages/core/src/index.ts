@@ -90,7 +90,6 @@ export { type GitLabHostOptions, gitLabHost } from './provenance/hosts/gitlab.ts
 export type { MirrorStoreOptions } from './provenance/hosts/mirror-store.ts';
 export { type PublicHostsOptions, publicHosts } from './provenance/hosts/public-hosts.ts';
 export { sourceHosts } from './provenance/hosts/source-hosts.ts';
-export type { HttpOptions } from './provenance/http.ts';
 export { ociAnnotationSource } from './provenance/image/annotations.ts';
 export { imageHistorySource, reconstructDockerfile } from './provenance/image/history.ts';
 export { imageLabelSource } from './provenance/image/labels.ts';
@@ -111,6 +110,10 @@ export {
   publicServices,
 } from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
+export type { AllowanceOptions } from './provenance/web/allowance.ts';
+export { AnswerCache, type AnswerCacheOptions, type KeptAnswer } from './provenance/web/answer-cache.ts';
+export type { RequestOptions } from './provenance/web/http.ts';
+export type { HttpOptions } from './provenance/web/web-client.ts';
 export {
   type ArchiveProxy,
   type ArchiveProxyOptions,
