@@ -119,6 +119,7 @@ export {
   publicServices,
 } from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
+export { KeptRegistry, type KeptRegistryOptions } from './provenance/registry/kept-registry.ts';
 export type { AllowanceOptions } from './provenance/web/allowance.ts';
 export { AnswerCache, type AnswerCacheOptions, type KeptAnswer } from './provenance/web/answer-cache.ts';
 export type { RequestOptions } from './provenance/web/http.ts';

@@ -158,9 +158,7 @@ describe('gitMirrorHost()', () => {
     const host = connect({ offline: true });
     expect(text((await host.readFile(BLOG, world.commits.blog, 'README.md')).content)).toBe('outside\n');
     expect(await codeOf(host.readFile(BLOG, '0'.repeat(40), 'README.md'))).toBe('SOURCE_COMMIT_NOT_FOUND');
-    expect(await codeOf(host.readFile('https://git.example/acme/none', '0'.repeat(40), 'x'))).toBe(
-      'SOURCE_UNREACHABLE',
-    );
+    expect(await codeOf(host.readFile('https://git.example/acme/none', '0'.repeat(40), 'x'))).toBe('OFFLINE');
     expect(world.host.requests.length).toBe(start);
   });
 
