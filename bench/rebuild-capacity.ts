@@ -71,7 +71,7 @@ async function simulate(
   const running = rebuild(plan, { builder, host, concurrency: builders }).finally(() => {
     done = true;
   });
-  const names = new Map(plan.steps.map(({ id, target }) => [id, target.repository]));
+  const names = new Map(plan.steps.map(({ id, scratch }) => [id, scratch.repository]));
   while (!done) {
     // Everything that can go on has gone on when a few turns brought no new sleeper.
     for (
@@ -83,8 +83,8 @@ async function simulate(
       await turn();
     }
     const ready = plan.steps.filter(
-      ({ target, inputs }) =>
-        !built.has(target.repository) && inputs.every(({ step }) => built.has(names.get(step ?? '') ?? '')),
+      ({ scratch, inputs }) =>
+        !built.has(scratch.repository) && inputs.every(({ step }) => built.has(names.get(step ?? '') ?? '')),
     ).length;
     deepest = Math.max(deepest, ready - sleepers.length);
     sleepers.sort((a, b) => a.at - b.at);

@@ -42,6 +42,7 @@ export function planOf(
       dockerfile: `FROM ${parent ?? 'scratch'}\n${instructions}\n`,
       inputs: input,
       target: { registry, repository: `vetted/${name}`, tag: '1' },
+      scratch: { registry, repository: `vetted-scratch/${name}` },
     };
   });
   return { id: `sha256:${'0'.repeat(64)}` as Digest, platform, steps, gaps: [] };

@@ -18,6 +18,7 @@ const ROOMS = [
   'lineage',
   'drift',
   'provenance',
+  'catalog',
   'audit',
   'rebuild',
   'compare',

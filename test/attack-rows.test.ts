@@ -45,7 +45,7 @@ function options(
       name: 'copying',
       probe: async () => ({ name: 'copying', version: '1', platform: world.platform }),
       build: async ({ target }) => {
-        const name = target.repository.replace('vetted/', '');
+        const name = target.repository.replace('vetted-scratch/', '');
         const tag = { 'library/press': 'honest', 'library/script': '7.2-web', 'library/distro': '9-slim' }[
           name
         ];

@@ -42,7 +42,7 @@ function copyingBuilder(change: Partial<Builder> = {}): Builder {
     probe: async () => ({ name: 'copying', version: '1', platform: world.platform }),
     build: async ({ target }, options = {}) => {
       options.signal?.throwIfAborted();
-      const name = target.repository.replace('vetted/', '');
+      const name = target.repository.replace('vetted-scratch/', '');
       const tag =
         { 'library/press': '4.9', 'library/script': '7.2-web', 'library/distro': '9-slim' }[name] ?? 'latest';
       const from = parseReference(`docker.io/${name}:${tag}`);
@@ -265,7 +265,7 @@ describe('Ctrl-C', () => {
     return { promise, reason };
   };
 
-  test.each(['lineage', 'audit', 'plan', 'rebuild', 'compare', 'policy', 'endorse'])(
+  test.each(['lineage', 'audit', 'plan', 'rebuild', 'compare', 'policy', 'promote', 'endorse'])(
     'in the stage %s rejects with the reason, and nothing has a name',
     async (stage) => {
       const { promise, reason } = at((event) => event.type === 'stage-started' && event.stage === stage);

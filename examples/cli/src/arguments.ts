@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import type { PlanTarget } from '@imagevet/core';
 import { ImagevetError, type Platform, parsePlatform, parseReference } from '@imagevet/registry';
 
 export const COMMAND_NAMES = [
@@ -44,7 +45,7 @@ export interface Arguments {
   readonly hub?: string;
   readonly gitHost?: string;
   readonly gitHubToken?: string;
-  readonly target?: { readonly registry: string; readonly repositoryPrefix: string };
+  readonly target?: PlanTarget;
   readonly engine?: string;
   readonly concurrency?: number;
   readonly policy?: string;
@@ -77,6 +78,7 @@ const OPTIONS = {
   hub: { type: 'string' },
   'git-host': { type: 'string' },
   target: { type: 'string' },
+  scratch: { type: 'string' },
   engine: { type: 'string' },
   concurrency: { type: 'string' },
   policy: { type: 'string' },
@@ -118,7 +120,7 @@ export function parseArguments(
     hub: readUrl('--hub', values.hub),
     gitHost: readUrl('--git-host', values['git-host']),
     gitHubToken: env.GITHUB_TOKEN,
-    target: values.target === undefined ? undefined : parseTarget(values.target),
+    target: values.target === undefined ? undefined : parseTarget(values.target, values.scratch),
     engine: values.engine ?? env.DOCKER_HOST,
     concurrency: values.concurrency === undefined ? undefined : parseCount(values.concurrency),
     policy: values.policy,
@@ -144,6 +146,7 @@ commands
 options
   --format text|json|markdown|html|mermaid|dot|sarif   --output FOLDER   --platform linux/amd64   --as-of 2018-01-04
   --target HOST[:PORT]/PREFIX   internal registry for rebuilt images
+  --scratch PREFIX              where they are pushed before they are judged; default PREFIX-scratch
   --engine URL                  Docker Engine; default DOCKER_HOST, else /var/run/docker.sock
   --concurrency N               builds at the same time; default 2
   --policy FILE                 default: the built-in policy
@@ -232,14 +235,14 @@ function parseHosts(texts: readonly string[]): Readonly<Record<string, { readonl
   );
 }
 
-function parseTarget(text: string): { registry: string; repositoryPrefix: string } {
+function parseTarget(text: string, scratchPrefix: string | undefined): PlanTarget {
   const slash = text.indexOf('/');
   const [registry, repositoryPrefix] = [text.slice(0, slash), text.slice(slash + 1)];
   try {
     // The grammar of references decides: a first part without dot, colon or capital is no host.
     const named = parseReference(`${text}/image`);
     if (named.registry === registry && named.repository === `${repositoryPrefix}/image`) {
-      return { registry, repositoryPrefix };
+      return { registry, repositoryPrefix, ...(scratchPrefix === undefined ? {} : { scratchPrefix }) };
     }
   } catch (error) {
     if (!ImagevetError.is(error)) throw error;

@@ -16,6 +16,9 @@ export { type RenderSarifOptions, renderSarif } from './audit/sarif.ts';
 export type { ShellArgument, ShellStep } from './audit/shell/steps.ts';
 export type * from './audit/types.ts';
 export type { CommandUnit, DockerfileUnit, InstructionUnit, LineageUnit, StageUnit } from './audit/unit.ts';
+export { CatalogCache } from './catalog/catalog-cache.ts';
+export { resolveCatalog } from './catalog/resolve-catalog.ts';
+export type * from './catalog/types.ts';
 export { type CompareImagesOptions, type CompareProgress, compareImages } from './compare/compare-images.ts';
 export { disagreementBelow } from './compare/disagreement.ts';
 export type * from './compare/types.ts';
@@ -43,6 +46,11 @@ export {
 export type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
+export {
+  type FamilyMember,
+  type ResolveFamilyOptions,
+  resolveFamily,
+} from './lineage/resolve-family.ts';
 export { resolveLineage } from './lineage/resolve-lineage.ts';
 export {
   type LineageGroup,
@@ -141,7 +149,12 @@ export {
 export type { EngineTls } from './rebuild/engine/engine.ts';
 export { type BakeFile, type BakeTarget, toBakeFile } from './rebuild/export/bake-file.ts';
 export { type SourcePolicy, type SourcePolicyRule, toSourcePolicy } from './rebuild/export/source-policy.ts';
-export { type PlanRebuildOptions, planRebuild } from './rebuild/plan-rebuild.ts';
+export { type PlanRebuildOptions, type PlanTarget, planRebuild } from './rebuild/plan-rebuild.ts';
+export {
+  type PromotedImage,
+  type PromoteRebuiltOptions,
+  promoteRebuilt,
+} from './rebuild/promote-rebuilt.ts';
 export { type RebuildOptions, rebuild } from './rebuild/rebuild.ts';
 export type { StepTools } from './rebuild/run-step.ts';
 export { substituteBases } from './rebuild/substitute-bases.ts';

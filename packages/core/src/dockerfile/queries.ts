@@ -33,20 +33,25 @@ export interface ExternalImage {
   readonly kind: 'base' | 'stage' | 'copy-from' | 'mount-from' | 'frontend';
   readonly name: Exclude<BaseName, { kind: 'stage' }>;
   readonly line: number;
+  /** The platform it is taken on, when the stage's `--platform` says. */
+  readonly platform?: string;
 }
 
 /** Everything a build of the file takes from outside it: the final stage's base first. */
 export function externalImages(dockerfile: Dockerfile): readonly ExternalImage[] {
   const final = finalStage(dockerfile);
   const base = baseOf(dockerfile, final);
-  const images: ExternalImage[] = [{ kind: 'base', name: base, line: final.startLine }];
+  const images: ExternalImage[] = [];
   for (const stage of dockerfile.stages.slice(0, final.index + 1)) {
+    const platform = stage.platform === undefined ? {} : { platform: stage.platform };
     const isSpine = stage.base.kind !== 'stage' && stage.base === base;
-    if (stage.base.kind !== 'stage' && !isSpine && stage.base.kind !== 'scratch') {
-      images.push({ kind: 'stage', name: stage.base, line: stage.startLine });
+    if (isSpine) images.unshift({ kind: 'base', name: base, line: final.startLine, ...platform });
+    else if (stage.base.kind !== 'stage' && stage.base.kind !== 'scratch') {
+      images.push({ kind: 'stage', name: stage.base, line: stage.startLine, ...platform });
     }
     for (const { kind, name, startLine } of stage.inputs) {
-      if (name.kind === 'image' || name.kind === 'unresolved') images.push({ kind, name, line: startLine });
+      if (name.kind === 'image' || name.kind === 'unresolved')
+        images.push({ kind, name, line: startLine, ...platform });
     }
   }
   return images;

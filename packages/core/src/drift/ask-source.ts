@@ -16,6 +16,8 @@ export type SourceAnswer =
       /** Whether `now` was asked for. */
       readonly refRead: boolean;
       readonly reachability: Reachability;
+      /** The host's id of the repository, where a lineage holds one to compare it with. */
+      readonly identity?: string;
     }
   | { readonly type: 'failed'; readonly error: DriftFailure }
   | { readonly type: 'not-asked' };
@@ -26,13 +28,19 @@ export function sourceAsker(
   options: OperationOptions,
 ): (source: WatchedSource) => Promise<SourceAnswer> {
   const refs = new Map<string, Promise<string | undefined>>();
+  const identities = new Map<string, ReturnType<NonNullable<SourceHost['identityOf']>>>();
+  const identityOf = (reader: SourceHost, repository: string) => {
+    const asked = identities.get(repository) ?? reader.identityOf?.(repository, options);
+    if (asked !== undefined) identities.set(repository, asked);
+    return asked;
+  };
   const refOf = (reader: RefReader, repository: string, ref: string) => {
     const key = JSON.stringify([repository, ref]);
     const asked = refs.get(key) ?? reader.refOf(repository, ref, options);
     refs.set(key, asked);
     return asked;
   };
-  return async ({ repository, ref, commit }) => {
+  return async ({ repository, ref, commit, uses }) => {
     const { signal } = options;
     signal?.throwIfAborted();
     if (host?.supports(repository) !== true) return { type: 'not-asked' };
@@ -41,8 +49,13 @@ export function sourceAsker(
       const now = canReadRefs(host) ? await refOf(host, repository, ref ?? 'HEAD') : undefined;
       const hint = ref === undefined ? options : { ...options, ref };
       const reachability = now === commit ? 'reachable' : await host.reachability(repository, commit, hint);
-      const named = now === undefined ? {} : { now };
-      return { type: 'answered', ...named, refRead: canReadRefs(host), reachability };
+      const known = uses.some(({ node }) => node.dockerfile.repository !== undefined);
+      const identity = known ? (await identityOf(host, repository))?.id : undefined;
+      return {
+        ...{ type: 'answered', refRead: canReadRefs(host), reachability },
+        ...(now === undefined ? {} : { now }),
+        ...(identity === undefined ? {} : { identity }),
+      };
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
       return { type: 'failed', error: failureOf(error) };

@@ -1,6 +1,6 @@
 import type { SourceAnswer } from './ask-source.ts';
 import { dependents } from './dependents.ts';
-import { type Finding, findingOf } from './finding.ts';
+import { type Finding, findingOf, groupBy } from './finding.ts';
 import type { DriftState, SourceState } from './types.ts';
 import type { WatchedSource } from './watched-sources.ts';
 
@@ -15,7 +15,7 @@ export function compareSources(sources: readonly AskedSource[]): {
   readonly states: readonly SourceState[];
 } {
   return {
-    findings: sources.flatMap(findingsOf),
+    findings: [...sources.flatMap(findingsOf), ...replacements(sources)],
     states: sources.map((source) => {
       const { commit, answer } = source;
       const now = answer.type === 'answered' && answer.now !== undefined ? { now: answer.now } : {};
@@ -27,7 +27,7 @@ export function compareSources(sources: readonly AskedSource[]): {
 function findingsOf(source: AskedSource): readonly Finding[] {
   const { repository, ref, commit: was, uses, answer } = source;
   const place = placeOf(source);
-  const needs = [JSON.stringify([repository, ref, was])];
+  const needs = [needOf(source)];
   if (answer.type === 'not-asked') return [];
   if (answer.type === 'failed') {
     const { error } = answer;
@@ -47,6 +47,30 @@ function findingsOf(source: AskedSource): readonly Finding[] {
     findings.push(findingOf(event, needs, lost));
   }
   return findings;
+}
+
+/** Repositories whose names lead to others now. Lineages may hold different ids, when they were resolved before and after. */
+function replacements(sources: readonly AskedSource[]): readonly Finding[] {
+  const replaced = sources.flatMap((source) => {
+    const { repository, uses, answer } = source;
+    const now = answer.type === 'answered' ? answer.identity : undefined;
+    if (now === undefined) return [];
+    return uses.flatMap((use) => {
+      const was = use.node.dockerfile.repository?.id;
+      return was === undefined || was === now ? [] : [{ repository, was, now, use, need: needOf(source) }];
+    });
+  });
+  const groups = groupBy(replaced, ({ repository, was, now }) => JSON.stringify([repository, was, now]));
+  return [...groups.values()].map((group) => {
+    const { repository, was, now } = group[0]!;
+    const uses = group.map(({ use }) => use);
+    const event = { type: 'source-replaced', repository, was, now, affects: dependents(uses) } as const;
+    return findingOf(event, [...new Set(group.map(({ need }) => need))], uses);
+  });
+}
+
+function needOf({ repository, ref, commit }: WatchedSource): string {
+  return JSON.stringify([repository, ref, commit]);
 }
 
 function placeOf({ repository, ref }: WatchedSource): Pick<SourceState, 'repository' | 'ref'> {

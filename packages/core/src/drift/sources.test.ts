@@ -3,7 +3,12 @@ import { mkdtemp, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { createRepository, type GitHost, startGitHost } from '@imagevet/registry/testing';
+import {
+  createRepository,
+  type GitHost,
+  type RepositoryMark,
+  startGitHost,
+} from '@imagevet/registry/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Lineage, SourceHost } from '../lineage/types.ts';
 import { gitMirrorHost } from '../provenance/hosts/git-mirror.ts';
@@ -24,6 +29,10 @@ let server: GitHost;
 let built: string;
 let imposter: string;
 
+const repositories: Record<string, string> = {};
+const identities: Record<string, RepositoryMark> = {};
+const moved: Record<string, string> = {};
+
 beforeEach(async () => {
   family = await startFamily();
   directory = await mkdtemp(join(tmpdir(), 'imagevet-drift-'));
@@ -37,7 +46,10 @@ beforeEach(async () => {
   ]);
   [, built, imposter] = commits as [string, string, string];
   await git('update-ref', '-d', 'refs/heads/gone');
-  server = await startGitHost({ repositories: { 'acme/app': path } });
+  for (const changed of [repositories, identities, moved])
+    for (const name of Object.keys(changed)) delete changed[name];
+  repositories['acme/app'] = path;
+  server = await startGitHost({ repositories, identities, moved });
   await family.push('app:1');
 });
 
@@ -81,6 +93,49 @@ const HOSTS: readonly [name: string, open: () => SourceHost & RefReader][] = [
     () => gitHubHost({ apiUrl: server.apiUrl, rawUrl: server.rawUrl, archiveUrl: server.url, retries: 0 }),
   ],
 ];
+
+describe('checkDrift() of repositories that changed hands (attack row 28)', () => {
+  const gitHub = () =>
+    gitHubHost({ apiUrl: server.apiUrl, rawUrl: server.rawUrl, archiveUrl: server.url, retries: 0 });
+
+  test('reports a name that leads to another repository, once, with all that were taken from it', async () => {
+    const lineage = await lineageAt(gitHub(), 'refs/tags/v1');
+    const was = lineage.nodes[0]?.dockerfile.repository?.id;
+    const nodes = lineage.nodes.map(({ dockerfile, ...node }) => {
+      const { ref: _, ...location } = dockerfile.location!;
+      return { ...node, dockerfile: { ...dockerfile, location } };
+    });
+    const sameName = { ...lineage, nodes };
+    identities['acme/app'] = { id: 7_000_000, createdAt: '2026-01-01T00:00:00Z' };
+    const options = { source: family.client, sources: gitHub() };
+    const { events, sources } = await checkDrift([lineage, sameName], options);
+    expect(events).toEqual([
+      {
+        ...{ type: 'source-replaced', repository: GITHUB, was, now: 'github.com/7000000' },
+        affects: [id()],
+      },
+    ]);
+    // The commit itself is there: what is pushed anew has the same id only if it is the same.
+    expect(sources.map(({ state }) => state)).toEqual(['unchanged', 'unchanged']);
+  });
+
+  test('says nothing of a repository that was renamed, and asks no more than once for it', async () => {
+    const lineage = await lineageAt(gitHub(), 'refs/tags/v1');
+    const mark = lineage.nodes[0]?.dockerfile.repository;
+    moved['acme/app'] = 'acme/better';
+    repositories['acme/better'] = path;
+    delete repositories['acme/app'];
+    identities['acme/better'] = { id: Number(mark?.id.split('/')[1]), createdAt: '2013-06-01T00:00:00Z' };
+    const { events } = await check(lineage, gitHub());
+    expect(events).toEqual([]);
+    const now = await lineageAt(gitHub(), 'refs/tags/v1');
+    expect(now.nodes[0]?.dockerfile.repository).toEqual({
+      ...{ id: mark?.id, repository: 'https://github.com/acme/better' },
+      ...{ createdAt: '2013-06-01T00:00:00.000Z', state: 'renamed' },
+    });
+    expect(now.gaps).toEqual(lineage.gaps);
+  });
+});
 
 describe.each(HOSTS)('checkDrift() with %s', (_name, open) => {
   test('says nothing of a tag that names the commit', async () => {

@@ -64,6 +64,14 @@ export type DriftEvent =
       readonly was: string;
       readonly affects: readonly string[];
     }
+  /** The name of the repository leads to another one than it did, by the ids its host gives them. */
+  | {
+      readonly type: 'source-replaced';
+      readonly repository: string;
+      readonly was: string;
+      readonly now: string;
+      readonly affects: readonly string[];
+    }
   /** The registry could not be asked: whether the reference has moved is not known. */
   | {
       readonly type: 'unreachable';

@@ -1,39 +1,47 @@
 import { ImagevetError, type OperationOptions } from '@imagevet/registry';
 import type { Gap } from '../errors.ts';
+import { type CheckedSubject, checkRepository } from './check-repository.ts';
 import type { FoundDockerfile } from './find-dockerfile.ts';
 import type { DockerfileRecord, Reachability, SourceHost, SourceLocation } from './types.ts';
 
 /** What its repository says of a Dockerfile. */
 export interface DockerfileCheck {
-  readonly facts: Pick<DockerfileRecord, 'reachability' | 'contextTree'>;
+  readonly facts: Pick<DockerfileRecord, 'reachability' | 'contextTree' | 'repository'>;
   readonly gaps: readonly Gap[];
 }
 
 /**
- * Asks the repository a Dockerfile is said to come from: whether the commit is its own, which tree the build context is, and,
- * where the image brought its Dockerfile along, whether that is the file the repository has.
+ * Asks the repository a Dockerfile is said to come from: which one it is, whether the commit is its own, which tree the build
+ * context is, and, where the image brought its Dockerfile along, whether that is the file the repository has.
  */
 export async function checkDockerfile(
   { record, claim }: FoundDockerfile,
   host: SourceHost | undefined,
-  node: string,
+  subject: CheckedSubject,
   options: OperationOptions,
 ): Promise<DockerfileCheck> {
+  const { node } = subject;
   const { location, reachability } = record;
-  if (claim === undefined || location === undefined || host?.supports(location.repository) !== true) {
+  if (location === undefined || host?.supports(location.repository) !== true) {
     return { facts: { reachability }, gaps: [] };
   }
-  const [tree, reached] = await Promise.all([
+  const identifying = checkRepository(record, host, subject, options);
+  if (claim === undefined) {
+    const { gaps, ...repository } = await identifying;
+    return { facts: { ...repository, reachability }, gaps };
+  }
+  const [tree, reached, { gaps, ...repository }] = await Promise.all([
     contextTree(host, location, options),
     checkReachability(host, location, node, options),
+    identifying,
   ]);
   const differs =
     claim.dockerfile !== undefined && reached.reachability === 'reachable'
       ? await checkEmbedded(claim.dockerfile, location, host, node, options)
       : [];
   return {
-    facts: { ...tree, reachability: reached.reachability },
-    gaps: [...reached.gaps, ...differs],
+    facts: { ...tree, ...repository, reachability: reached.reachability },
+    gaps: [...reached.gaps, ...gaps, ...differs],
   };
 }
 

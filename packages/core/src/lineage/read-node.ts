@@ -81,7 +81,12 @@ export async function readNode(subject: ShownSubject, services: ReadNodeServices
   const found = await findOwnDockerfile(claims, eager?.host, { node: id, ...own }, { signal });
   const { status, url } = found.record;
   onProgress?.({ type: 'dockerfile-fetched', node: id, status, ...(url === undefined ? {} : { url }) });
-  const check = checkDockerfile(found, eager?.host, id, { signal });
+  const check = checkDockerfile(
+    found,
+    eager?.host,
+    { node: id, ...own, ...(subject.upTo === undefined ? {} : { upTo: subject.upTo }) },
+    { signal },
+  );
   // Who reads the node waits for it; a node that turns out not to be needed is not waited for.
   check.catch(() => {});
   const { gaps: parseGaps, ...parsed } = parseNode(found.record, claims, services, id);

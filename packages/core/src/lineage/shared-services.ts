@@ -5,7 +5,7 @@ import type { SourceHost } from './types.ts';
 /** A host whose answers lineages share: each question is asked once for as long as the cache keeps the answer. */
 export function sharedHost(host: SourceHost, cache: LineageCache): SourceHost {
   const key = (...parts: readonly unknown[]) => JSON.stringify(parts);
-  const { treeOf } = host;
+  const { treeOf, identityOf } = host;
   return {
     supports: (repository) => host.supports(repository),
     readDirectory: (...asked) => host.readDirectory(...asked),
@@ -41,6 +41,17 @@ export function sharedHost(host: SourceHost, cache: LineageCache): SourceHost {
               { signal: options?.signal },
             ),
         }),
+    ...(identityOf === undefined
+      ? {}
+      : {
+          identityOf: (repository, options) =>
+            cache.remember(
+              host,
+              key('identity', repository),
+              (signal) => identityOf.call(host, repository, { ...options, signal }),
+              { signal: options?.signal },
+            ),
+        }),
   };
 }
 
@@ -64,11 +75,14 @@ export function sharedFetcher(registry: Fetcher, cache: LineageCache): Fetcher {
 
 /** A host that is asked only when the cache lets. Not for sources, which are asked under that limit themselves. */
 export function limitedHost(host: SourceHost, cache: LineageCache): SourceHost {
-  const { treeOf } = host;
+  const { treeOf, identityOf } = host;
   return {
     ...host,
     readFile: (...asked) => cache.limited(() => host.readFile(...asked)),
     reachability: (...asked) => cache.limited(() => host.reachability(...asked)),
     ...(treeOf === undefined ? {} : { treeOf: (...asked) => cache.limited(() => treeOf(...asked)) }),
+    ...(identityOf === undefined
+      ? {}
+      : { identityOf: (...asked) => cache.limited(() => identityOf(...asked)) }),
   };
 }

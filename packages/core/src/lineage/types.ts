@@ -92,6 +92,15 @@ export interface RepositoryIdentity {
   readonly createdAt?: string;
 }
 
+/** The repository of a Dockerfile, as its host knows it now. */
+export interface RepositoryRecord extends RepositoryIdentity {
+  /**
+   * `renamed`: the name in the claim leads to it, and its own is another. `younger`: it was made after the name was written
+   * down, so that it is another than was meant.
+   */
+  readonly state: 'as-named' | 'renamed' | 'younger';
+}
+
 /** A place that holds source repositories: GitHub, a git server, a local mirror. */
 export interface SourceHost {
   supports(repository: string): boolean;
@@ -154,6 +163,8 @@ export interface DockerfileRecord {
   readonly parameters?: BuildParameters;
   /** Git tree id of the build context, when the host tells it: the same content has the same at every commit. */
   readonly contextTree?: string;
+  /** Which repository the location's name leads to; absent where no host tells. */
+  readonly repository?: RepositoryRecord;
   readonly reachability: Reachability;
   /** Whether the instructions of the final stage agree with the image's history. */
   readonly consistency: 'consistent' | 'inconsistent' | 'unchecked';

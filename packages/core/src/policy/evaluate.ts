@@ -92,6 +92,9 @@ function check(rule: PolicyRule, view: FactsView): RuleAnswer {
   return (RULES[rule.rule] as RuleCheck<PolicyRule>).check(rule, view);
 }
 
+/** Code of the gap that says that what was admitted is not where it is to be run from. */
+export const NOT_PROMOTED = 'NOT_PROMOTED';
+
 /** The rebuilt image asked about, by digest, or why there is none to run. */
 function pin(view: FactsView): string | Failure {
   const { lineage, plan, rebuild } = view.facts;
@@ -110,6 +113,9 @@ function pin(view: FactsView): string | Failure {
   }
   const mismatch = mismatchOf(root, step, outcome);
   if (mismatch !== undefined) return { ...mismatch, code: 'pinned.mismatch' };
+  const left = view.reportedGaps.find(({ code }) => code === NOT_PROMOTED);
+  if (left !== undefined)
+    return { outcome: 'error', code: 'pinned.not-promoted', message: left.message, final: true };
   const unsigned = view.reportedGaps.find(({ stage }) => stage === 'trust');
   if (unsigned !== undefined) {
     return {
@@ -120,6 +126,6 @@ function pin(view: FactsView): string | Failure {
       final: true,
     };
   }
-  const { registry, repository, digest } = outcome.image.reference;
-  return formatReference({ registry, repository, digest });
+  const { registry, repository } = step.target;
+  return formatReference({ registry, repository, digest: outcome.image.descriptor.digest });
 }

@@ -5,6 +5,7 @@ import {
   formatReference,
   type ImageReference,
   ImagevetError,
+  type Repository,
 } from '@imagevet/registry';
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { externalImages } from '../dockerfile/queries.ts';
@@ -13,10 +14,19 @@ import type { Lineage, LineageEdge, LineageNode } from '../lineage/types.ts';
 import { dockerfileIn } from './context.ts';
 import type { RebuildInput, RebuildPlan, RebuildStep } from './types.ts';
 
+/** Where results go: `docker.io/library/php:8` becomes `<registry>/<repositoryPrefix>/library/php:8` once it is admitted. */
+export interface PlanTarget {
+  /** Host and port: `registry.corp:5000`. */
+  readonly registry: string;
+  /** What admitted images are below: `vetted`. */
+  readonly repositoryPrefix: string;
+  /** What builds are pushed below before anybody judged them. @defaultValue `<repositoryPrefix>-scratch` */
+  readonly scratchPrefix?: string;
+}
+
 /** Options of {@link planRebuild}. */
 export interface PlanRebuildOptions {
-  /** Where results go: `docker.io/library/php:8` becomes `<registry>/<repositoryPrefix>/library/php:8`. */
-  readonly target: { readonly registry: string; readonly repositoryPrefix: string };
+  readonly target: PlanTarget;
   /** Tag of a result. @defaultValue the public tag; the first 40 digits of the digest when there is none */
   readonly tag?: (node: LineageNode) => string;
 }
@@ -43,7 +53,8 @@ export function planRebuild(lineages: readonly Lineage[], options: PlanRebuildOp
   for (const { root } of lineages) planner.add(root);
   const { gaps } = planner;
   const steps = [...planner.steps.values()];
-  const id = digestOf(JSON.stringify(steps.map(({ key, target }) => [key, formatReference(target)])));
+  const places = steps.map(({ key, target, scratch }) => [key, ...[target, scratch].map(formatReference)]);
+  const id = digestOf(JSON.stringify(places));
   return { id, platform: first.platform, steps, gaps };
 }
 
@@ -121,7 +132,8 @@ class Planner {
     const parent = this.#nodes.get(edge.to);
     const step = this.steps.get(edge.to);
     const reference = parent === undefined ? edge.name : formatReference(parent.reference);
-    if (step !== undefined) return { kind: edge.kind, reference, step: step.id };
+    if (step !== undefined)
+      return { kind: edge.kind, reference, step: step.id, name: formatReference(step.target) };
     const pinned = parent?.image?.manifest.digest ?? parent?.reference.digest;
     return { kind: edge.kind, reference, ...(pinned === undefined ? {} : { pinned }) };
   }
@@ -153,6 +165,7 @@ class Planner {
       inputs,
       ...(node.image === undefined ? {} : { original: node.image.manifest.digest }),
       target: targetOf(node, this.#options),
+      scratch: scratchOf(node, this.#options),
     };
   }
 
@@ -203,13 +216,24 @@ function outsideImages({ dockerfile, platform }: LineageNode): readonly OutsideI
 /** Public `docker.io/library/php:8` is internal `<prefix>/library/php:8`; other registries keep their host in the path. */
 function targetOf(node: LineageNode, { target, tag }: PlanRebuildOptions): ImageReference {
   const { reference } = node;
-  const host =
-    reference.registry === 'docker.io' ? '' : `${reference.registry.replaceAll(/[^a-z0-9.]+/g, '-')}/`;
   const own =
     reference.tag ?? (reference.digest === undefined ? 'latest' : digestHex(reference.digest).slice(0, 40));
   return {
     registry: target.registry,
-    repository: `${target.repositoryPrefix}/${host}${reference.repository}`,
+    repository: `${target.repositoryPrefix}/${pathOf(reference)}`,
     tag: tag?.(node) ?? own,
   };
+}
+
+function scratchOf({ reference }: LineageNode, { target }: PlanRebuildOptions): Repository {
+  return { registry: target.registry, repository: `${scratchPrefixOf(target)}/${pathOf(reference)}` };
+}
+
+/** What unjudged builds are pushed below. */
+export function scratchPrefixOf({ repositoryPrefix, scratchPrefix }: PlanTarget): string {
+  return scratchPrefix ?? `${repositoryPrefix}-scratch`;
+}
+
+function pathOf({ registry, repository }: ImageReference): string {
+  return registry === 'docker.io' ? repository : `${registry.replaceAll(/[^a-z0-9.]+/g, '-')}/${repository}`;
 }

@@ -160,7 +160,7 @@ describe('planRebuild()', () => {
     await rebuild(plan, { builder, host });
     expect(builder.requests.at(-1)).toMatchObject({
       parameters,
-      dockerfile: expect.stringContaining('FROM registry.internal/vetted/library/base@'),
+      dockerfile: expect.stringContaining('FROM registry.internal/vetted-scratch/library/base@'),
     });
   });
 
@@ -302,7 +302,7 @@ describe('rebuild()', () => {
     expect(result.outcomes.map(({ status }) => status)).toEqual(['built', 'built', 'built', 'built']);
     const app = builder.requests.find(({ target: { repository } }) => repository.endsWith('app'));
     expect(app?.dockerfile).toMatch(
-      /^FROM registry\.internal\/vetted\/library\/left@sha256:[0-9a-f]{64}\nCOPY --from=registry\.internal\/vetted\/library\/right@sha256:[0-9a-f]{64} a b$/,
+      /^FROM registry\.internal\/vetted-scratch\/library\/left@sha256:[0-9a-f]{64}\nCOPY --from=registry\.internal\/vetted-scratch\/library\/right@sha256:[0-9a-f]{64} a b$/,
     );
     expect(app?.target.tag).toMatch(/^build-[0-9a-f]{40}$/);
   });
@@ -321,7 +321,7 @@ describe('rebuild()', () => {
           const own = digestOf(repository);
           const below = repository.endsWith('/left')
             ? digestOf('another base')
-            : digestOf('vetted/library/base');
+            : digestOf('vetted-scratch/library/base');
           return { ...image, diffIds: repository.endsWith('/base') ? [own] : [below, own] };
         },
       }),

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { digestHex, digestOf, formatReference, ImagevetError } from '@imagevet/registry';
+import { digestHex, digestOf, formatReference, type ImageReference, ImagevetError } from '@imagevet/registry';
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { externalImages } from '../dockerfile/queries.ts';
 import { CoreError } from '../errors.ts';
@@ -103,7 +103,8 @@ async function findOrBuild(
 ): Promise<{ readonly image: BuiltImage; readonly reused?: true }> {
   const { builder, signal } = options;
   const tag = buildTag(step, substitutionsOf(step, parents), options.builder.variant);
-  const request = { target: { ...step.target, tag }, platform: step.platform };
+  const { registry, repository } = step.scratch;
+  const request = { target: { registry, repository, tag }, platform: step.platform };
   const found = options.reuse === false ? undefined : await builder.find?.(request, { signal });
   if (found !== undefined && standsOn(step, parents, found)) return { image: found, reused: true };
   const replace = options.reuse === false;
@@ -170,7 +171,7 @@ function annotationsOf(
 ): Readonly<Record<string, string>> {
   const base = inputs.find(({ kind }) => kind === 'base');
   const parent = base?.step === undefined ? undefined : parents.get(base.step)?.reference;
-  const name = parent === undefined ? base?.reference : formatReference({ ...parent, digest: undefined });
+  const name = parent === undefined ? base?.reference : (base?.name ?? formatReference(untagged(parent)));
   const digest = parent === undefined ? base?.pinned : parent.digest;
   return {
     'org.opencontainers.image.source': location.repository,
@@ -178,6 +179,10 @@ function annotationsOf(
     ...(name === undefined ? {} : { 'org.opencontainers.image.base.name': name }),
     ...(digest === undefined ? {} : { 'org.opencontainers.image.base.digest': digest }),
   };
+}
+
+function untagged({ registry, repository }: ImageReference): ImageReference {
+  return { registry, repository };
 }
 
 /** Each input by digest: the rebuilt image, or the public one the plan pins. */

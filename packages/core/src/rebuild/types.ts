@@ -1,4 +1,11 @@
-import type { Descriptor, Digest, ImageReference, OperationOptions, Platform } from '@imagevet/registry';
+import type {
+  Descriptor,
+  Digest,
+  ImageReference,
+  OperationOptions,
+  Platform,
+  Repository,
+} from '@imagevet/registry';
 import type { BuildParameters } from '../dockerfile/types.ts';
 import type { CoreErrorCode, Gap } from '../errors.ts';
 import type { EdgeKind, SourceEntry, SourceLocation } from '../lineage/types.ts';
@@ -10,6 +17,8 @@ export interface RebuildInput {
   readonly reference: string;
   /** Step that makes it. */
   readonly step?: string;
+  /** Name the result of that step gets once it is admitted. */
+  readonly name?: string;
   /** Public digest it is pinned to when no step makes it. */
   readonly pinned?: Digest;
 }
@@ -30,11 +39,13 @@ export interface RebuildStep {
   readonly inputs: readonly RebuildInput[];
   /** Manifest digest of the public image it stands for, when a registry showed it. */
   readonly original?: Digest;
-  /**
-   * The name the result gets once it is admitted. A build is pushed to the same repository under `build-<key>`, so that a
-   * result nobody has judged never has a name people use.
-   */
+  /** The name the result gets once it is admitted. */
   readonly target: ImageReference;
+  /**
+   * Where a build is pushed, under `build-<key>`: a repository people are not allowed to run from, so that a result nobody has
+   * judged is not among those that were.
+   */
+  readonly scratch: Repository;
 }
 
 /** What to build, in dependency order (parents first). Data: print it, store it, approve it, run it later. */

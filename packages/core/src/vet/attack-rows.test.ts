@@ -8,6 +8,7 @@ import {
   type GitHost,
   pushTestImage,
   type RepositoryCommit,
+  type RepositoryMark,
   startGitHost,
   startRegistry,
   type TestRegistry,
@@ -31,6 +32,7 @@ let client: RegistryClient;
 let git: GitHost;
 let commits: readonly string[];
 const repositories: Record<string, string> = {};
+const identities: Record<string, RepositoryMark> = {};
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'imagevet-rows-'));
@@ -43,7 +45,7 @@ beforeAll(async () => {
     { files: { x: 'kept' }, message: 'kept', date: DATE, branch: 'gone', parent: null },
   ]);
   commits = made;
-  git = await startGitHost({ repositories });
+  git = await startGitHost({ repositories, identities });
   await pushTestImage(client, parseReference('app:1'), {
     layers: [[{ path: 'x', content: 'x' }]],
     history: [{ created_by: 'COPY x / # buildkit', comment: 'buildkit.dockerfile.v0' }],
@@ -150,6 +152,53 @@ describe.each([
       expect(report.verdict.decision).toBe('deny');
     }
     expect(existsSync(trace)).toBe(false);
+  });
+});
+
+describe('row 28: a repository whose name was registered again', () => {
+  // The image was made on 2018-01-03 at 20:28:52.
+  const from = async (kind: ProvenanceClaim['kind'], createdAt: string, location = at(commits[0])) => {
+    identities['example/app'] = { id: 28, createdAt };
+    const report = await judge([saying(kind, { location })]);
+    const { repository } = report.lineage.nodes[0]?.dockerfile ?? {};
+    const told = report.lineage.gaps.some(({ code }) => code === 'SOURCE_REPOSITORY_REPLACED');
+    return { state: repository?.state, told, failures: failures(report), report };
+  };
+
+  afterAll(() => {
+    delete identities['example/app'];
+  });
+
+  test('is denied where the image named it before it was made', async () => {
+    for (const kind of ['oci-annotation', 'buildkit-attestation', 'image-label'] as const) {
+      const { report, ...found } = await from(kind, '2018-03-01T00:00:00Z');
+      expect(report.verdict.decision).toBe('deny');
+      expect(found).toMatchObject({ state: 'younger', told: true });
+      expect(found.failures).toContain('source.repository-replaced');
+    }
+  });
+
+  test('is known though it does not have the commit', async () => {
+    const found = await from('oci-annotation', '2018-03-01T00:00:00Z', at('0'.repeat(40)));
+    expect(found).toMatchObject({ state: 'younger', told: true });
+    expect(found.failures).toContain('source.commit-gone');
+  });
+
+  test('is nothing against one that was there, or was made while the image was', async () => {
+    for (const createdAt of ['2018-01-02T00:00:00Z', '2018-01-04T12:00:00Z']) {
+      const found = await from('oci-annotation', createdAt);
+      expect(found).toMatchObject({ state: 'as-named', told: false });
+      expect(found.failures).not.toContain('source.repository-replaced');
+    }
+  });
+
+  test('cannot be told from what is said today, and can from what was said on a day', async () => {
+    expect(await from('official-images', '2018-03-01T00:00:00Z')).toMatchObject({ state: 'as-named' });
+    identities['example/app'] = { id: 28, createdAt: '2018-03-01T00:00:00Z' };
+    const sources = [saying('official-images', { location: at(commits[0]) })];
+    const options = { registry: client, sources, host: gitHub(), asOf: new Date('2018-02-01') };
+    const { lineage } = await vet('app:1', { ...options, policy: defaultPolicy });
+    expect(lineage.nodes[0]?.dockerfile.repository?.state).toBe('younger');
   });
 });
 

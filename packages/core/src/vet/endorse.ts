@@ -1,4 +1,5 @@
 import {
+  copyImage,
   type Fetcher,
   formatReference,
   type ImageReference,
@@ -124,12 +125,10 @@ async function sign({ node, image, target }: Endorsable, options: EndorseOptions
 
 /** Puts a tag on the exact bytes of the manifest. */
 async function promote(image: BuiltImage, name: ImageReference, options: EndorseOptions): Promise<void> {
-  const operation = options.signal === undefined ? {} : { signal: options.signal };
-  const { bytes, descriptor } = await options.registry.fetchManifest(
-    { ...image.reference, tag: undefined },
-    operation,
-  );
-  await options.registry.pushManifest(name, { bytes, mediaType: descriptor.mediaType }, operation);
+  const { registry, signal } = options;
+  await copyImage({ ...image.reference, tag: undefined }, name, {
+    ...{ source: registry, destination: registry, referrers: false, digestTags: false, signal },
+  });
 }
 
 /** The rolling tag, and the immutable one: `7.2-apache` and `7.2-apache-20261123-1a2b3c4d`. */

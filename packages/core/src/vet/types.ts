@@ -3,11 +3,20 @@ import type { ComparisonGrade } from '../compare/types.ts';
 import type { ResolveLineageOptions } from '../lineage/options.ts';
 import type { LineageEvent, ProvenanceSource, SourceHost } from '../lineage/types.ts';
 import type { Policy, PolicyException } from '../policy/types.ts';
+import type { PlanTarget } from '../rebuild/plan-rebuild.ts';
 import type { Builder, RebuildEvent, StepRunner } from '../rebuild/types.ts';
 import type { EndorseOptions } from './endorse.ts';
 
 /** The stages of {@link vet}, in order. */
-export type VetStage = 'lineage' | 'audit' | 'plan' | 'rebuild' | 'compare' | 'policy' | 'endorse';
+export type VetStage =
+  | 'lineage'
+  | 'audit'
+  | 'plan'
+  | 'rebuild'
+  | 'compare'
+  | 'policy'
+  | 'promote'
+  | 'endorse';
 
 /** Progress of {@link vet}. */
 export type VetEvent =
@@ -18,11 +27,7 @@ export type VetEvent =
   | RebuildEvent;
 
 /** The internal registry rebuilt images are pushed to. */
-export interface RebuildTarget {
-  /** Host and port: `registry.corp:5000`. */
-  readonly registry: string;
-  /** Repositories are made below it: `vetted`. */
-  readonly repositoryPrefix: string;
+export interface RebuildTarget extends PlanTarget {
   /** Access to that registry. */
   readonly client: Fetcher & Pusher;
 }
@@ -30,7 +35,7 @@ export interface RebuildTarget {
 /** Options of {@link vet}. */
 export interface VetOptions
   extends OperationOptions,
-    Pick<ResolveLineageOptions, 'buildArgs' | 'otherVersions'> {
+    Pick<ResolveLineageOptions, 'buildArgs' | 'otherVersions' | 'cache'> {
   /** Reads public images. @defaultValue anonymous access to the public registries */
   readonly registry?: Fetcher;
   /**

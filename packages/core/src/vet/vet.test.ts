@@ -338,6 +338,82 @@ describe('vet() that allows', () => {
   });
 });
 
+describe('vet() keeps apart what was judged and what was not', () => {
+  /** Asks for no likeness. */
+  const policy: Policy = {
+    ...defaultPolicy,
+    rules: defaultPolicy.rules.filter(({ rule }) => rule !== 'compare.min-grade'),
+  };
+  const held = async (prefix: string, digest: Digest) => {
+    const repository = `${prefix}/library/application`;
+    const place = { registry: world.target.registry, repository, digest };
+    return world.target.client.fetchManifest(place).then(
+      () => true,
+      () => false,
+    );
+  };
+  const builtDigest = ({ rebuild }: VetReport): Digest => {
+    const outcome = rebuild?.outcomes.find(({ step }) => step.includes('application'));
+    if (outcome?.status !== 'built') throw new Error('the application was not built');
+    return outcome.image.descriptor.digest;
+  };
+  /** Something else in a layer: its digest is in no other test. */
+  const marked = (mark: string): Builder => {
+    const honest = honestBuilder();
+    let base: ResolvedImage | undefined;
+    return {
+      ...honest,
+      build: async (request, operation) => {
+        if (!request.target.repository.endsWith('/application')) {
+          const ground = await honest.build(request, operation);
+          base = await resolveImage(ground.reference, { source: world.target.client });
+          return ground;
+        }
+        const image = await pushTestImage(world.target.client, request.target, {
+          layers: [[{ path: 'mark', content: mark }]],
+          ...(base === undefined ? {} : { base }),
+        });
+        const { manifest, diffIds, config } = image;
+        const reference = { ...request.target, digest: manifest.digest };
+        return { reference, descriptor: manifest, diffIds, imageId: config.digest };
+      },
+    };
+  };
+
+  test('what was denied is never in the repository people run from', async () => {
+    const report = await vet('application:1', options({ builder: marked('denied'), trust: undefined }));
+    expect(report.verdict.decision).toBe('deny');
+    const digest = builtDigest(report);
+    expect([await held('vetted-scratch', digest), await held('vetted', digest)]).toEqual([true, false]);
+  });
+
+  test('what was allowed is there by digest, with its provenance, also when nothing is signed', async () => {
+    const report = await vet(
+      'application:1',
+      options({ builder: marked('let in'), trust: undefined, policy }),
+    );
+    const digest = builtDigest(report);
+    expect(report.verdict.pinned).toBe(`${collection('application')}@${digest}`);
+    expect(await held('vetted', digest)).toBe(true);
+    const place = parseReference(collection('application'));
+    const statements: unknown[] = [];
+    await using client = new RegistryClient();
+    for await (const found of client.referrers(place, digest)) statements.push(found.artifactType);
+    expect(statements).toEqual(['application/vnd.in-toto+json']);
+  });
+
+  test('what cannot be put there is denied, whatever the policy says', async () => {
+    const builder = marked('refused');
+    const first = await vet('application:1', options({ builder: marked('refused'), trust: undefined }));
+    world.forbidden.add(`application:${builtDigest(first)}`);
+    const report = await vet('application:1', options({ builder, trust: undefined, policy }));
+    expect(report.verdict.decision).toBe('deny');
+    expect(report.verdict.pinned).toBeUndefined();
+    expect(report.verdict.reasons).toContainEqual(expect.objectContaining({ code: 'pinned.not-promoted' }));
+    expect(await held('vetted', builtDigest(report))).toBe(false);
+  });
+});
+
 describe('vet() that builds twice', () => {
   /** Leaves something else in a layer at each build. */
   function restlessBuilder(path: string): Builder {
@@ -585,7 +661,7 @@ describe('vet() that is interrupted', () => {
     };
   };
 
-  test.each(['lineage', 'audit', 'plan', 'rebuild', 'compare', 'policy', 'endorse'])(
+  test.each(['lineage', 'audit', 'plan', 'rebuild', 'compare', 'policy', 'promote', 'endorse'])(
     'in the stage %s leaves no name and no trust data',
     async (stage) => {
       const { reason, running } = interrupt(

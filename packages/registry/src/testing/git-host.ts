@@ -19,6 +19,7 @@ import {
   dispatch,
   type HostedRepositories,
   identityOf,
+  type Routes,
 } from './git-routes.ts';
 import { type HostFaults, type LoopbackHost, sendJson, startLoopbackHost } from './loopback.ts';
 
@@ -62,28 +63,30 @@ export async function startGitHost(options: GitHostOptions): Promise<GitHost> {
   };
 }
 
-const ROUTES = {
+/** A repository by its name, or by the number a name that was given up leads to. */
+const at = (rest: string) =>
+  new RegExp(`^/api/(?:repos|repositories(?=/\\d+(?:/|$)))/(\\d+(?=/|$)|[^/]+/[^/]+)${rest}$`);
+
+const ROUTES: Routes = {
   notFound,
-  movedTo: (_name: string, rest: string, id: number) => `/api/repositories/${id}${rest}`,
+  movedTo: (name, rest, id, asked) =>
+    asked.startsWith('/raw/') ? `/raw/${name}${rest}` : `/api/repositories/${id}${rest}`,
   routes: [
     [/^\/raw\/([^/]+\/[^/]+)\/([^/]+)\/(.+)$/, rawFile],
-    [/^\/api\/repos\/([^/]+\/[^/]+)$/, repositoryInfo],
-    [/^\/api\/repositories\/(\d+)$/, repositoryInfo],
-    [/^\/api\/repos\/([^/]+\/[^/]+)\/commits$/, commitList],
-    [/^\/api\/repositories\/(\d+)\/commits$/, commitList],
-    [/^\/api\/repos\/([^/]+\/[^/]+)\/commits\/(.+)$/, commitInfo],
-    [/^\/api\/repos\/([^/]+\/[^/]+)\/compare\/(.+)\.\.\.(.+)$/, comparison],
-    [/^\/api\/repositories\/(\d+)\/compare\/(.+)\.\.\.(.+)$/, comparison],
-    [/^\/api\/repos\/([^/]+\/[^/]+)\/(branches|tags)$/, refList],
-    [/^\/api\/repos\/([^/]+\/[^/]+)\/git\/trees\/(.+)$/, treeListing],
-    [/^\/api\/repos\/([^/]+\/[^/]+)\/git\/commits\/([0-9a-f]+)$/, gitCommit],
-    [/^\/api\/repos\/([^/]+\/[^/]+)\/git\/ref\/(.+)$/, gitRef],
-    [/^\/api\/repos\/([^/]+\/[^/]+)\/git\/tags\/([0-9a-f]+)$/, gitTag],
-    [/^\/api\/repos\/([^/]+\/[^/]+)\/contents\/(.+)$/, contents],
-    [/^\/api\/repos\/([^/]+\/[^/]+)\/tarball\/(.+)$/, tarballRedirect],
+    [at(''), repositoryInfo],
+    [at('/commits'), commitList],
+    [at('/commits/(.+)'), commitInfo],
+    [at('/compare/(.+)\\.\\.\\.(.+)'), comparison],
+    [at('/(branches|tags)'), refList],
+    [at('/git/trees/(.+)'), treeListing],
+    [at('/git/commits/([0-9a-f]+)'), gitCommit],
+    [at('/git/ref/(.+)'), gitRef],
+    [at('/git/tags/([0-9a-f]+)'), gitTag],
+    [at('/contents/(.+)'), contents],
+    [at('/tarball/(.+)'), tarballRedirect],
     [/^\/archive\/([^/]+\/[^/]+)\/(.+)$/, tarball],
   ],
-} as const;
+};
 
 function notFound(response: ServerResponse): void {
   sendJson(response, 404, { message: 'Not Found', documentation_url: 'https://docs.github.com/rest' });

@@ -43,7 +43,7 @@ export interface Routes {
   readonly routes: readonly Route[];
   notFound(response: ServerResponse): void;
   /** Where a question about a name that was given up is sent, 301. */
-  movedTo(name: string, rest: string, id: number): string;
+  movedTo(name: string, rest: string, id: number, asked: string): string;
 }
 
 /** Answers a request by the first route that fits; false when none does, or there is no such repository. */
@@ -76,7 +76,7 @@ export async function dispatch(
     const [, rest = ''] = pathname.split(
       pathname.includes(encodeURIComponent(name)) ? encodeURIComponent(name) : name,
     );
-    const location = movedTo(now, `${rest}${search}`, identityOf(hosted, now).id);
+    const location = movedTo(now, `${rest}${search}`, identityOf(hosted, now).id, pathname);
     sendJson(response, 301, { message: 'Moved Permanently', url: location }, { location });
     return true;
   }

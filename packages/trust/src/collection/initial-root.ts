@@ -1,9 +1,9 @@
 import type { OperationOptions } from '@imagevet/registry';
-import type { KeyStore } from '../keys/key-store.ts';
-import type { KeyAlgorithm, Keypair } from '../keys/keypair.ts';
+import type { KeyStore, KeyUse } from '../keys/key-store.ts';
+import { algorithmFor, type KeyAlgorithm, type Keypair } from '../keys/keypair.ts';
 import { tufKeyId } from '../keys/public-key.ts';
 import { issueRootCertificate } from '../keys/root-certificate.ts';
-import type { RoleKeys, RootMetadata } from '../metadata/types.ts';
+import type { BaseRole, PublicKey, RoleKeys, RootMetadata } from '../metadata/types.ts';
 import type { NotaryClient } from '../notary/client.ts';
 
 /** Who signs the snapshot: the server (as docker sets up collections) or the publisher (as notary does). */
@@ -16,6 +16,14 @@ export interface InitialRootOptions extends OperationOptions {
   readonly now: Date;
   readonly snapshotKey: SnapshotKeyHolder;
   readonly keyAlgorithm?: KeyAlgorithm | undefined;
+  /** Keys of roles that are known already: none is looked for or made for these. */
+  readonly given?: ReadonlyMap<BaseRole, GivenKeys>;
+}
+
+/** The keys of a role and how many of them must sign. */
+export interface GivenKeys {
+  readonly keys: readonly PublicKey[];
+  readonly threshold: number;
 }
 
 /**
@@ -28,39 +36,47 @@ export async function createInitialRoot(
 ): Promise<RootMetadata> {
   const { client, keys, now, signal } = options;
   const own = { ...(signal === undefined ? {} : { signal }) };
-  const rootKeypair = await findOrGenerate({ role: 'root' }, options);
-  const rootKey = await issueRootCertificate(rootKeypair, collection, { ...own, now: () => now });
-  const targetsKey = (await findOrGenerate({ role: 'targets', gun: collection }, options)).publicKey;
-  const timestampKey = await client.fetchServerKey(collection, 'timestamp', own);
-  const snapshotKey =
-    options.snapshotKey === 'server'
-      ? await client.fetchServerKey(collection, 'snapshot', own)
-      : (await findOrGenerate({ role: 'snapshot', gun: collection }, options)).publicKey;
-  const one = (key: typeof rootKey): RoleKeys => ({ keyids: [tufKeyId(key)], threshold: 1 });
+  const makers: Readonly<Record<BaseRole, () => Promise<PublicKey>>> = {
+    root: async () => {
+      const keypair = await findOrGenerate({ role: 'root' });
+      return issueRootCertificate(keypair, collection, { ...own, now: () => now });
+    },
+    targets: async () => (await findOrGenerate({ role: 'targets', gun: collection })).publicKey,
+    timestamp: () => client.fetchServerKey(collection, 'timestamp', own),
+    snapshot: async () =>
+      options.snapshotKey === 'server'
+        ? client.fetchServerKey(collection, 'snapshot', own)
+        : (await findOrGenerate({ role: 'snapshot', gun: collection })).publicKey,
+  };
+  const all: Record<string, PublicKey> = {};
+  const roleKeys = async (role: BaseRole): Promise<RoleKeys> => {
+    const given = options.given?.get(role) ?? { keys: [await makers[role]()], threshold: 1 };
+    const keyids = given.keys.map(tufKeyId);
+    given.keys.forEach((key, index) => {
+      all[keyids[index] ?? ''] = key;
+    });
+    return { keyids, threshold: given.threshold };
+  };
+  const roles = {
+    root: await roleKeys('root'),
+    targets: await roleKeys('targets'),
+    timestamp: await roleKeys('timestamp'),
+    snapshot: await roleKeys('snapshot'),
+  };
   return {
     _type: 'Root',
     consistent_snapshot: false,
     // Set when it is signed.
     expires: '',
-    keys: Object.fromEntries(
-      [rootKey, targetsKey, snapshotKey, timestampKey].map((key) => [tufKeyId(key), key]),
-    ),
-    roles: {
-      root: one(rootKey),
-      snapshot: one(snapshotKey),
-      targets: one(targetsKey),
-      timestamp: one(timestampKey),
-    },
+    keys: all,
+    roles,
     version: 0,
   };
 
-  async function findOrGenerate(
-    use: { role: string; gun?: string },
-    { keyAlgorithm }: InitialRootOptions,
-  ): Promise<Keypair> {
+  async function findOrGenerate(use: KeyUse): Promise<Keypair> {
     for await (const key of keys.list(own)) {
       if (key.role === use.role && key.gun === use.gun) return keys.open(key.keyId, own);
     }
-    return keys.generate({ ...use, ...(keyAlgorithm === undefined ? {} : { algorithm: keyAlgorithm }) }, own);
+    return keys.generate({ ...use, algorithm: algorithmFor(use.role, options.keyAlgorithm) }, own);
   }
 }

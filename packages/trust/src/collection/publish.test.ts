@@ -6,10 +6,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { notaryServers, type ServerUnderTest } from '../../test/servers.ts';
 import { createKeyStore, type KeyStore } from '../keys/key-store.ts';
 import { generateKeypair } from '../keys/keypair.ts';
+import { tufKeyId } from '../keys/public-key.ts';
+import { issueRootCertificate } from '../keys/root-certificate.ts';
 import { signTag, signTags } from '../sign.ts';
+import { EvilNotary } from '../testing/evil-notary.ts';
 import { startNotary } from '../testing/notary.ts';
 import { createMemoryTrustState } from '../verify/state.ts';
 import { listTrusted, resolveTrusted } from '../verify.ts';
+import { createMemoryRotationJournal, rotateKey } from './rotation.ts';
 import { TrustedCollection } from './trusted-collection.ts';
 
 const target = (tag: string, content = tag) => ({ tag, digest: digestOf(content), size: content.length });
@@ -209,6 +213,60 @@ describe.each(notaryServers)('against $name', ({ start }) => {
       code: 'KEY_NOT_FOUND',
     });
   });
+});
+
+test.each(['ed25519', 'rsa-3072', 'ecdsa-p384'] as const)(
+  'a collection with %s keys is set up, and its root and targets are rotated',
+  async (keyAlgorithm) => {
+    const notary = await startNotary();
+    const { server } = notary;
+    const collection = 'algorithm.example.com/app';
+    const options = { server, keys: createKeyStore(), keyAlgorithm };
+    const { rootKeyIds } = await signTag(target('1'), { collection, ...options });
+    for (const role of ['root', 'targets'] as const)
+      await rotateKey(collection, role, { ...options, journal: createMemoryRotationJournal() });
+    const found = await resolveTrusted({ collection, tag: '1' }, { server, root: { keyIds: rootKeyIds } });
+    expect(found.versions).toMatchObject({ root: 3, targets: 2 });
+    const [signature] = new EvilNotary(notary, collection, options.keys).signatures('targets');
+    expect(signature?.method).toBe(
+      { ed25519: 'eddsa', 'rsa-3072': 'rsapss', 'ecdsa-p384': 'ecdsa' }[keyAlgorithm],
+    );
+    await notary.close();
+  },
+);
+
+test('role-keys staged for a new collection are its first: no other root key is asked for', async () => {
+  const notary = await startNotary();
+  const { server } = notary;
+  const collection = 'given.example.com/app';
+  // A root key of other collections, under a passphrase this publisher does not know.
+  const place = mkdtempSync(join(tmpdir(), 'imagevet-given-'));
+  await createKeyStore({ directory: place, passphrase: 'somebody else' }).generate({ role: 'root' });
+  const keys = createKeyStore({ directory: place, passphrase: 'our own passphrase' });
+  const pair = [await keys.generate({ role: 'root' }), await keys.generate({ role: 'root' })];
+  const certificates = await Promise.all(pair.map((keypair) => issueRootCertificate(keypair, collection)));
+  const { rootKeyIds } = await new TrustedCollection(collection, { server, keys })
+    .stage({ type: 'role-keys', role: 'root', keys: certificates, threshold: 2 })
+    .setTarget(target('1'))
+    .publish();
+  expect(rootKeyIds).toEqual(certificates.map(tufKeyId));
+  const found = await resolveTrusted({ collection, tag: '1' }, { server, root: { keyIds: rootKeyIds } });
+  expect(found.rootKeyIds.length).toBe(2);
+  const root = notary.store.current(collection, 'root')?.signed;
+  expect(Object.keys(root?.keys ?? {}).length).toBe(5);
+  // Where that key is needed, the error says which it is.
+  const other = signTag(target('1'), {
+    collection: 'other.example.com/app',
+    server,
+    keys: createKeyStore({ directory: place, passphrase: 'none of them' }),
+  });
+  await expect(other).rejects.toMatchObject({
+    code: 'BAD_PASSPHRASE',
+    message: expect.stringMatching(/^open root key [0-9a-f]{12}: the passphrase does not open the file$/),
+    details: { role: 'root' },
+  });
+  await notary.close();
+  rmSync(place, { recursive: true });
 });
 
 test('listTrusted() leaves out what cannot be resolved, and lists the rest', async () => {

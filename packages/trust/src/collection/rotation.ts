@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { OperationOptions } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
-import type { Keypair } from '../keys/keypair.ts';
+import { algorithmFor, type Keypair } from '../keys/keypair.ts';
 import { canonicalKeyId, tufKeyId } from '../keys/public-key.ts';
 import { issueRootCertificate } from '../keys/root-certificate.ts';
 import type { BaseRole, PublicKey } from '../metadata/types.ts';
@@ -135,10 +135,7 @@ export async function rotateKey(
       if (role === 'root' && renewCertificate && oldKey !== undefined) {
         return keys.open(canonicalKeyId(oldKey), own);
       }
-      return keys.generate(
-        { ...use, ...(keyAlgorithm === undefined ? {} : { algorithm: keyAlgorithm }) },
-        own,
-      );
+      return keys.generate({ ...use, algorithm: algorithmFor(role, keyAlgorithm) }, own);
     }
   });
 }

@@ -39,7 +39,7 @@ export interface TrustedCollectionOptions {
   readonly now?: () => Date;
   /** Who signs the snapshot of a collection that is set up. @defaultValue `server`, as docker; delegations need it */
   readonly snapshotKey?: SnapshotKeyHolder;
-  /** Kind of keys that are made. @defaultValue `ecdsa-p256` */
+  /** Kind of keys that are made; a root key is ECDSA whatever is said here. @defaultValue `ecdsa-p256` */
   readonly keyAlgorithm?: KeyAlgorithm;
 }
 
@@ -258,7 +258,14 @@ export class TrustedCollection {
 
   async #initialRoot(client: NotaryClient, now: Date, options: OperationOptions): Promise<RootMetadata> {
     const { keys, keyAlgorithm, snapshotKey = 'server' } = this.#options;
-    return createInitialRoot(this.collection, { ...options, client, keys, now, snapshotKey, keyAlgorithm });
+    const given = new Map(
+      this.#changes.flatMap((change) =>
+        change.type === 'role-keys' ? [[change.role, change] as const] : [],
+      ),
+    );
+    return createInitialRoot(this.collection, {
+      ...{ ...options, client, keys, now, snapshotKey, keyAlgorithm, given },
+    });
   }
 
   // Verified like any reader's, except that what expired may be read in order to renew it.

@@ -1,7 +1,7 @@
 import { chmod, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { OperationOptions } from '@imagevet/registry';
-import { TrustError } from '../errors.ts';
+import { TrustError, type TrustErrorCode } from '../errors.ts';
 import { readIfPresent, writeDurably } from '../storage/durable-file.ts';
 import { generateKeypair, type KeyAlgorithm, type Keypair, SoftwareKeypair } from './keypair.ts';
 import { type PassphraseSource, withPassphrase } from './passphrase.ts';
@@ -33,7 +33,10 @@ export interface KeyStore {
   open(keyId: string, options?: OperationOptions): Promise<Keypair>;
   /** Makes a key and stores it before it is returned. */
   generate(use: KeyUse & { readonly algorithm?: KeyAlgorithm }, options?: OperationOptions): Promise<Keypair>;
-  /** Stores a key; the same key again is no change. */
+  /**
+   * Stores a key; the same key again is no change. A key whose private half is elsewhere (a token, a key service) is
+   * held by this store object as long as it lives, beside what is in a directory.
+   */
   add(keypair: Keypair, use: KeyUse, options?: OperationOptions): Promise<void>;
   /** Forgets a key. @returns whether it was there */
   remove(keyId: string, options?: OperationOptions): Promise<boolean>;
@@ -43,7 +46,7 @@ export interface KeyStore {
 export interface CreateKeyStoreOptions {
   /**
    * Trust directory of docker (`~/.docker/trust`) or notary (`~/.notary`); keys are in its `private` directory and shared
-   * with these tools. Without a directory keys live in memory.
+   * with these tools. Without a directory keys live in memory: one that is made there is gone with the process.
    */
   readonly directory?: string;
   /** Opens and encrypts key files. */
@@ -65,9 +68,13 @@ class MemoryKeyStore implements KeyStore {
   }
 
   async open(keyId: string): Promise<Keypair> {
-    const entry = this.#keys.get(keyId);
-    if (entry === undefined) throw notFound(keyId);
-    return entry.keypair;
+    const keypair = await this.find(keyId);
+    if (keypair === undefined) throw notFound(keyId);
+    return keypair;
+  }
+
+  async find(keyId: string): Promise<Keypair | undefined> {
+    return this.#keys.get(keyId)?.keypair;
   }
 
   async generate({ algorithm, ...use }: KeyUse & { readonly algorithm?: KeyAlgorithm }): Promise<Keypair> {
@@ -90,6 +97,8 @@ class DirectoryKeyStore implements KeyStore {
   readonly #passphrase: PassphraseSource | undefined;
   /** Decrypting costs a tenth of a second; a key opened once stays open as long as the store. */
   readonly #open = new Map<string, SoftwareKeypair>();
+  /** Keys whose private half is elsewhere. */
+  readonly #held = new MemoryKeyStore();
 
   constructor(directory: string, passphrase: PassphraseSource | undefined) {
     this.#directory = directory;
@@ -97,17 +106,14 @@ class DirectoryKeyStore implements KeyStore {
   }
 
   async *list(options: OperationOptions = {}): AsyncIterable<StoredKey> {
-    let names: string[];
-    try {
-      names = await readdir(this.#directory);
-    } catch (error) {
-      if (isMissing(error)) return;
-      throw error;
-    }
-    for (const name of names.sort()) {
+    const held = new Map<string, StoredKey>();
+    for await (const key of this.#held.list()) held.set(key.keyId, key);
+    const stored = (await this.#names()).flatMap((name) => /^([0-9a-f]{64})\.key$/.exec(name)?.[1] ?? []);
+    for (const keyId of [...new Set([...held.keys(), ...stored])].sort()) {
       options.signal?.throwIfAborted();
-      const keyId = /^([0-9a-f]{64})\.key$/.exec(name)?.[1];
-      if (keyId === undefined) continue;
+      const key = held.get(keyId);
+      if (key !== undefined) yield key;
+      if (key !== undefined) continue;
       const pem = await readIfPresent(this.#path(keyId));
       // Removed between listing and reading: no longer a key of this store.
       if (pem === undefined) continue;
@@ -118,13 +124,32 @@ class DirectoryKeyStore implements KeyStore {
 
   async open(keyId: string, options: OperationOptions = {}): Promise<Keypair> {
     options.signal?.throwIfAborted();
-    const known = this.#open.get(keyId);
+    const known = this.#open.get(keyId) ?? (await this.#held.find(keyId));
     if (known !== undefined) return known;
     const pem = /^[0-9a-f]{64}$/.test(keyId) ? await readIfPresent(this.#path(keyId)) : undefined;
     if (pem === undefined) throw notFound(keyId);
     const { role, gun, encrypted } = readPrivateKeyHeaders(pem);
-    const read = async (passphrase?: string): Promise<SoftwareKeypair> =>
-      new SoftwareKeypair((await readPrivateKey(pem, passphrase)).privateKey);
+    const read = async (passphrase?: string): Promise<SoftwareKeypair> => {
+      try {
+        return new SoftwareKeypair((await readPrivateKey(pem, passphrase)).privateKey);
+      } catch (cause) {
+        if (!TrustError.is(cause)) throw cause;
+        // Several keys are asked for in one publish: say which.
+        const subject = `open ${role ?? 'private'} key ${keyId.slice(0, 12)}${gun === undefined ? '' : ` of ${gun}`}`;
+        throw new TrustError(
+          cause.code as TrustErrorCode,
+          `${subject}: ${cause.message.replace('read private key: ', '')}`,
+          {
+            details: { keyId, ...(role === undefined ? {} : { role }), path: this.#path(keyId) },
+            ...(cause.code === 'BAD_PASSPHRASE'
+              ? {
+                  hint: 'Each key has a passphrase of its own: give one per role, or a function that is asked.',
+                }
+              : {}),
+          },
+        );
+      }
+    };
     const keypair = encrypted
       ? await withPassphrase(
           this.#passphrase,
@@ -158,15 +183,7 @@ class DirectoryKeyStore implements KeyStore {
 
   async add(keypair: Keypair, use: KeyUse, options: OperationOptions = {}): Promise<void> {
     options.signal?.throwIfAborted();
-    if (!(keypair instanceof SoftwareKeypair)) {
-      throw new TrustError(
-        'UNSUPPORTED_KEY',
-        `store key ${keypair.keyId.slice(0, 12)}: its private key is elsewhere`,
-        {
-          hint: 'Keep keys of a key service or token in a store without a directory.',
-        },
-      );
-    }
+    if (!(keypair instanceof SoftwareKeypair)) return this.#held.add(keypair, use);
     const { keyId } = keypair;
     // As in Notary, root and delegation keys belong to no collection.
     const gun = use.role === 'targets' || use.role === 'snapshot' ? use.gun : undefined;
@@ -186,11 +203,21 @@ class DirectoryKeyStore implements KeyStore {
   async remove(keyId: string): Promise<boolean> {
     if (!/^[0-9a-f]{64}$/.test(keyId)) return false;
     this.#open.delete(keyId);
+    const wasHeld = await this.#held.remove(keyId);
     try {
       await rm(this.#path(keyId));
       return true;
     } catch (error) {
-      if (isMissing(error)) return false;
+      if (isMissing(error)) return wasHeld;
+      throw error;
+    }
+  }
+
+  async #names(): Promise<string[]> {
+    try {
+      return await readdir(this.#directory);
+    } catch (error) {
+      if (isMissing(error)) return [];
       throw error;
     }
   }

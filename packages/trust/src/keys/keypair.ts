@@ -21,6 +21,11 @@ export interface Keypair {
 /** Kinds of key {@link generateKeypair} makes. */
 export type KeyAlgorithm = 'ecdsa-p256' | 'ecdsa-p384' | 'ed25519' | 'rsa-3072';
 
+/** The kind of key to make for a role: a root key is ECDSA, because it signs its own certificate. */
+export function algorithmFor(role: string, wanted: KeyAlgorithm = 'ecdsa-p256'): KeyAlgorithm {
+  return role === 'root' && !wanted.startsWith('ecdsa-') ? 'ecdsa-p256' : wanted;
+}
+
 /** A keypair whose private key is in this process. */
 export class SoftwareKeypair implements Keypair {
   readonly keyId: string;

@@ -9,7 +9,7 @@ import { available } from '../../../../test/services.ts';
 import { TrustError } from '../errors.ts';
 import { loadKeypair, parsePublicKey } from './key-import.ts';
 import { createKeyStore } from './key-store.ts';
-import { generateKeypair, SoftwareKeypair } from './keypair.ts';
+import { generateKeypair, type Keypair, SoftwareKeypair } from './keypair.ts';
 import { readPrivateKey, writePrivateKey } from './private-key-file.ts';
 import { canonicalKeyId, importPublicKey, tufKeyId } from './public-key.ts';
 import { checkRootCertificate, issueRootCertificate } from './root-certificate.ts';
@@ -171,6 +171,28 @@ describe('createKeyStore()', () => {
     expect(attempts).toEqual([1, 2, 3]);
     const stubborn = createKeyStore({ directory: trust, passphrase: () => 'wrong' });
     await expect(stubborn.open(keyId)).rejects.toMatchObject({ code: 'BAD_PASSPHRASE' });
+  });
+
+  test('holds a key of a token beside those in files, and writes none of it', async () => {
+    const place = join(directory, 'token');
+    const hidden = generateKeypair();
+    const { keyId, publicKey, method } = hidden;
+    const token: Keypair = { keyId, publicKey, method, sign: (message) => hidden.sign(message) };
+    const keys = createKeyStore({ directory: place, passphrase: 'a passphrase' });
+    await keys.add(token, { role: 'root' });
+    const made = await keys.generate({ role: 'targets', gun: 'a/b' });
+    expect(readdirSync(join(place, 'private'))).toEqual([`${made.keyId}.key`]);
+    const listed = [];
+    for await (const key of keys.list()) listed.push(key);
+    expect(listed).toEqual(
+      [
+        { keyId, role: 'root' },
+        { keyId: made.keyId, role: 'targets', gun: 'a/b' },
+      ].sort((left, right) => (left.keyId < right.keyId ? -1 : 1)),
+    );
+    expect(await keys.open(keyId)).toBe(token);
+    expect(await keys.remove(keyId)).toBe(true);
+    await expect(keys.open(keyId)).rejects.toMatchObject({ code: 'KEY_NOT_FOUND' });
   });
 
   test('refuses a file that holds another key than its name says', async () => {

@@ -210,6 +210,7 @@ export function stepOf(member: Member, node: LineageNode): RebuildStep {
     inputs: [],
     original: node.image!.manifest.digest,
     target: { ...node.reference, registry: 'registry.internal', repository: `vetted/${node.reference.repository}` },
+    scratch: { registry: 'registry.internal', repository: `vetted-scratch/${node.reference.repository}` },
   };
 }
 
@@ -219,7 +220,7 @@ export function builtOutcome(step: RebuildStep): Extract<RebuildOutcome, { statu
     step: step.id,
     status: 'built',
     image: {
-      reference: { ...step.target, digest },
+      reference: { ...step.scratch, digest },
       descriptor: { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest, size: 2_404 },
       diffIds: [],
       imageId: digestOf(`rebuilt config ${step.id}`),

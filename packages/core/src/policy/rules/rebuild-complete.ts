@@ -1,4 +1,4 @@
-import { formatReference } from '@imagevet/registry';
+import { formatReference, type Repository } from '@imagevet/registry';
 import type { LineageNode } from '../../lineage/types.ts';
 import type { RebuildOutcome, RebuildStep } from '../../rebuild/types.ts';
 import { type FactsView, nameOf } from '../facts-view.ts';
@@ -119,12 +119,12 @@ export function mismatchOf(
       `the rebuilt reference names ${named}, the registry holds ${descriptor.digest}`,
     );
   }
-  if (reference.registry !== step.target.registry || reference.repository !== step.target.repository) {
+  if (!isSameRepository(reference, step.scratch)) {
     const held = `${reference.registry}/${reference.repository}`;
-    const planned = `${step.target.registry}/${step.target.repository}`;
+    const planned = `${step.scratch.registry}/${step.scratch.repository}`;
     return mismatch('other-target', `it was pushed to ${held}, the plan says ${planned}`);
   }
-  if (reference.registry === node.reference.registry && reference.repository === node.reference.repository) {
+  if ([reference, step.target].some((place) => isSameRepository(place, node.reference))) {
     return mismatch('not-internal', 'it was pushed to the repository of the public image itself');
   }
   if (step.original !== undefined && step.original !== node.image?.manifest.digest) {
@@ -132,4 +132,8 @@ export function mismatchOf(
     return mismatch('other-image', `the plan stands for ${step.original}, the lineage shows ${shown}`);
   }
   return undefined;
+}
+
+function isSameRepository(one: Repository, other: Repository): boolean {
+  return one.registry === other.registry && one.repository === other.repository;
 }

@@ -54,6 +54,14 @@ function problemOf(record: DockerfileRecord): Failure | undefined {
     case 'not-named':
       return failed('fail', 'not-named', 'no source names its Dockerfile');
   }
+  if (record.repository?.state === 'younger') {
+    return failed(
+      'fail',
+      'repository-replaced',
+      'its repository was made after it was named as the source, in the place of another',
+      REPLACED,
+    );
+  }
   if (record.text === undefined) return failed('error', 'not-read', 'its Dockerfile was found but not read');
   if (record.reachability === 'unreachable') {
     return failed(
@@ -75,5 +83,7 @@ function problemOf(record: DockerfileRecord): Failure | undefined {
 
 const ARCHIVE =
   'Take the commit from an archive of the repository, or vet a version whose source is still published.';
+const REPLACED =
+  'Find out what became of the repository that was meant; whoever registers a name that was given up can put anything there.';
 const IMPOSTER =
   'Treat the commit as a stranger: hosts show commits of any fork under the address of the original.';

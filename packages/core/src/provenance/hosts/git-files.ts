@@ -24,15 +24,16 @@ export interface GitTreeEntry {
 }
 
 const MAX_LINKS = 5;
-const KEPT_BYTES = 32 * 1024 * 1024;
 
-/** Finds paths in commits; commits and directories are read once and kept, up to 32 MiB. */
+/** Finds paths in commits; commits and directories are read once and kept, up to a limit. */
 export class GitFiles {
-  readonly #objects: GitObjects;
-  readonly #kept = new ContentCache<GitObject>(KEPT_BYTES, ({ content }) => content.byteLength);
+  readonly #objects: Pick<GitObjects, 'read'>;
+  readonly #kept: ContentCache<GitObject>;
 
-  constructor(objects: GitObjects) {
+  /** @param keptBytes most bytes of commits and directories kept; 32 MiB by default */
+  constructor(objects: Pick<GitObjects, 'read'>, keptBytes = 32 * 1024 * 1024) {
     this.#objects = objects;
+    this.#kept = new ContentCache(keptBytes, ({ content }) => content.byteLength);
   }
 
   /**
@@ -110,17 +111,24 @@ export class GitFiles {
     type: GitObject['type'],
     { signal }: { readonly signal?: AbortSignal },
   ): Promise<GitObject | undefined> {
-    const kept = this.#kept.peek(id);
-    const object = kept ?? (await this.#kept.get(id, () => this.#load(id, type), signal));
-    return object.type === type && object.content !== NOT_THERE ? object : undefined;
+    try {
+      const object = await this.#kept.get(id, () => this.#load(id), signal);
+      return object.type === type ? object : undefined;
+    } catch (error) {
+      if (error === NOT_THERE) return undefined;
+      throw error;
+    }
   }
 
-  async #load(id: string, type: GitObject['type']): Promise<GitObject> {
-    return (await this.#objects.read(id)) ?? { id, type, content: NOT_THERE };
+  /** What is not there is not kept: the mirror can be brought up to date. */
+  async #load(id: string): Promise<GitObject> {
+    const object = await this.#objects.read(id);
+    if (object === undefined) throw NOT_THERE;
+    return object;
   }
 }
 
-const NOT_THERE = new Uint8Array();
+const NOT_THERE = new CoreError('SOURCE_NOT_FOUND', 'the mirror lacks the object');
 
 const MODES: ReadonlyMap<string, GitTreeEntry['type']> = new Map([
   ['40000', 'directory'],

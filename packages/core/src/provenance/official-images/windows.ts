@@ -15,10 +15,22 @@ const BUILDS: ReadonlyMap<string, string> = new Map([
  * True when either says nothing about Windows.
  */
 export function matchesVersion(constraints: readonly string[], version: string | undefined): boolean {
-  const builds = constraints.flatMap((constraint) => {
-    const release = /^(?:windowsservercore|nanoserver)-([a-z0-9]+)$/.exec(constraint)?.[1];
-    const build = release === undefined ? undefined : BUILDS.get(release);
-    return build === undefined ? [] : [build];
-  });
+  const builds = constraints.flatMap((constraint) => BUILDS.get(releaseOf(constraint) ?? '') ?? []);
   return version === undefined || builds.length === 0 || builds.includes(version.split('.')[2] ?? '');
+}
+
+/** Tells whether two entries' constraints can hold on one machine: false when each needs Windows, and not the same. */
+export function matchesConstraints(one: readonly string[], other: readonly string[]): boolean {
+  const needed = (constraints: readonly string[]) =>
+    constraints.flatMap((constraint) => {
+      const release = releaseOf(constraint);
+      return release === undefined ? [] : [BUILDS.get(release) ?? release];
+    });
+  const mine = needed(one);
+  const theirs = needed(other);
+  return mine.length === 0 || theirs.length === 0 || mine.some((release) => theirs.includes(release));
+}
+
+function releaseOf(constraint: string): string | undefined {
+  return /^(?:windowsservercore|nanoserver)-([a-z0-9]+)$/.exec(constraint)?.[1];
 }

@@ -11,7 +11,8 @@ import {
 import type { BuiltImage, RebuildPlan, RebuildResult, RebuildStep } from '../types.ts';
 import { SLSA_PROVENANCE, slsaProvenance } from './slsa-provenance.ts';
 
-const IN_TOTO = 'application/vnd.in-toto+json';
+/** Media type of a statement. */
+export const IN_TOTO = 'application/vnd.in-toto+json';
 const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 const PREDICATE_TYPE = 'in-toto.io/predicate-type';
 const EMPTY = Buffer.from('{}');
@@ -80,9 +81,14 @@ async function existing(
 ): Promise<Digest | undefined> {
   const asked = { artifactType: IN_TOTO, signal };
   for await (const found of registry.referrers?.(reference, descriptor.digest, asked) ?? []) {
-    if (found.annotations?.[PREDICATE_TYPE] === SLSA_PROVENANCE) return found.digest;
+    if (isProvenance(found)) return found.digest;
   }
   return undefined;
+}
+
+/** Whether what refers to an image says that it is SLSA provenance. */
+export function isProvenance({ annotations }: Descriptor): boolean {
+  return annotations?.[PREDICATE_TYPE] === SLSA_PROVENANCE;
 }
 
 async function attach(

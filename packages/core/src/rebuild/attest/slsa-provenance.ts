@@ -78,7 +78,7 @@ export function slsaProvenance(
     _type: 'https://in-toto.io/Statement/v1',
     subject: [
       {
-        name: formatReference({ ...image.reference, tag: undefined, digest: undefined }),
+        name: formatReference({ registry: step.target.registry, repository: step.target.repository }),
         digest: { sha256: digestHex(image.descriptor.digest) },
       },
     ],

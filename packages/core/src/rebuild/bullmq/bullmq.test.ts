@@ -71,6 +71,7 @@ function planOf(
         })),
       ] as RebuildStep['inputs'],
       target: { registry, repository: `vetted/${name}`, tag: '1' },
+      scratch: { registry, repository: `vetted-scratch/${name}` },
     }),
   );
   return { id: `sha256:${'1'.repeat(64)}`, platform, steps, gaps: [] } as RebuildPlan;
@@ -173,6 +174,7 @@ describe.skipIf(!available('redis-server'))('openStepQueue() and startStepWorker
       steps: plan.steps.map((step) => ({
         ...step,
         target: { ...step.target, repository: `${own}/${step.target.repository}` },
+        scratch: { ...step.scratch, repository: `${own}/${step.scratch.repository}` },
       })),
     };
   };
@@ -190,7 +192,7 @@ describe.skipIf(!available('redis-server'))('openStepQueue() and startStepWorker
     expect(result.engine.name).toMatch(/^queue test/);
     expect(events.filter(({ type }) => type === 'step-finished')).toHaveLength(4);
     expect(events.flatMap((event) => (event.type === 'step-log' ? [event.text] : []))).toContainEqual(
-      expect.stringMatching(/^making .*\/vetted\/app$/),
+      expect.stringMatching(/^making .*\/vetted-scratch\/app$/),
     );
   });
 
@@ -284,7 +286,7 @@ describe.skipIf(!available('redis-server'))('openStepQueue() and startStepWorker
       status: 'failed',
       message: expect.stringContaining('this worker pushes to'),
     });
-    expect(builder.built.every((repository) => repository.startsWith('vetted/'))).toBe(true);
+    expect(builder.built.every((repository) => repository.startsWith('vetted-scratch/'))).toBe(true);
   });
 
   test('a build goes on as long as its caller waits, however long that is', async () => {
@@ -372,8 +374,8 @@ describe.skipIf(!available('redis-server'))('openStepQueue() and startStepWorker
       'built',
     ]);
     const pushes = plan.steps.map(
-      ({ target }) =>
-        registry.requests.filter((line) => line.startsWith(`PUT /v2/${target.repository}/manifests/build-`))
+      ({ scratch }) =>
+        registry.requests.filter((line) => line.startsWith(`PUT /v2/${scratch.repository}/manifests/build-`))
           .length,
     );
     expect(pushes).toEqual([1, 1, 1, 1]);
@@ -399,7 +401,7 @@ describe.skipIf(!available('redis-server'))('openStepQueue() and startStepWorker
     onTestFinished(() => queue.close());
     const job = await queue.add('nonsense', { version: 1, step: {} });
     while ((await job.getState()) !== 'failed') await delay(20);
-    expect((await queue.getJob(job.id ?? ''))?.failedReason).toMatch(/no build of version 1/);
+    expect((await queue.getJob(job.id ?? ''))?.failedReason).toMatch(/no build of version 2/);
     const { outcomes } = await rebuild(fresh(diamond(registry.host)), { runner });
     expect(outcomes).toHaveLength(4);
   });
@@ -507,9 +509,9 @@ describe.skipIf(!available('redis-server'))('openStepQueue() and startStepWorker
 
       const pushesOf = (plan: RebuildPlan) =>
         plan.steps.map(
-          ({ target }) =>
+          ({ scratch }) =>
             registry.requests.filter((line) =>
-              new RegExp(`^PUT /v2/${target.repository}/manifests/build-[0-9a-f]+(?!.*-raw)`).test(line),
+              new RegExp(`^PUT /v2/${scratch.repository}/manifests/build-[0-9a-f]+(?!.*-raw)`).test(line),
             ).length,
         );
 

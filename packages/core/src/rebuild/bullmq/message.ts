@@ -4,7 +4,7 @@ import { CoreError } from '../../errors.ts';
 import type { BuiltImage, RebuildOutcome, RebuildStep } from '../types.ts';
 
 /** Version of what callers and workers tell one another. */
-const VERSION = 1;
+const VERSION = 2;
 
 /** Why a job ended that its callers had given up: whoever came meanwhile asks again. */
 export const UNWANTED = 'nobody waits for it any more';
@@ -44,10 +44,10 @@ export function toJob(
  * who wants it anew gets a job of its own. (A job's id may hold no colon.)
  */
 export function jobId({ step, parents, reuse }: StepJob): string {
-  const { key, target, inputs } = step;
+  const { key, target, scratch, inputs } = step;
   const needed = new Set(inputs.map((input) => input.step));
   const images = parents.flatMap(([id, image]) => (needed.has(id) ? [[id, image.descriptor.digest]] : []));
-  const inside = JSON.stringify([key, formatReference(target), images.sort()]);
+  const inside = JSON.stringify([key, formatReference(target), formatReference(scratch), images.sort()]);
   const same = digestHex(digestOf(inside)).slice(0, 40);
   return reuse ? `build-${same}` : `build-${same}-${randomUUID()}`;
 }
@@ -85,10 +85,10 @@ export function parseOutcome(step: RebuildStep, value: unknown): RebuildOutcome 
 }
 
 /** A worker that tells of an image somewhere else, or under two digests, is not believed. */
-function isOf({ target }: RebuildStep, { reference, descriptor }: BuiltImage): boolean {
+function isOf({ scratch }: RebuildStep, { reference, descriptor }: BuiltImage): boolean {
   return (
-    reference.registry === target.registry &&
-    reference.repository === target.repository &&
+    reference.registry === scratch.registry &&
+    reference.repository === scratch.repository &&
     reference.digest === descriptor.digest
   );
 }
@@ -104,6 +104,7 @@ function isStep(value: unknown): boolean {
     [value.id, value.key, value.dockerfile].every((text) => typeof text === 'string') &&
     isReference(value.reference) &&
     isReference(value.target) &&
+    isReference(value.scratch) &&
     isObject(value.platform) &&
     (value.parameters === undefined || isParameters(value.parameters)) &&
     isObject(value.location) &&

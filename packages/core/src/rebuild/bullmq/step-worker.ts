@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Job, UnrecoverableError, Worker } from 'bullmq';
 import { CoreError } from '../../errors.ts';
+import { type PlanTarget, scratchPrefixOf } from '../plan-rebuild.ts';
 import { runStep, type StepTools } from '../run-step.ts';
 import type { RebuildOutcome } from '../types.ts';
 import { answers, openConnection, PREFIX, QUEUE, type QueueConnection } from './connection.ts';
@@ -11,10 +12,11 @@ import { parseJob, type StepJob, type StepProgress, UNWANTED } from './message.t
 /** Options of {@link startStepWorker}. */
 export interface StepWorkerOptions extends QueueConnection, StepTools {
   /**
-   * Where images may be pushed, such as `registry.corp/vetted`: a job for another place is refused. Without it whoever can
-   * write to the queue has images pushed wherever this worker's credentials reach. @defaultValue anywhere
+   * The target its callers plan for: a job whose image is to be pushed elsewhere than below its scratch prefix is refused.
+   * Without it whoever can write to the queue has images pushed wherever this worker's credentials reach.
+   * @defaultValue anywhere
    */
-  readonly target?: { readonly registry: string; readonly repositoryPrefix: string };
+  readonly target?: PlanTarget;
   /** Builds at the same time. @defaultValue 1 */
   readonly concurrency?: number;
   /** Shown in the queue. @defaultValue host name and process id */
@@ -120,14 +122,14 @@ async function work(
 function readJob(job: Job, allowed: StepWorkerOptions['target']): StepJob {
   try {
     const read = parseJob(job.data);
-    const { registry, repository } = read.step.target;
+    const { registry, repository } = read.step.scratch;
     if (
       allowed === undefined ||
-      (registry === allowed.registry && repository.startsWith(`${allowed.repositoryPrefix}/`))
+      (registry === allowed.registry && repository.startsWith(`${scratchPrefixOf(allowed)}/`))
     ) {
       return read;
     }
-    const place = `${allowed.registry}/${allowed.repositoryPrefix}`;
+    const place = `${allowed.registry}/${scratchPrefixOf(allowed)}`;
     throw new CoreError(
       'QUEUE_INVALID',
       `a job is for ${registry}/${repository}, this worker pushes to ${place}`,

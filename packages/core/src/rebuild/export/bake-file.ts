@@ -24,7 +24,8 @@ export interface BakeTarget {
 
 /**
  * Writes a plan as a file for `docker buildx bake`: Dockerfiles unchanged, every parent named by a context of its own, sources
- * at their commits. What bake builds was not checked by us; compare it before it is signed.
+ * at their commits. What bake builds was not checked by us, and is pushed where unjudged builds are: compare it before it is
+ * signed.
  */
 export function toBakeFile(plan: RebuildPlan): BakeFile {
   const names = new Map(plan.steps.map((step) => [step.id, targetName(step)]));
@@ -54,7 +55,7 @@ function bakeTarget(step: RebuildStep, names: ReadonlyMap<string, string>): Bake
         }),
     ...(target === undefined ? {} : { target }),
     platforms: [formatPlatform(step.platform)],
-    tags: [formatReference(step.target)],
+    tags: [formatReference({ ...step.scratch, tag: step.target.tag ?? 'latest' })],
   };
 }
 

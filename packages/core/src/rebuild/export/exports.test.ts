@@ -1,4 +1,4 @@
-import { digestOf, formatReference } from '@imagevet/registry';
+import { digestOf } from '@imagevet/registry';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { family } from '../__fixtures__/family.ts';
 import { planRebuild } from '../plan-rebuild.ts';
@@ -59,9 +59,7 @@ describe('toBakeFile()', () => {
     expect(app?.contexts['lib:1']).toBe(`target:${lib}`);
     expect(Object.keys(app?.contexts ?? {}).sort()).toEqual(['lib:1', 'tool:1']);
     expect(app?.context).toMatch(/^https:\/\/git\.example\/org\/family\.git#[0-9a-f]{40}:app-1$/);
-    expect(app?.tags).toEqual([
-      formatReference(plan.steps.find(({ id }) => id.includes('/app:'))?.target ?? fail()),
-    ]);
+    expect(app?.tags).toEqual(['reg.example/vetted-scratch/library/app:1']);
   });
 
   test('keeps variables of the Dockerfile from being read as a template', async () => {
@@ -70,7 +68,3 @@ describe('toBakeFile()', () => {
     expect(lib?.['dockerfile-inline']).toContain('FROM base:$${V}\n');
   });
 });
-
-function fail(): never {
-  throw new Error('not in the plan');
-}

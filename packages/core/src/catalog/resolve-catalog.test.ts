@@ -1,0 +1,333 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { ImagevetError } from '@imagevet/registry';
+import { type CommitFile, createRepository } from '@imagevet/registry/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CatalogCache } from './catalog-cache.ts';
+import { resolveCatalog } from './resolve-catalog.ts';
+import type { CatalogBuild, CatalogImage, CatalogLibrary, ResolveCatalogOptions } from './types.ts';
+
+const GONE = '9'.repeat(40);
+const PIN = `sha256:${'a'.repeat(64)}`;
+const HEAD = 'Maintainers: A. Person <a@imagevet.example> (@a)\n';
+
+let directory: string;
+let official: string;
+let library: Record<string, string>;
+const remotes: Record<string, string> = {};
+
+async function repository(
+  name: string,
+  files: Record<string, CommitFile>,
+  tags?: readonly string[],
+): Promise<string> {
+  const path = join(directory, name.replace('/', '+'));
+  const commit = {
+    files,
+    message: 'One',
+    date: '2020-01-01T00:00:00Z',
+    ...(tags === undefined ? {} : { tags }),
+  };
+  const { commits } = await createRepository(path, [commit]);
+  remotes[`https://github.com/${name}`] = path;
+  return commits[0]!;
+}
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'imagevet-catalog-'));
+  const rootfs = await repository('acme/rootfs', {
+    'slim/oci/index.json': '{}',
+    'slim/Dockerfile': 'FROM scratch\n',
+  });
+  const runtime = await repository(
+    'acme/runtime',
+    {
+      '7/Dockerfile': 'FROM rootfs:slim\nRUN make\n',
+      '7/win/Dockerfile': '# escape=`\nFROM mcr.microsoft.com/windows/servercore:ltsc2022\n',
+      '7/win25/Dockerfile': 'FROM mcr.microsoft.com/windows/servercore:ltsc2025\n',
+      'odd/template/Dockerfile': 'FROM {{ env.FROM }}\n',
+      'odd/args/Dockerfile': 'ARG BASE\nFROM ${BASE}\n',
+      'odd/target/Dockerfile': 'ARG TARGETARCH\nFROM runtime:7-${TARGETARCH}\n',
+      'odd/digest/Dockerfile': `FROM rootfs:slim@${PIN}\n`,
+    },
+    ['v7'],
+  );
+  const blog = await repository('acme/blog', {
+    Dockerfile:
+      'FROM runtime:7\nCOPY --from=tool:1 /tool /tool\nRUN --mount=from=acme/helper:2,target=/h true\n',
+    latest: { symlink: '4' },
+    '4/Dockerfile':
+      '# syntax=docker/dockerfile:1\nFROM tool:1 AS build\nFROM --platform=linux/amd64 runtime:7\n',
+    'win/Dockerfile': 'FROM runtime:7\n',
+    'gone/Dockerfile': 'FROM runtime:6\n',
+    'unknown/Dockerfile': 'FROM forgotten\n',
+    'broken/Dockerfile': 'FROM broken:1\n',
+  });
+  library = {
+    rootfs: `${HEAD}GitRepo: https://github.com/acme/rootfs.git\nGitCommit: ${GONE}\nBuilder: oci-import\nFile: index.json\n\nTags: slim, latest\nArchitectures: amd64, arm64v8\namd64-GitCommit: ${rootfs}\namd64-Directory: slim/oci/\n`,
+    runtime: [
+      `${HEAD}GitRepo: https://github.com/acme/runtime.git\nGitCommit: ${runtime}`,
+      'Tags: 7.0, 7-amd64\nSharedTags: 7\nArchitectures: amd64, arm64v8, s390x\nDirectory: 7',
+      'Tags: 7-ltsc2022\nSharedTags: 7\nArchitectures: windows-amd64\nConstraints: windowsservercore-ltsc2022\nDirectory: 7/win',
+      'Tags: 7-ltsc2025\nSharedTags: 7\nArchitectures: windows-amd64\nConstraints: windowsservercore-ltsc2025\nDirectory: 7/win25',
+      'Tags: template\nDirectory: odd/template',
+      'Tags: args\nDirectory: odd/args',
+      'Tags: target\nArchitectures: amd64, arm64v8\nDirectory: odd/target',
+      'Tags: digest\nDirectory: odd/digest',
+      'Tags: nofile\nDirectory: none',
+    ].join('\n\n'),
+    tool: `# maintainer: A. Person <a@imagevet.example> (@a)\n\n1: git://github.com/acme/runtime@v7 7\nlatest: git://github.com/acme/runtime@v7 7\nnext: git://github.com/acme/runtime@v8 7\n`,
+    blog: [
+      `${HEAD}GitRepo: https://github.com/acme/blog\nGitCommit: ${blog}`,
+      'Tags: 3\nArchitectures: amd64, arm64v8',
+      'Tags: 4\nArchitectures: arm64v8\nDirectory: latest',
+      'Tags: win\nArchitectures: windows-amd64\nConstraints: windowsservercore-ltsc2025\nDirectory: win',
+      'Tags: anywin\nArchitectures: windows-amd64\nDirectory: win',
+      'Tags: riscv\nArchitectures: riscv64\nDirectory: win',
+      'Tags: gone\nDirectory: gone',
+      'Tags: unknown\nDirectory: unknown',
+      'Tags: broken\nDirectory: broken',
+      'Tags: nomirror\nGitRepo: https://github.com/acme/nowhere',
+      'Tags: ssh\nGitRepo: ssh://github.com/acme/blog',
+    ].join('\n\n'),
+    broken: 'Tags: 1\n',
+  };
+  official = join(directory, 'official');
+  const files = (extra: Record<string, CommitFile>) => ({
+    ...Object.fromEntries(Object.entries(library).map(([name, text]) => [`library/${name}`, text])),
+    'library/MAINTAINERS': 'A. Person\n',
+    '.external-pins/mcr.microsoft.com/windows/servercore___ltsc2022': `${PIN}\n`,
+    '.external-pins/acme/helper___2': `${PIN}\n`,
+    '.external-pins/tag.sh': '#!/bin/sh\n',
+    ...extra,
+  });
+  await createRepository(official, [
+    { files: { 'library/rootfs': library.rootfs! }, message: 'Before', date: '2020-01-01T00:00:00Z' },
+    { files: files({}), message: 'Now', date: '2020-02-01T00:00:00Z' },
+  ]);
+});
+
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+const options = (more: Partial<ResolveCatalogOptions> = {}): ResolveCatalogOptions => ({
+  mirrors: { directory: join(directory, 'mirrors'), remotes, hosts: [], offline: true },
+  ...more,
+});
+
+async function resolve(
+  from: CatalogLibrary,
+  more: Partial<ResolveCatalogOptions> = {},
+): Promise<CatalogImage[]> {
+  const images: CatalogImage[] = [];
+  for await (const image of resolveCatalog(from, options(more))) images.push(image);
+  return images;
+}
+
+const buildsOf = (images: readonly CatalogImage[]): ReadonlyMap<string, CatalogBuild> =>
+  new Map(
+    images
+      .flatMap(({ entries }) => entries.flatMap(({ builds }) => builds))
+      .map((build) => [build.id, build]),
+  );
+const nodeId = (tag: string, platform = 'linux/amd64') => `docker.io/library/${tag} ${platform}`;
+
+describe('resolveCatalog()', () => {
+  it('finds for every entry and architecture its file, and what it is built from', async () => {
+    const builds = buildsOf(await resolve({ mirror: official }));
+    const blog = builds.get(nodeId('blog:3', 'linux/arm64/v8'));
+    expect(blog?.source).toMatchObject({
+      repository: 'https://github.com/acme/blog',
+      path: 'Dockerfile',
+      directory: '.',
+    });
+    expect(blog?.inputs).toEqual([
+      {
+        kind: 'base',
+        text: 'runtime:7',
+        line: 1,
+        target: { kind: 'build', id: nodeId('runtime:7.0', 'linux/arm64/v8') },
+      },
+      { kind: 'copy-from', text: 'tool:1', line: 2, target: { kind: 'unresolved' } },
+      {
+        kind: 'mount-from',
+        text: 'acme/helper:2',
+        line: 3,
+        target: { kind: 'external', reference: 'docker.io/acme/helper:2', digest: PIN },
+      },
+    ]);
+    expect(blog?.findings).toMatchObject([{ code: 'architecture-missing', line: 2 }]);
+    expect(builds.get(nodeId('blog:3'))?.inputs[1]?.target).toEqual({
+      kind: 'build',
+      id: nodeId('tool:1'),
+    });
+    expect(builds.get(nodeId('runtime:7.0'))?.inputs[0]?.target).toEqual({
+      kind: 'build',
+      id: nodeId('rootfs:slim'),
+    });
+    expect(builds.get(nodeId('rootfs:slim'))).toMatchObject({
+      builder: 'oci-import',
+      source: { path: 'slim/oci/index.json' },
+      inputs: [{ kind: 'base', target: { kind: 'root', root: 'rootfs-import' } }],
+      findings: [],
+    });
+  });
+
+  it('follows directories that are links, and the platform a stage asks for', async () => {
+    const build = buildsOf(await resolve({ mirror: official })).get(nodeId('blog:4', 'linux/arm64/v8'));
+    expect(build?.file?.path).toBe('4/Dockerfile');
+    expect(build?.inputs.map(({ kind, target }) => [kind, 'id' in target ? target.id : target.kind])).toEqual(
+      [
+        ['base', nodeId('runtime:7.0')],
+        ['stage', 'unresolved'],
+        ['frontend', 'external'],
+      ],
+    );
+  });
+
+  it('reads a Dockerfile for each architecture where a name depends on it', async () => {
+    const builds = buildsOf(await resolve({ mirror: official }));
+    expect(builds.get(nodeId('runtime:target'))?.inputs[0]?.target).toEqual({
+      kind: 'build',
+      id: nodeId('runtime:7.0'),
+    });
+    expect(builds.get(nodeId('runtime:target', 'linux/arm64/v8'))?.findings).toMatchObject([
+      { code: 'tag-missing' },
+    ]);
+  });
+
+  it('tells Windows versions apart by constraints, and says when it cannot', async () => {
+    const builds = buildsOf(await resolve({ mirror: official }));
+    const base = (tag: string) => builds.get(nodeId(tag, 'windows/amd64'))?.inputs[0]?.target;
+    const [ltsc2022, ltsc2025] = ['2022', '2025'].map((year) =>
+      nodeId(`runtime:7-ltsc${year}`, 'windows/amd64'),
+    );
+    expect(base('blog:win')).toEqual({ kind: 'build', id: ltsc2025 });
+    expect(base('blog:anywin')).toEqual({ kind: 'unresolved', candidates: [ltsc2022, ltsc2025] });
+    const servercore = 'mcr.microsoft.com/windows/servercore';
+    expect(base('runtime:7-ltsc2022')).toEqual({
+      kind: 'external',
+      reference: `${servercore}:ltsc2022`,
+      digest: PIN,
+    });
+    expect(base('runtime:7-ltsc2025')).toEqual({ kind: 'external', reference: `${servercore}:ltsc2025` });
+  });
+
+  it('takes a name with a digest for what it pins', async () => {
+    const build = buildsOf(await resolve({ mirror: official })).get(nodeId('runtime:digest'));
+    expect(build?.inputs[0]?.target).toMatchObject({ kind: 'external', digest: PIN });
+  });
+
+  it.each([
+    ['blog:gone', 'linux/amd64', 'tag-missing'],
+    ['blog:unknown', 'linux/amd64', 'image-missing'],
+    ['blog:broken', 'linux/amd64', 'library-invalid'],
+    ['blog:riscv', 'linux/riscv64', 'architecture-missing'],
+    ['blog:anywin', 'windows/amd64', 'tag-ambiguous'],
+    ['blog:nomirror', 'linux/amd64', 'mirror-missing'],
+    ['blog:ssh', 'linux/amd64', 'source-unnamed'],
+    ['tool:next', 'linux/amd64', 'source-unnamed'],
+    ['rootfs:slim', 'linux/arm64/v8', 'commit-missing'],
+    ['runtime:nofile', 'linux/amd64', 'file-missing'],
+    ['runtime:template', 'linux/amd64', 'dockerfile-invalid'],
+    ['runtime:args', 'linux/amd64', 'name-unresolved'],
+  ])('says of %s on %s: %s', async (tag, platform, code) => {
+    const build = buildsOf(await resolve({ mirror: official })).get(nodeId(tag, platform));
+    expect(build?.findings.map((finding) => finding.code)).toEqual([code]);
+  });
+
+  it('names the library file that does not parse, and goes on', async () => {
+    const images = await resolve({ mirror: official });
+    expect(images.map(({ name }) => name)).toEqual(['blog', 'broken', 'rootfs', 'runtime', 'tool']);
+    expect(images[1]).toMatchObject({ entries: [], findings: [{ code: 'library-invalid', line: 1 }] });
+  });
+
+  it('reads a git tag of the line format as it stands now', async () => {
+    const build = buildsOf(await resolve({ mirror: official })).get(nodeId('tool:1'));
+    expect(build?.source).toMatchObject({
+      commit: expect.stringMatching(/^[0-9a-f]{40}$/),
+      ref: 'refs/tags/v7',
+    });
+    expect(build?.inputs[0]?.target).toEqual({ kind: 'build', id: nodeId('rootfs:slim') });
+  });
+
+  it('reads the library of a day, of a commit and of a directory', async () => {
+    const before = await resolve({ mirror: official, asOf: new Date('2020-01-15T00:00:00Z') });
+    expect(before.map(({ name }) => name)).toEqual(['rootfs']);
+    const [{ commit } = {}] = await resolve({ mirror: official });
+    expect((await resolve({ mirror: official, commit: commit! })).length).toBe(5);
+    const checkout = join(directory, 'checkout');
+    for (const [name, text] of Object.entries(library)) {
+      mkdirSync(dirname(join(checkout, 'library', name)), { recursive: true });
+      writeFileSync(join(checkout, 'library', name), text);
+    }
+    const fromDirectory = await resolve({ directory: checkout });
+    expect(fromDirectory.map(({ name }) => name)).toEqual(['blog', 'broken', 'rootfs', 'runtime', 'tool']);
+    expect(fromDirectory[0]?.commit).toBeUndefined();
+  });
+
+  it.each([
+    [
+      'a day before the first',
+      () => ({ mirror: official, asOf: new Date('2019-01-01') }),
+      'SOURCE_NOT_FOUND',
+    ],
+    ['a commit that is not there', () => ({ mirror: official, commit: GONE }), 'SOURCE_NOT_FOUND'],
+    ['a commit that is none', () => ({ mirror: official, commit: 'main' }), 'INVALID_OPTIONS'],
+    ['a mirror that is none', () => ({ mirror: join(directory, 'none') }), 'SOURCE_NOT_FOUND'],
+    ['a directory without library/', () => ({ directory }), 'SOURCE_NOT_FOUND'],
+  ])('says that it cannot read %s', async (_, from, code) => {
+    await expect(resolve(from())).rejects.toSatisfy(
+      (error) => ImagevetError.is(error) && error.code === code,
+    );
+  });
+
+  it('reads each git object once, and with a cache none but the library', async () => {
+    const reads: string[] = [];
+    const onRead = ({ id }: { readonly id: string }) => void reads.push(id);
+    const first = new CatalogCache();
+    const cold = await resolve({ mirror: official }, { cache: first, onRead });
+    expect(reads.length).toBeGreaterThan(20);
+    expect(reads.filter((id, at) => reads.indexOf(id) !== at)).toEqual([]);
+    reads.length = 0;
+    const saved = JSON.parse(JSON.stringify(first));
+    const warm = await resolve({ mirror: official }, { cache: new CatalogCache(saved), onRead });
+    expect(warm).toEqual(cold);
+    const own =
+      new Set([...Object.keys(library), 'MAINTAINERS']).size + 3 /* pins */ + 7; /* commit and trees */
+    expect(reads.length).toBeLessThanOrEqual(own);
+  });
+
+  it('forgets what was not used', async () => {
+    const cache = new CatalogCache();
+    await resolve({ mirror: official }, { cache });
+    const saved = JSON.parse(JSON.stringify(cache));
+    const next = new CatalogCache(saved);
+    await resolve({ mirror: official, asOf: new Date('2020-01-15T00:00:00Z') }, { cache: next });
+    const kept = JSON.parse(JSON.stringify(next)) as { paths: object };
+    expect(Object.keys(kept.paths).length).toBe(1);
+    expect(Object.keys(saved.paths).length).toBeGreaterThan(10);
+  });
+
+  it.each([
+    [null],
+    [{}],
+    [{ version: 2 }],
+    [{ version: 1, paths: {}, recipes: { a: { inputs: { '*': [1] } } } }],
+  ])('refuses %j as a cache', (saved) => {
+    expect(() => new CatalogCache(saved)).toThrow(/CatalogCache saved/);
+  });
+
+  it('stops when asked, and when nobody takes more', async () => {
+    const reason = new Error('enough');
+    await expect(resolve({ mirror: official }, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    const controller = new AbortController();
+    const images = resolveCatalog({ mirror: official }, options({ signal: controller.signal }));
+    await images.next();
+    controller.abort(reason);
+    await expect(images.next()).rejects.toBe(reason);
+    const left = resolveCatalog({ mirror: official }, options({ lookahead: 0 }));
+    await left.next();
+    expect(await left.return()).toEqual({ done: true, value: undefined });
+  });
+});

@@ -1,0 +1,155 @@
+import { ImagevetError } from '@imagevet/registry';
+import { CoreError } from '../errors.ts';
+import type { GitObjectsOptions } from '../provenance/hosts/git-objects.ts';
+import { readRef } from '../provenance/hosts/git-refs.ts';
+import { MirrorStore, type MirrorStoreOptions } from '../provenance/hosts/mirror-store.ts';
+import type { Knowledge, KnownPath } from './catalog-cache.ts';
+import { Mirror } from './mirror.ts';
+import { type Recipe, type RecipeInput, readRecipe } from './recipe.ts';
+
+/** A file of a commit; what a mirror cannot show is a status, not an error. */
+export type FoundFile =
+  | KnownPath
+  | { readonly status: 'no-commit' }
+  | { readonly status: 'no-object' }
+  | { readonly status: 'no-mirror'; readonly message: string };
+
+/** What a Dockerfile says on one architecture. */
+export interface ReadInputs {
+  readonly inputs: readonly RecipeInput[];
+  readonly problem?: Recipe['problem'];
+  /** True when the mirror does not have the file's content. */
+  readonly missing?: boolean;
+}
+
+type ReadRecipe = Recipe & Pick<ReadInputs, 'missing'>;
+
+/** Options of {@link SourceReader}. */
+export interface SourceReaderOptions {
+  readonly mirrors: MirrorStoreOptions;
+  readonly known: Knowledge;
+  readonly signal: AbortSignal;
+  readonly onRead?: GitObjectsOptions['onRead'];
+}
+
+/** git processes kept for repositories nobody is reading just now. */
+const MAX_IDLE = 4;
+
+/** Reads Dockerfiles from mirrors: one git process per repository, a few at a time, every object once. */
+export class SourceReader implements AsyncDisposable {
+  readonly #options: SourceReaderOptions;
+  readonly #store: MirrorStore;
+  readonly #mirrors = new Map<string, Promise<Mirror>>();
+  /** Those with a process, in order of last use. */
+  readonly #running = new Set<Mirror>();
+  readonly #refreshed = new Map<string, Promise<unknown>>();
+  readonly #finding = new Map<string, Promise<FoundFile>>();
+  readonly #reading = new Map<string, Promise<ReadRecipe>>();
+
+  constructor(options: SourceReaderOptions) {
+    this.#options = options;
+    this.#store = new MirrorStore(options.mirrors);
+  }
+
+  /** Finds a file of a commit. Commits are looked for in this repository's mirror, whatever others hold. */
+  find(repository: string, commit: string, path: string): Promise<FoundFile> {
+    const key = `${repository} ${commit}:${path}`;
+    const finding = this.#finding.get(key) ?? this.#find(repository, commit, path);
+    this.#finding.set(key, finding);
+    return finding;
+  }
+
+  /** Reads what a file found takes from other images on an architecture. */
+  async inputs(repository: string, id: string, architecture: string): Promise<ReadInputs> {
+    const reading = this.#reading.get(id) ?? this.#read(repository, id);
+    this.#reading.set(id, reading);
+    const { inputs, ...recipe } = await reading;
+    return { ...recipe, inputs: inputs['*'] ?? inputs[architecture] ?? [] };
+  }
+
+  /** The commit a branch or tag names in the mirror. @throws CoreError */
+  async commitOf(repository: string, ref: string): Promise<string | undefined> {
+    const { mirrors, signal } = this.#options;
+    return readRef({ directory: await this.#store.open(repository, { signal }), ref, signal }, mirrors);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#running].map((mirror) => mirror.rest()));
+  }
+
+  async #find(repository: string, commit: string, path: string): Promise<FoundFile> {
+    const { known, signal } = this.#options;
+    const before = known.pathOf(repository, commit, path);
+    if (before !== undefined) return before;
+    try {
+      const found = await this.#use(repository, async ({ files }) => {
+        const first = await files.find(commit, path, { signal });
+        if (first.status !== 'no-commit' || !(await this.#refresh(repository))) return first;
+        return files.find(commit, path, { signal });
+      });
+      if (found.status === 'no-commit' || found.status === 'no-object') return found;
+      const kept = found.status === 'file' ? found : ({ status: 'no-path' } as const);
+      known.setPath(repository, commit, path, kept);
+      return kept;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (ImagevetError.is(error)) return { status: 'no-mirror', message: error.message };
+      throw error;
+    }
+  }
+
+  async #read(repository: string, id: string): Promise<ReadRecipe> {
+    const { known, signal } = this.#options;
+    const before = known.recipeOf(id);
+    if (before !== undefined) return before;
+    try {
+      const blob = await this.#use(repository, (mirror) => mirror.read(id, { signal }));
+      if (blob === undefined) return { inputs: {}, missing: true };
+      const recipe = readRecipe(blob.content);
+      known.setRecipe(id, recipe);
+      return recipe;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (ImagevetError.is(error)) return { inputs: {}, problem: { message: error.message } };
+      throw error;
+    }
+  }
+
+  async #use<T>(repository: string, work: (mirror: Mirror) => Promise<T>): Promise<T> {
+    const opening = this.#mirrors.get(repository) ?? this.#open(repository);
+    this.#mirrors.set(repository, opening);
+    const mirror = await opening;
+    this.#running.delete(mirror);
+    this.#running.add(mirror);
+    mirror.users += 1;
+    try {
+      return await work(mirror);
+    } finally {
+      mirror.users -= 1;
+      const idle = [...this.#running].filter(({ users }) => users === 0).slice(0, -MAX_IDLE);
+      for (const one of idle) this.#running.delete(one);
+      await Promise.all(idle.map((one) => one.rest()));
+    }
+  }
+
+  async #open(repository: string): Promise<Mirror> {
+    const { mirrors, signal, onRead } = this.#options;
+    return new Mirror(await this.#store.open(repository, { signal }), { ...mirrors, onRead });
+  }
+
+  /** Brings a mirror up to date, once a run. */
+  async #refresh(repository: string): Promise<boolean> {
+    const { mirrors, signal } = this.#options;
+    if (mirrors.offline === true) return false;
+    const running =
+      this.#refreshed.get(repository) ?? this.#store.open(repository, { notBefore: 'now', signal });
+    this.#refreshed.set(repository, running);
+    try {
+      await running;
+      return true;
+    } catch (error) {
+      if (error instanceof CoreError) return false;
+      throw error;
+    }
+  }
+}
