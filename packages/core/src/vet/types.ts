@@ -35,7 +35,7 @@ export interface RebuildTarget extends PlanTarget {
 /** Options of {@link vet}. */
 export interface VetOptions
   extends OperationOptions,
-    Pick<ResolveLineageOptions, 'buildArgs' | 'otherVersions'> {
+    Pick<ResolveLineageOptions, 'buildArgs' | 'otherVersions' | 'cache'> {
   /** Reads public images. @defaultValue anonymous access to the public registries */
   readonly registry?: Fetcher;
   /**

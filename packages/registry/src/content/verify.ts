@@ -2,6 +2,17 @@ import { Digester, digestAlgorithm } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import type { Descriptor } from '../oci/types.ts';
 
+/** Takes the memory of a chunk back, to put other bytes there. */
+type Release = (chunk: Uint8Array) => void;
+
+/** Options of {@link verified}. */
+interface VerifyOptions {
+  /** Adds to the error for wrong bytes whose they are. */
+  readonly blame?: (error: RegistryError) => RegistryError;
+  /** What to do with chunks when they are of no more use. */
+  readonly release?: Release;
+}
+
 /**
  * Passes a stream on while hashing it; the last chunk is withheld until size and digest agree with the descriptor. A
  * stream that is verified against the same descriptor already is not hashed again.
@@ -12,9 +23,12 @@ export function verified(
   stream: AsyncIterable<Uint8Array>,
   descriptor: Descriptor,
   subject: string,
-): AsyncIterable<Uint8Array> {
-  const chunks = VerifiedStream.untouched(stream, descriptor) ?? hashed(stream, descriptor, subject);
-  return new VerifiedStream(chunks, descriptor);
+  options: VerifyOptions = {},
+): VerifiedStream {
+  return (
+    VerifiedStream.untouched(stream, descriptor) ??
+    new VerifiedStream(hashed(stream, descriptor, subject, options.blame), descriptor, options.release)
+  );
 }
 
 /**
@@ -24,11 +38,17 @@ export function verified(
 export class VerifiedStream implements AsyncIterable<Uint8Array> {
   readonly #chunks: AsyncGenerator<Uint8Array, void, undefined>;
   readonly #descriptor: Descriptor;
+  readonly #release: Release | undefined;
   #touched = false;
 
-  constructor(chunks: AsyncGenerator<Uint8Array, void, undefined>, descriptor: Descriptor) {
+  constructor(
+    chunks: AsyncGenerator<Uint8Array, void, undefined>,
+    descriptor: Descriptor,
+    release?: Release,
+  ) {
     this.#chunks = chunks;
     this.#descriptor = descriptor;
+    this.#release = release;
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
@@ -36,15 +56,21 @@ export class VerifiedStream implements AsyncIterable<Uint8Array> {
     return this.#chunks;
   }
 
-  /** The chunks of a stream that is verified against this descriptor and of which nobody has read a part. */
-  static untouched(
-    stream: AsyncIterable<Uint8Array>,
-    { digest, size }: Descriptor,
-  ): AsyncGenerator<Uint8Array, void, undefined> | undefined {
+  /**
+   * Gives back a chunk of a stream that {@link verified} returned: nobody else has seen it. Call once for a chunk, when
+   * nothing will look at its bytes again.
+   */
+  static release(stream: VerifiedStream, chunk: Uint8Array): void {
+    stream.#release?.(chunk);
+  }
+
+  /** A stream that is verified against this descriptor and of which nobody has read a part, in new hands. */
+  static untouched(stream: AsyncIterable<Uint8Array>, descriptor: Descriptor): VerifiedStream | undefined {
+    const { digest, size } = descriptor;
     if (!(#chunks in stream) || stream.#touched) return undefined;
     if (stream.#descriptor.digest !== digest || stream.#descriptor.size !== size) return undefined;
     stream.#touched = true;
-    return stream.#chunks;
+    return new VerifiedStream(stream.#chunks, descriptor, stream.#release);
   }
 }
 
@@ -52,18 +78,21 @@ async function* hashed(
   stream: AsyncIterable<Uint8Array>,
   descriptor: Descriptor,
   subject: string,
+  blame: (error: RegistryError) => RegistryError = (error) => error,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const digester = new Digester(digestAlgorithm(descriptor.digest));
   let withheld: Uint8Array | undefined;
   for await (const chunk of stream) {
     digester.update(chunk);
-    if (digester.size > descriptor.size) throw sizeMismatch(subject, descriptor.size, 'more');
+    if (digester.size > descriptor.size) throw blame(sizeMismatch(subject, descriptor.size, 'more'));
     if (withheld !== undefined) yield withheld;
     withheld = chunk;
   }
-  if (digester.size < descriptor.size) throw sizeMismatch(subject, descriptor.size, String(digester.size));
+  if (digester.size < descriptor.size) {
+    throw blame(sizeMismatch(subject, descriptor.size, String(digester.size)));
+  }
   const received = digester.digest();
-  if (received !== descriptor.digest) throw digestMismatch(subject, descriptor.digest, received);
+  if (received !== descriptor.digest) throw blame(digestMismatch(subject, descriptor.digest, received));
   if (withheld !== undefined) yield withheld;
 }
 

@@ -6,6 +6,7 @@ import { Agent, type Dispatcher, ProxyAgent } from 'undici';
 import { isInternalAddress, refuseEgress } from './egress.ts';
 import type { ProxyOptions } from './proxy.ts';
 import { ProxyRules } from './proxy.ts';
+import { ReceiveMemory } from './receive-memory.ts';
 
 /** Whom to trust in TLS. */
 export interface TlsOptions {
@@ -36,6 +37,7 @@ export class Connections {
   readonly #isInternal: IsInternal;
   readonly #proxies: ProxyRules;
   readonly #agents = new Map<string, Agent | ProxyAgent>();
+  readonly #memory = new ReceiveMemory();
   /** Whether a name led to internal addresses every time a direct connection was made to it. */
   readonly #inside = new Map<string, boolean>();
 
@@ -66,7 +68,9 @@ export class Connections {
       const secured = this.#secured(tls);
       agent =
         proxy === undefined
-          ? new Agent({ connect: { ...secured, lookup: this.#lookup(guarded) } })
+          ? new Agent({
+              connect: { ...secured, lookup: this.#lookup(guarded), onread: this.#memory.onread },
+            })
           : new ProxyAgent({ uri: proxy.href, requestTls: secured, ...this.#proxyTls() });
       this.#agents.set(key, agent);
     }
@@ -83,6 +87,11 @@ export class Connections {
     if (this.#proxies.proxyOf(url) === undefined) return;
     const addresses = await lookup(url.hostname.replace(/^\[|\]$/g, ''), { all: true }).catch(() => []);
     if (addresses.some(({ address }) => this.#isInternal(address))) throw refuseEgress(url.hostname);
+  }
+
+  /** Takes received bytes back, to receive others in their place; only who holds them alone may give them. */
+  release(bytes: Uint8Array): void {
+    this.#memory.release(bytes);
   }
 
   async close(): Promise<void> {

@@ -149,6 +149,11 @@ export class Transport {
     }
   }
 
+  /** Takes bytes of a body back, to receive others in their place; only who holds them alone may give them. */
+  release(bytes: Uint8Array): void {
+    this.#connections.release(bytes);
+  }
+
   /** Ends every connection. */
   close(): Promise<void> {
     return this.#connections.close();

@@ -2,7 +2,7 @@ import { mkdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlobSource, Fetcher, Pusher, ReferrerLister, TagLister } from '../content/interfaces.ts';
 import { referrersAmong } from '../content/referrers-among.ts';
-import { digestMismatch, verified } from '../content/verify.ts';
+import { digestMismatch, VerifiedStream, verified } from '../content/verify.ts';
 import { type Digest, digestAlgorithm, digestHex, digestOf } from '../digest.ts';
 import { diskFailure } from '../disk-failure.ts';
 import { RegistryError } from '../errors.ts';
@@ -111,7 +111,11 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
       return 'exists';
     }
     const subject = `${this.directory}@${blob.descriptor.digest}`;
-    await this.#write(path, verified(blob.open(), blob.descriptor, subject), options.signal);
+    const stream = verified(blob.open(), blob.descriptor, subject);
+    await this.#write(path, stream, {
+      signal: options.signal,
+      release: (chunk) => VerifiedStream.release(stream, chunk),
+    });
     return 'uploaded';
   }
 
@@ -128,7 +132,7 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
     if (reference.digest !== undefined && reference.digest !== descriptor.digest) {
       throw digestMismatch(`${this.directory}@${reference.digest}`, reference.digest, descriptor.digest);
     }
-    await this.#write(this.#pathOf(descriptor.digest), [manifest.bytes], options.signal);
+    await this.#write(this.#pathOf(descriptor.digest), [manifest.bytes], { signal: options.signal });
     const { subject } = parsed.kind === 'image' ? parsed.manifest : parsed.index;
     const tag = reference.tag ?? (reference.digest === undefined ? 'latest' : undefined);
     // What refers to something stays listed when its tag moves on.
@@ -190,10 +194,10 @@ export class OciLayout implements Fetcher, Pusher, TagLister, ReferrerLister {
   async #write(
     path: string,
     content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    signal?: AbortSignal,
+    options: OperationOptions & { readonly release?: (chunk: Uint8Array) => void } = {},
   ): Promise<void> {
     await mkdir(join(path, '..'), { recursive: true });
-    await writeWhole(path, content, { directory: this.directory, signal });
+    await writeWhole(path, content, { directory: this.directory, ...options });
   }
 
   /** The digest was parsed, so neither part of it can leave the folder. */

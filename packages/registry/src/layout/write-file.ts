@@ -22,9 +22,11 @@ export async function writeWhole(
   options: OperationOptions & {
     /** On the file system of `path`. */
     readonly directory: string;
+    /** Called with each chunk when it is written and of no more use here. */
+    readonly release?: ((chunk: Uint8Array) => void) | undefined;
   },
 ): Promise<void> {
-  const { signal, directory } = options;
+  const { signal, directory, release } = options;
   const partial = join(directory, `${PARTIAL_PREFIX}${randomUUID()}`);
   const file = await open(partial, 'wx', 0o644).catch((error: unknown) => {
     throw diskFailure(`writing ${path}`, error);
@@ -34,7 +36,7 @@ export async function writeWhole(
     for await (const piece of gathered(chunks)) {
       signal?.throwIfAborted();
       await writing;
-      writing = writeAll(file, piece);
+      writing = writeAll(file, piece, release);
       // It surfaces at the next await; until then it is nobody's.
       writing.catch(() => {});
     }
@@ -66,9 +68,14 @@ async function* gathered(
   if (size > 0) yield held;
 }
 
-async function writeAll(file: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
+async function writeAll(
+  file: FileHandle,
+  chunks: readonly Uint8Array[],
+  release: ((chunk: Uint8Array) => void) | undefined,
+): Promise<void> {
   const size = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
   const { bytesWritten } = await file.writev(chunks);
   // The disk may take less than it was given.
   if (bytesWritten < size) await file.writeFile(Buffer.concat(chunks).subarray(bytesWritten));
+  if (release !== undefined) chunks.forEach(release);
 }

@@ -1,4 +1,5 @@
-import { type Digest, Digester, digestAlgorithm, parseDigest } from '../digest.ts';
+import { type VerifiedStream, verified } from '../content/verify.ts';
+import { type Digest, parseDigest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import type { Descriptor } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
@@ -11,52 +12,76 @@ const MAX_POOR_CUTS = 4;
 const MIN_GAIN_BYTES = 64 * 1024;
 
 /**
- * Streams a blob, hashing as it goes. A cut connection is resumed by Range through a fresh request to the registry, so
- * that an expired redirect is renewed; the hash runs on. The last chunk is withheld until size and digest agree. A mirror
- * that breaks off again and again is given up for the next endpoint; the error for wrong bytes names the mirrors they came from.
+ * Streams a blob, verified as it goes; the error for wrong bytes names the mirror they came from.
  *
  * @see OCI distribution-spec, "Pulling blobs"
  */
-export async function* openBlob(
+export function openBlob(
   ask: Ask,
   repository: Repository,
   descriptor: Descriptor,
-  options: OperationOptions = {},
-): AsyncGenerator<Uint8Array, void, undefined> {
+  options: OperationOptions & {
+    /** Takes the memory of chunks back. */
+    readonly release?: (chunk: Uint8Array) => void;
+  } = {},
+): VerifiedStream {
   const { registry, repository: name } = repository;
   const subject = `blob ${formatReference({ registry, repository: name, digest: descriptor.digest })}`;
-  const digester = new Digester(digestAlgorithm(descriptor.digest));
-  let withheld: Uint8Array | undefined;
+  const origin: Origin = { endpoint: undefined };
+  const blame = (error: RegistryError) =>
+    origin.endpoint === undefined ? error : blamed(error, origin.endpoint);
+  const { release, signal } = options;
+  return verified(received(ask, repository, descriptor, subject, origin, { signal }), descriptor, subject, {
+    ...{ blame, ...(release === undefined ? {} : { release }) },
+  });
+}
+
+/** Who sent the bytes of a blob: the first mirror that did, or else the registry. */
+interface Origin {
+  endpoint: AnsweringEndpoint | undefined;
+}
+
+/**
+ * The bytes of a blob as they arrive, as many as it has. A cut connection is resumed by Range through a fresh request to
+ * the registry, so that an expired redirect is renewed. A mirror that breaks off again and again is given up for the next
+ * endpoint.
+ */
+async function* received(
+  ask: Ask,
+  repository: Repository,
+  descriptor: Descriptor,
+  subject: string,
+  origin: Origin,
+  options: OperationOptions,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let size = 0;
   let resumable = true;
   let finished = false;
   const without = new Set<string>();
-  let source: AnsweringEndpoint | undefined;
   for (let poor = 0; !finished; ) {
-    const before = digester.size;
+    const before = size;
     const from = { offset: before, resumable, without };
     const part = await request(ask, repository, descriptor, from, subject, options);
     const { endpoint } = part.response;
-    if (source?.mirror !== true || endpoint.mirror) source = endpoint;
+    if (origin.endpoint?.mirror !== true || endpoint.mirror) origin.endpoint = endpoint;
     resumable = !part.response.decoded;
     try {
       let unwanted = part.skip;
-      for await (const received of part.response.body) {
-        const chunk = unwanted === 0 ? received : received.subarray(Math.min(unwanted, received.byteLength));
-        unwanted -= received.byteLength - chunk.byteLength;
+      for await (const bytes of part.response.body) {
+        const chunk = unwanted === 0 ? bytes : bytes.subarray(Math.min(unwanted, bytes.byteLength));
+        unwanted -= bytes.byteLength - chunk.byteLength;
         if (chunk.byteLength === 0) continue;
-        digester.update(chunk);
-        if (digester.size > descriptor.size) throw blamed(tooLong(subject, descriptor), source);
-        if (withheld !== undefined) yield withheld;
-        withheld = chunk;
+        size += chunk.byteLength;
+        yield chunk;
       }
-      if (digester.size < descriptor.size) throw tooShort(subject, descriptor, digester.size);
+      if (size < descriptor.size) throw tooShort(subject, descriptor, size);
       finished = true;
     } catch (error) {
       options.signal?.throwIfAborted();
       if (!isCut(error)) throw error;
       // The last bytes may arrive with the cut.
-      finished = digester.size === descriptor.size && descriptor.size > 0;
-      poor = digester.size - before >= MIN_GAIN_BYTES ? 0 : poor + 1;
+      finished = size === descriptor.size && descriptor.size > 0;
+      poor = size - before >= MIN_GAIN_BYTES ? 0 : poor + 1;
       if (poor < MAX_POOR_CUTS) continue;
       if (!endpoint.mirror || !(error instanceof RegistryError)) throw error;
       endpoint.passOver(error);
@@ -64,19 +89,6 @@ export async function* openBlob(
       poor = 0;
     }
   }
-  const received = digester.digest();
-  if (received !== descriptor.digest) {
-    const error = new RegistryError(
-      'DIGEST_MISMATCH',
-      `${subject}: expected ${descriptor.digest}, received ${received}`,
-      {
-        hint: 'The registry, or something between, serves other content than was asked for. Do not use it.',
-        details: { expected: descriptor.digest, received },
-      },
-    );
-    throw source === undefined ? error : blamed(error, source);
-  }
-  if (withheld !== undefined) yield withheld;
 }
 
 /** Asks how large a blob is. @see OCI distribution-spec, "Checking if content exists in the registry" */

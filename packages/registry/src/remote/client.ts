@@ -9,7 +9,6 @@ import type {
   ResolveOptions,
   TagLister,
 } from '../content/interfaces.ts';
-import { VerifiedStream } from '../content/verify.ts';
 import type { Digest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import { type RateLimit, rateLimitOf } from '../http/rate-limit.ts';
@@ -141,7 +140,8 @@ export class RegistryClient implements Fetcher, BlobResolver, Pusher, TagLister,
     descriptor: Descriptor,
     options?: OperationOptions,
   ): AsyncIterable<Uint8Array> {
-    return new VerifiedStream(openBlob(this.#ask, repository, descriptor, options), descriptor);
+    const release = (chunk: Uint8Array) => this.#transport.release(chunk);
+    return openBlob(this.#ask, repository, descriptor, { ...options, release });
   }
 
   /** Tells a blob's size, on the registry's word. @throws {@link RegistryError} `NOT_FOUND` */
