@@ -44,7 +44,7 @@ export {
   type LineageCacheOptions,
   type RememberOptions,
 } from './lineage/lineage-cache.ts';
-export type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
+export type { AsOf, OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
 export {

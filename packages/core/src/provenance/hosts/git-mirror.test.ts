@@ -84,6 +84,12 @@ describe('gitMirrorHost()', () => {
     for (const made of [path, mirrors]) rmSync(made, { recursive: true });
   });
 
+  it('tells when a commit was made', async () => {
+    const host = connect();
+    expect(await host.committedAt?.(BLOG, world.commits.blog)).toEqual(new Date('2018-01-02T00:00:00Z'));
+    expect(await host.committedAt?.(BLOG, '0'.repeat(40))).toBeUndefined();
+  });
+
   it('reads a directory with modes, links and submodules', async () => {
     const entries = await collect(connect().readDirectory(BLOG, world.commits.blog, 'web'));
     expect(
