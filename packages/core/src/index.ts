@@ -44,7 +44,7 @@ export {
   type LineageCacheOptions,
   type RememberOptions,
 } from './lineage/lineage-cache.ts';
-export type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
+export type { AsOf, OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
 export {
@@ -99,7 +99,6 @@ export { type GitLabHostOptions, gitLabHost } from './provenance/hosts/gitlab.ts
 export type { MirrorStoreOptions } from './provenance/hosts/mirror-store.ts';
 export { type PublicHostsOptions, publicHosts } from './provenance/hosts/public-hosts.ts';
 export { sourceHosts } from './provenance/hosts/source-hosts.ts';
-export type { HttpOptions } from './provenance/http.ts';
 export { ociAnnotationSource } from './provenance/image/annotations.ts';
 export { imageHistorySource, reconstructDockerfile } from './provenance/image/history.ts';
 export { imageLabelSource } from './provenance/image/labels.ts';
@@ -120,6 +119,11 @@ export {
   publicServices,
 } from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
+export { KeptRegistry, type KeptRegistryOptions } from './provenance/registry/kept-registry.ts';
+export type { AllowanceOptions } from './provenance/web/allowance.ts';
+export { AnswerCache, type AnswerCacheOptions, type KeptAnswer } from './provenance/web/answer-cache.ts';
+export type { RequestOptions } from './provenance/web/http.ts';
+export type { HttpOptions } from './provenance/web/web-client.ts';
 export {
   type ArchiveProxy,
   type ArchiveProxyOptions,
