@@ -19,6 +19,7 @@ export type { CommandUnit, DockerfileUnit, InstructionUnit, LineageUnit, StageUn
 export { CatalogCache } from './catalog/catalog-cache.ts';
 export { resolveCatalog } from './catalog/resolve-catalog.ts';
 export type * from './catalog/types.ts';
+export type { ComparedDockerfile } from './compare/attribution.ts';
 export { type CompareImagesOptions, type CompareProgress, compareImages } from './compare/compare-images.ts';
 export { disagreementBelow } from './compare/disagreement.ts';
 export type * from './compare/types.ts';
@@ -98,7 +99,6 @@ export { type GitLabHostOptions, gitLabHost } from './provenance/hosts/gitlab.ts
 export type { MirrorStoreOptions } from './provenance/hosts/mirror-store.ts';
 export { type PublicHostsOptions, publicHosts } from './provenance/hosts/public-hosts.ts';
 export { sourceHosts } from './provenance/hosts/source-hosts.ts';
-export type { HttpOptions } from './provenance/http.ts';
 export { ociAnnotationSource } from './provenance/image/annotations.ts';
 export { imageHistorySource, reconstructDockerfile } from './provenance/image/history.ts';
 export { imageLabelSource } from './provenance/image/labels.ts';
@@ -127,6 +127,10 @@ export {
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
 export { parseRepoInfo, type RepoInfoImage, type RepoInfoPlatform } from './provenance/repo-info/page.ts';
 export { type RepoInfoVersionsOptions, repoInfoVersions } from './provenance/repo-info/versions.ts';
+export type { AllowanceOptions } from './provenance/web/allowance.ts';
+export { AnswerCache, type AnswerCacheOptions, type KeptAnswer } from './provenance/web/answer-cache.ts';
+export type { RequestOptions } from './provenance/web/http.ts';
+export type { HttpOptions } from './provenance/web/web-client.ts';
 export {
   type ArchiveProxy,
   type ArchiveProxyOptions,
