@@ -44,7 +44,7 @@ export {
   type LineageCacheOptions,
   type RememberOptions,
 } from './lineage/lineage-cache.ts';
-export type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
+export type { AsOf, OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
 export {
@@ -125,6 +125,7 @@ export {
   publicServices,
 } from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
+export { KeptRegistry, type KeptRegistryOptions } from './provenance/registry/kept-registry.ts';
 export { parseRepoInfo, type RepoInfoImage, type RepoInfoPlatform } from './provenance/repo-info/page.ts';
 export { type RepoInfoVersionsOptions, repoInfoVersions } from './provenance/repo-info/versions.ts';
 export type { AllowanceOptions } from './provenance/web/allowance.ts';
