@@ -46,6 +46,8 @@ const DIGEST_TAG_SUFFIXES = ['sig', 'att', 'sbom'] as const;
 const MAX_MANIFESTS = 4096;
 const MAX_DEPTH = 8;
 const MAX_CONCURRENCY = 64;
+/** Tags looked up at a time: those of four manifests. */
+const LOOKUPS = 12;
 
 /**
  * Copies an image, or an index with all its images, byte for byte: manifests before what points to them, and by default
@@ -59,15 +61,15 @@ export async function copyImage(
   options: CopyImageOptions,
 ): Promise<CopyReport> {
   const copy = new Copy(from, to, options);
-  const root = await copy.manifest(from, 0);
   const target = withDefaultTag(to);
+  const root = await options.source.fetchManifest(from, { signal: options.signal });
   if (target.digest !== undefined && target.digest !== root.descriptor.digest) {
     throw new RegistryError(
       'DIGEST_MISMATCH',
       `copying to ${formatReference(to)}: the image is ${root.descriptor.digest}`,
     );
   }
-  if (target.tag !== undefined) await copy.tag(root, target.tag);
+  await copy.manifest(root, 0, target.tag);
   if (options.digestTags !== false) await copy.digestTags();
   if (options.referrers !== false) await copy.referrers();
   return copy.report(root.descriptor);
@@ -92,53 +94,34 @@ class Copy {
     this.#limit = pLimit(Math.min(MAX_CONCURRENCY, Math.max(1, options.concurrency ?? 4)));
   }
 
-  /** Copies a manifest by digest, after all it points to. */
-  async manifest(reference: ImageReference, depth: number): Promise<VerifiedManifest> {
-    const { source, destination, signal, onProgress } = this.#options;
-    if (depth > MAX_DEPTH) throw tooMuch(reference, `indexes nested deeper than ${MAX_DEPTH}`);
-    const found = await source.fetchManifest(reference, { signal });
+  /** Copies a manifest, after all it points to; under a tag, or by its digest. */
+  async manifest(found: VerifiedManifest, depth: number, tag?: string): Promise<void> {
+    const { destination, signal, onProgress } = this.#options;
     const { bytes, descriptor } = found;
-    if (this.#manifests.has(descriptor.digest)) return found;
-    if (this.#manifests.size >= MAX_MANIFESTS)
-      throw tooMuch(reference, `more than ${MAX_MANIFESTS} manifests`);
-    this.#manifests.set(descriptor.digest, descriptor);
-    if (found.kind === 'index') {
-      for (const { digest } of found.index.manifests) {
-        if (!this.#manifests.has(digest)) await this.manifest({ ...this.#from, digest }, depth + 1);
-      }
-    } else if (!(await this.#isThere(descriptor.digest))) {
-      const blobs = await this.#blobsOf(found);
-      await Promise.all(blobs.filter(isDistributable).map((blob) => this.#blob(blob)));
-    }
-    const target = { ...this.#to, digest: descriptor.digest };
-    await destination.pushManifest(target, { bytes, mediaType: descriptor.mediaType }, { signal });
+    const { digest, mediaType } = descriptor;
+    const known = this.#manifests.has(digest);
+    if (!known) await this.#content(found, depth);
+    if (known && tag === undefined) return;
+    const target = { ...this.#to, ...(tag === undefined ? { digest } : { tag }) };
+    await destination.pushManifest(target, { bytes, mediaType }, { signal });
+    if (known) return;
     // In the order they were stored: children first.
-    this.#manifests.delete(descriptor.digest);
-    this.#manifests.set(descriptor.digest, descriptor);
+    this.#manifests.delete(digest);
+    this.#manifests.set(digest, descriptor);
     onProgress?.({ type: 'manifest-done', descriptor });
-    return found;
-  }
-
-  async tag({ bytes, descriptor }: VerifiedManifest, tag: string): Promise<void> {
-    const { destination, signal } = this.#options;
-    await destination.pushManifest(
-      { ...this.#to, tag },
-      { bytes, mediaType: descriptor.mediaType },
-      { signal },
-    );
   }
 
   async digestTags(): Promise<void> {
-    for (const digest of [...this.#manifests.keys()]) {
-      for (const suffix of DIGEST_TAG_SUFFIXES) {
-        const tag = `${digest.replace(':', '-')}.${suffix}`;
-        if (tag.length > 128) continue;
-        try {
-          await this.tag(await this.manifest({ ...this.#from, tag }, 0), tag);
-          this.#digestTags.push(tag);
-        } catch (error) {
-          if (!(error instanceof RegistryError && error.code === 'NOT_FOUND')) throw error;
-        }
+    const tags = [...this.#manifests.keys()]
+      .flatMap((digest) => DIGEST_TAG_SUFFIXES.map((suffix) => `${digest.replace(':', '-')}.${suffix}`))
+      .filter((tag) => tag.length <= 128);
+    for (let next = 0; next < tags.length; next += LOOKUPS) {
+      const some = tags.slice(next, next + LOOKUPS);
+      const found = await Promise.all(some.map((tag) => this.#lookup({ ...this.#from, tag })));
+      for (const [index, manifest] of found.entries()) {
+        if (manifest === undefined) continue;
+        await this.manifest(manifest, 0, some[index]!);
+        this.#digestTags.push(some[index]!);
       }
     }
   }
@@ -150,7 +133,7 @@ class Copy {
     for (const subject of this.#manifests.keys()) {
       for await (const descriptor of source.referrers(this.#from, subject, { signal })) {
         if (this.#manifests.has(descriptor.digest)) continue;
-        await this.manifest({ ...this.#from, digest: descriptor.digest }, 0);
+        await this.manifest(await this.#fetch(descriptor.digest), 0);
         this.#referrers.push(descriptor);
       }
     }
@@ -165,6 +148,45 @@ class Copy {
       referrers: this.#referrers,
       digestTags: this.#digestTags,
     };
+  }
+
+  /** Copies what a manifest points to. */
+  async #content(found: VerifiedManifest, depth: number): Promise<void> {
+    const { digest } = found.descriptor;
+    if (depth > MAX_DEPTH) throw this.#tooMuch(digest, `indexes nested deeper than ${MAX_DEPTH}`);
+    if (this.#manifests.size >= MAX_MANIFESTS)
+      throw this.#tooMuch(digest, `more than ${MAX_MANIFESTS} manifests`);
+    this.#manifests.set(digest, found.descriptor);
+    if (found.kind === 'index') {
+      for (const child of found.index.manifests) {
+        if (!this.#manifests.has(child.digest))
+          await this.manifest(await this.#fetch(child.digest), depth + 1);
+      }
+    } else if (!(await this.#isThere(digest))) {
+      const blobs = await this.#blobsOf(found);
+      await Promise.all(blobs.filter(isDistributable).map((blob) => this.#blob(blob)));
+    }
+  }
+
+  #fetch(digest: Digest): Promise<VerifiedManifest> {
+    return this.#options.source.fetchManifest({ ...this.#from, digest }, { signal: this.#options.signal });
+  }
+
+  async #lookup(reference: ImageReference): Promise<VerifiedManifest | undefined> {
+    const { source, signal } = this.#options;
+    try {
+      return await source.fetchManifest(reference, { signal });
+    } catch (error) {
+      if (error instanceof RegistryError && error.code === 'NOT_FOUND') return undefined;
+      throw error;
+    }
+  }
+
+  #tooMuch(digest: Digest, what: string): RegistryError {
+    return new RegistryError(
+      'LIMIT_EXCEEDED',
+      `copying ${formatReference({ ...this.#from, digest })}: ${what}`,
+    );
   }
 
   async #blobsOf(found: VerifiedManifest): Promise<readonly Descriptor[]> {
@@ -217,8 +239,4 @@ function unsized(digest: Digest): RegistryError {
     'UNSUPPORTED',
     `copying ${digest}: the source cannot tell the sizes of its layers`,
   );
-}
-
-function tooMuch(reference: ImageReference, what: string): RegistryError {
-  return new RegistryError('LIMIT_EXCEEDED', `copying ${formatReference(reference)}: ${what}`);
 }
