@@ -4,6 +4,7 @@ import { RegistryError } from '../errors.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, type Repository, withDefaultTag } from '../reference.ts';
+import { Attached } from './attached.ts';
 import { copyBlob, isDistributable } from './copy-blob.ts';
 import type { BlobResolver, Fetcher, Pusher, ReferrerLister, Resolver } from './interfaces.ts';
 
@@ -42,12 +43,9 @@ export interface CopyReport {
   readonly digestTags: readonly string[];
 }
 
-const DIGEST_TAG_SUFFIXES = ['sig', 'att', 'sbom'] as const;
 const MAX_MANIFESTS = 4096;
 const MAX_DEPTH = 8;
 const MAX_CONCURRENCY = 64;
-/** Tags looked up at a time: those of four manifests. */
-const LOOKUPS = 12;
 
 /**
  * Copies an image, or an index with all its images, byte for byte: manifests before what points to them, and by default
@@ -69,6 +67,7 @@ export async function copyImage(
       `copying to ${formatReference(to)}: the image is ${root.descriptor.digest}`,
     );
   }
+  copy.lookAhead(root.descriptor.digest);
   await copy.manifest(root, 0, target.tag);
   if (options.digestTags !== false) await copy.digestTags();
   if (options.referrers !== false) await copy.referrers();
@@ -79,6 +78,7 @@ class Copy {
   readonly #from: Repository;
   readonly #to: Repository;
   readonly #options: CopyImageOptions;
+  readonly #attached: Attached;
   readonly #limit: ReturnType<typeof pLimit>;
   readonly #blobs = new Map<Digest, Promise<void>>();
   readonly #manifests = new Map<Digest, Descriptor>();
@@ -91,6 +91,7 @@ class Copy {
     this.#from = { registry: from.registry, repository: from.repository };
     this.#to = { registry: to.registry, repository: to.repository };
     this.#options = options;
+    this.#attached = new Attached(this.#from, options.source, options);
     this.#limit = pLimit(Math.min(MAX_CONCURRENCY, Math.max(1, options.concurrency ?? 4)));
   }
 
@@ -111,27 +112,26 @@ class Copy {
     onProgress?.({ type: 'manifest-done', descriptor });
   }
 
+  /** Asks what is attached to the image while its blobs are on their way. */
+  lookAhead(subject: Digest): void {
+    if (this.#options.digestTags !== false) void this.#attached.tagsOf(subject);
+    if (this.#options.referrers !== false) void this.#attached.referrersOf(subject);
+  }
+
   async digestTags(): Promise<void> {
-    const tags = [...this.#manifests.keys()]
-      .flatMap((digest) => DIGEST_TAG_SUFFIXES.map((suffix) => `${digest.replace(':', '-')}.${suffix}`))
-      .filter((tag) => tag.length <= 128);
-    for (let next = 0; next < tags.length; next += LOOKUPS) {
-      const some = tags.slice(next, next + LOOKUPS);
-      const found = await Promise.all(some.map((tag) => this.#lookup({ ...this.#from, tag })));
-      for (const [index, manifest] of found.entries()) {
-        if (manifest === undefined) continue;
-        await this.manifest(manifest, 0, some[index]!);
-        this.#digestTags.push(some[index]!);
+    const answers = [...this.#manifests.keys()].map((subject) => this.#attached.tagsOf(subject));
+    for (const answer of answers) {
+      for (const { tag, manifest } of await answer) {
+        await this.manifest(manifest, 0, tag);
+        this.#digestTags.push(tag);
       }
     }
   }
 
   async referrers(): Promise<void> {
-    const { source, signal } = this.#options;
-    if (source.referrers === undefined) return;
     // The map grows while it is walked: referrers have referrers.
     for (const subject of this.#manifests.keys()) {
-      for await (const descriptor of source.referrers(this.#from, subject, { signal })) {
+      for (const descriptor of await this.#attached.referrersOf(subject)) {
         if (this.#manifests.has(descriptor.digest)) continue;
         await this.manifest(await this.#fetch(descriptor.digest), 0);
         this.#referrers.push(descriptor);
@@ -170,16 +170,6 @@ class Copy {
 
   #fetch(digest: Digest): Promise<VerifiedManifest> {
     return this.#options.source.fetchManifest({ ...this.#from, digest }, { signal: this.#options.signal });
-  }
-
-  async #lookup(reference: ImageReference): Promise<VerifiedManifest | undefined> {
-    const { source, signal } = this.#options;
-    try {
-      return await source.fetchManifest(reference, { signal });
-    } catch (error) {
-      if (error instanceof RegistryError && error.code === 'NOT_FOUND') return undefined;
-      throw error;
-    }
   }
 
   #tooMuch(digest: Digest, what: string): RegistryError {
