@@ -44,7 +44,7 @@ export {
   type LineageCacheOptions,
   type RememberOptions,
 } from './lineage/lineage-cache.ts';
-export type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
+export type { AsOf, OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
 export {
@@ -119,6 +119,7 @@ export {
   publicServices,
 } from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
+export { KeptRegistry, type KeptRegistryOptions } from './provenance/registry/kept-registry.ts';
 export type { AllowanceOptions } from './provenance/web/allowance.ts';
 export { AnswerCache, type AnswerCacheOptions, type KeptAnswer } from './provenance/web/answer-cache.ts';
 export type { RequestOptions } from './provenance/web/http.ts';

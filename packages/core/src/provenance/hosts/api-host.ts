@@ -79,6 +79,8 @@ export interface HostDialect {
     directory: string,
     question: HostQuestion,
   ): Promise<string | undefined>;
+  /** RFC 3339 time of a commit; undefined when it is not there. Left out by hosts that are not asked for it. */
+  committedAt?(name: string, commit: string, question: HostQuestion): Promise<unknown>;
   /** Undefined when there is no such repository, or the host does not say which one it is. */
   identityOf(name: string, question: HostQuestion): Promise<RepositoryIdentity | undefined>;
 }
@@ -201,6 +203,18 @@ class ApiHost implements SourceHost, RefReader {
     const root = checkPath(directory);
     const operation = `find the tree of ${root} of ${name} at ${commit.slice(0, 12)}`;
     return this.#dialect.treeOf(name, commit, root, { operation, signal, keep: 'forever' });
+  }
+
+  async committedAt(
+    repository: string,
+    commit: string,
+    { signal }: OperationOptions = {},
+  ): Promise<Date | undefined> {
+    const name = this.#name(repository);
+    checkCommit(commit);
+    const operation = `find the time of ${commit.slice(0, 12)} of ${name}`;
+    const time = new Date(String(await this.#dialect.committedAt?.(name, commit, { operation, signal })));
+    return Number.isNaN(time.getTime()) ? undefined : time;
   }
 
   async identityOf(

@@ -91,6 +91,10 @@ function gitHubDialect(options: GitHubHostOptions): HostDialect {
       const path = directory === '.' ? `git/commits/${commit}` : `git/trees/${commit}?recursive=1`;
       return toTreeId(await api.json(`/repos/${name}/${path}`, question), directory);
     },
+    async committedAt(name, commit, question) {
+      const found = await api.json(`/repos/${name}/git/commits/${commit}`, question);
+      return property(property(found, 'committer'), 'date');
+    },
     async identityOf(name, question) {
       // A name that was given up leads on to the repository that had it, until somebody else takes it.
       const answer = await api.json(`/repos/${name}`, question);
