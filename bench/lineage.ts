@@ -1,29 +1,21 @@
 // Resolving a lineage beside the tools everyone has: git reads the same sources, skopeo the same images. All read
 // from the same hosts in this process, which count what they are asked.
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parseDockerfile, publicServices, resolveLineage } from '../packages/core/src/index.ts';
-import { parseReference, RegistryClient, type ResolvedImage } from '../packages/registry/src/index.ts';
-import {
-  createRepository,
-  pushTestImage,
-  startGitHost,
-  startHub,
-  startRegistry,
-} from '../packages/registry/src/testing/index.ts';
 import { findProgram } from '../test/services.ts';
 import { absent, type ClaimOutcome, judge, medians } from './claim.ts';
+import { type Family, startFamily } from './lineage-family.ts';
+import { benchLatency } from './lineage-latency.ts';
 
 const DEPTH = 8;
 const ROUNDS = 5;
 
 /** Runs the comparison; returns what came of each claim. */
 export async function benchLineage(print: (line: string) => void): Promise<readonly ClaimOutcome[]> {
-  const claims = [...(await benchResolving()), await benchParsing()];
+  const claims = [...(await benchResolving()), await benchLatency(), await benchParsing()];
   for (const { line } of claims) print(line);
   return claims.map(({ outcome }) => outcome);
 }
@@ -37,7 +29,7 @@ async function benchResolving() {
   if (findProgram('git') === undefined || findProgram('skopeo') === undefined) {
     return Object.values(names).map((name) => absent(name, 1));
   }
-  const family = await startFamily();
+  const family = await startFamily({ depth: DEPTH });
   try {
     const asked = { ours: { git: 0, registry: 0 }, peer: { git: 0, registry: 0 } };
     const counting = async (who: 'ours' | 'peer', work: () => Promise<void>) => {
@@ -70,73 +62,6 @@ async function benchResolving() {
   } finally {
     await family.close();
   }
-}
-
-/** A tower of images, `app-0` on `app-1` and so on down to scratch, each with a repository of its own. */
-interface Family {
-  readonly directory: string;
-  readonly registryUrl: string;
-  readonly registryHost: string;
-  readonly hubUrl: string;
-  readonly gitUrl: string;
-  cloneUrl(repository: string): string;
-  /** Requests so far. What we ask Docker Hub's web API is not counted: the tools have nothing like it. */
-  requests(): { readonly git: number; readonly registry: number };
-  close(): Promise<void>;
-}
-
-async function startFamily(): Promise<Family> {
-  const directory = mkdtempSync(join(tmpdir(), 'imagevet-bench-'));
-  const repositories: Record<string, string> = {};
-  const create = async (name: string, files: Record<string, string>) => {
-    const path = join(directory, name.replace('/', '--'));
-    mkdirSync(path);
-    const { commits } = await createRepository(path, [{ files, message: 'Publish', date: '2018-01-03' }]);
-    repositories[name] = path;
-    return commits[0]!;
-  };
-  const registry = await startRegistry();
-  await using client = new RegistryClient({ hosts: { 'docker.io': { url: registry.url } } });
-  const library: Record<string, string> = {};
-  let base: ResolvedImage | undefined;
-  for (let level = DEPTH - 1; level >= 0; level -= 1) {
-    const from = level === DEPTH - 1 ? 'scratch' : `app-${level + 1}:1`;
-    const dockerfile = `FROM ${from}\nCOPY file /file-${level}\n`;
-    const files = { 'web/Dockerfile': dockerfile, 'web/file': `${level}` };
-    const commit = await create(`example/app-${level}`, files);
-    library[`library/app-${level}`] = [
-      'Maintainers: A. Person <a@imagevet.example> (@a)',
-      `GitRepo: https://github.com/example/app-${level}.git`,
-      '',
-      'Tags: 1, latest',
-      'Architectures: amd64, arm64v8',
-      `GitCommit: ${commit}`,
-      'Directory: web',
-      '',
-    ].join('\n');
-    base = await pushTestImage(client, parseReference(`app-${level}:1`), {
-      ...(base === undefined ? {} : { base }),
-      layers: [[{ path: `file-${level}`, content: `${level}` }]],
-      history: [{ created: '2018-01-03T00:00:00Z', created_by: `COPY file /file-${level} # buildkit` }],
-    });
-  }
-  await create('docker-library/official-images', library);
-  await create('docker-library/docs', { 'README.md': 'none\n' });
-  const git = await startGitHost({ repositories });
-  const hub = await startHub({ repositories: {} });
-  return {
-    ...{ directory, registryUrl: registry.url, registryHost: registry.host, hubUrl: hub.url },
-    gitUrl: git.url,
-    cloneUrl: git.cloneUrl,
-    requests: () => ({
-      git: git.requests.length,
-      registry: registry.requests.length,
-    }),
-    close: async () => {
-      await Promise.all([registry.close(), git.close(), hub.close()]);
-      rmSync(directory, { recursive: true, force: true });
-    },
-  };
 }
 
 async function withOurs({ registryUrl, hubUrl, gitUrl }: Family): Promise<void> {

@@ -72,6 +72,7 @@ describe('imagevet', () => {
       ['vet', 'x', '--wrong'],
       ['vet', 'x', '--as-of', 'never'],
       ['vet', 'x', '--as-of', '1'],
+      ['verify', 'x', '--trust-archive', '.', '--root-key', 'a'.repeat(64), '--as-of', 'build'],
       ['vet', 'x', '--as-of', '2018-02-31'],
       ['rebuild', 'x', '--target', 'x/y', '--format', 'html'],
       ['vet', 'x', '--target', 'x'],
@@ -142,6 +143,21 @@ describe('imagevet', () => {
     expect(
       JSON.parse((await imagevet('audit', world.image, '--format', 'sarif', ...flags)).stdout),
     ).toMatchObject({ version: '2.1.0' });
+  });
+
+  test('lineage asks about each image as of its build', async () => {
+    const { stdout } = await imagevet(
+      'lineage',
+      world.image,
+      '--as-of',
+      'build',
+      '--format',
+      'json',
+      ...flags,
+    );
+    const { asOf, nodes } = JSON.parse(stdout) as { asOf: string; nodes: { asOf?: string }[] };
+    expect(asOf).toBe('build');
+    expect(nodes.map((node) => typeof node.asOf)).toEqual(nodes.map(() => 'string'));
   });
 
   test('audit does not pass what it could not look at: exit 3', async () => {

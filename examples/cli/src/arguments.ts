@@ -39,7 +39,7 @@ export interface Arguments {
   readonly format: string;
   readonly output?: string;
   readonly platform?: Platform;
-  readonly asOf?: Date;
+  readonly asOf?: Date | 'build';
   /** Re-pointed registries: canonical name to URL. */
   readonly hosts: Readonly<Record<string, { readonly url: string }>>;
   readonly hub?: string;
@@ -115,7 +115,7 @@ export function parseArguments(
     format,
     output: values.output,
     platform: values.platform === undefined ? undefined : readPlatform(values.platform),
-    asOf: values['as-of'] === undefined ? undefined : parseDate(values['as-of']),
+    asOf: parseAsOf(values['as-of']),
     hosts: parseHosts(values['registry-host'] ?? []),
     hub: readUrl('--hub', values.hub),
     gitHost: readUrl('--git-host', values['git-host']),
@@ -144,7 +144,8 @@ commands
   archive      write the trust history of the image to --output, to be verified when its server is gone
 
 options
-  --format text|json|markdown|html|mermaid|dot|sarif   --output FOLDER   --platform linux/amd64   --as-of 2018-01-04
+  --format text|json|markdown|html|mermaid|dot|sarif   --output FOLDER   --platform linux/amd64
+  --as-of 2018-01-04            as of that day; build: each image as of the day it was built
   --target HOST[:PORT]/PREFIX   internal registry for rebuilt images
   --scratch PREFIX              where they are pushed before they are judged; default PREFIX-scratch
   --engine URL                  Docker Engine; default DOCKER_HOST, else /var/run/docker.sock
@@ -193,6 +194,10 @@ function readUrl<T extends string | undefined>(option: string, text: T): T {
   throw new UsageError(`${option} ${JSON.stringify(text)} is not an http or https URL`);
 }
 
+function parseAsOf(text: string | undefined): Arguments['asOf'] {
+  return text === undefined || text === 'build' ? text : parseDate(text);
+}
+
 function parseDate(text: string): Date {
   const day = /^\d{4}-\d{2}-\d{2}(?=$|T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2})$)/.exec(
     text,
@@ -202,7 +207,7 @@ function parseDate(text: string): Date {
   const exists = day !== undefined && new Date(day).toJSON()?.startsWith(day) === true;
   if (!exists || Number.isNaN(date.getTime())) {
     throw new UsageError(
-      `--as-of ${JSON.stringify(text)} is not a date; write 2018-01-04 or 2018-01-04T12:00:00Z`,
+      `--as-of ${JSON.stringify(text)} is not a date; write 2018-01-04 or 2018-01-04T12:00:00Z, or build`,
     );
   }
   return date;

@@ -19,6 +19,7 @@ export type { CommandUnit, DockerfileUnit, InstructionUnit, LineageUnit, StageUn
 export { CatalogCache } from './catalog/catalog-cache.ts';
 export { resolveCatalog } from './catalog/resolve-catalog.ts';
 export type * from './catalog/types.ts';
+export type { ComparedDockerfile } from './compare/attribution.ts';
 export { type CompareImagesOptions, type CompareProgress, compareImages } from './compare/compare-images.ts';
 export { disagreementBelow } from './compare/disagreement.ts';
 export type * from './compare/types.ts';
@@ -43,9 +44,14 @@ export {
   type LineageCacheOptions,
   type RememberOptions,
 } from './lineage/lineage-cache.ts';
-export type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
+export type { AsOf, OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
 export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
+export {
+  type FamilyMember,
+  type ResolveFamilyOptions,
+  resolveFamily,
+} from './lineage/resolve-family.ts';
 export { resolveLineage } from './lineage/resolve-lineage.ts';
 export {
   type LineageGroup,
@@ -93,7 +99,6 @@ export { type GitLabHostOptions, gitLabHost } from './provenance/hosts/gitlab.ts
 export type { MirrorStoreOptions } from './provenance/hosts/mirror-store.ts';
 export { type PublicHostsOptions, publicHosts } from './provenance/hosts/public-hosts.ts';
 export { sourceHosts } from './provenance/hosts/source-hosts.ts';
-export type { HttpOptions } from './provenance/http.ts';
 export { ociAnnotationSource } from './provenance/image/annotations.ts';
 export { imageHistorySource, reconstructDockerfile } from './provenance/image/history.ts';
 export { imageLabelSource } from './provenance/image/labels.ts';
@@ -114,6 +119,11 @@ export {
   publicServices,
 } from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
+export { KeptRegistry, type KeptRegistryOptions } from './provenance/registry/kept-registry.ts';
+export type { AllowanceOptions } from './provenance/web/allowance.ts';
+export { AnswerCache, type AnswerCacheOptions, type KeptAnswer } from './provenance/web/answer-cache.ts';
+export type { RequestOptions } from './provenance/web/http.ts';
+export type { HttpOptions } from './provenance/web/web-client.ts';
 export {
   type ArchiveProxy,
   type ArchiveProxyOptions,

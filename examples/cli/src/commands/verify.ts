@@ -26,9 +26,10 @@ export async function verify(args: Arguments, io: Io): Promise<number> {
 async function resolveInArchive(
   reference: ImageReference,
   directory: string,
-  asOf: Date | undefined,
+  asOf: Arguments['asOf'],
   options: VerifyOptions,
 ): Promise<TrustedTarget> {
+  if (asOf === 'build') throw new UsageError('verify takes a date for --as-of');
   const server = await openArchive(directory, asOf === undefined ? {} : { asOf });
   return resolveTrusted(reference, { ...options, server, now: server.now });
 }

@@ -1,4 +1,5 @@
 import type { ResolvedImage } from '@imagevet/registry';
+import type { Attribution } from './attribution.ts';
 import type { ConfigDifference } from './types.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -22,23 +23,32 @@ const EXPLAINED_LABELS: Readonly<Record<string, string>> = {
   'org.opencontainers.image.created': 'time of the build',
   'org.opencontainers.image.base.name': 'name of the parent, which was rebuilt',
   'org.opencontainers.image.base.digest': 'digest of the parent, which was rebuilt',
+  'io.buildah.version': 'version of the builder, which Podman and buildah write down',
 };
 
 /**
  * Compares what the configs tell an engine to run. Empty and absent are the same; created, author and history do
  * not count.
  */
-export function compareConfig(original: ResolvedImage, rebuilt: ResolvedImage): readonly ConfigDifference[] {
+export function compareConfig(
+  original: ResolvedImage,
+  rebuilt: ResolvedImage,
+  attribution: Attribution,
+): readonly ConfigDifference[] {
   const [one, other] = [flatten(original), flatten(rebuilt)];
   const fields = [...new Set([...one.keys(), ...other.keys()])].sort();
   return fields
     .filter((field) => one.get(field) !== other.get(field))
-    .map((field) => ({
-      field,
-      ...(one.has(field) && { original: one.get(field)! }),
-      ...(other.has(field) && { rebuilt: other.get(field)! }),
-      ...explain(field),
-    }));
+    .map((field) => {
+      const origin = attribution.ofField(field);
+      return {
+        field,
+        ...(one.has(field) && { original: one.get(field)! }),
+        ...(other.has(field) && { rebuilt: other.get(field)! }),
+        ...explain(field),
+        ...(origin !== undefined && { origin }),
+      };
+    });
 }
 
 /** One line of text for each field that says something. */
@@ -60,12 +70,17 @@ function flatten({ platform, execution }: ResolvedImage): Map<string, string> {
   return fields;
 }
 
-/** A later variable of the same name wins; a variable set to nothing is still set. */
+/**
+ * A variable set to nothing is still set. Of one that is set twice every value counts, as programs do not agree on which is
+ * meant.
+ */
 function setVariables(variables: readonly unknown[], set: (field: string, value: unknown) => void): void {
+  const values = new Map<string, string[]>();
   for (const variable of variables) {
-    const [name, ...value] = String(variable).split('=');
-    set(`Env.${name}`, JSON.stringify(value.join('=')));
+    const [name = '', ...value] = String(variable).split('=');
+    values.set(name, [...(values.get(name) ?? []), value.join('=')]);
   }
+  for (const [name, all] of values) set(`Env.${name}`, all.map((value) => JSON.stringify(value)).join(' '));
 }
 
 function explain(field: string): { explanation?: string } {

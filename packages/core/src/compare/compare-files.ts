@@ -1,6 +1,8 @@
 import type { FilesystemEntry, FilesystemView, LayerEntry } from '@imagevet/registry';
+import type { Attribution } from './attribution.ts';
 import { Explainer } from './explain.ts';
-import type { Comparison, FileAspect, FileDifference } from './types.ts';
+import { packageEntry } from './package-lists.ts';
+import type { Comparison, DifferenceOrigin, FileAspect, FileDifference } from './types.ts';
 
 /** One path as both images have it. */
 export interface PathPair {
@@ -11,10 +13,24 @@ export interface PathPair {
   readonly aspects: readonly FileAspect[];
 }
 
-type Files = Pick<Comparison, 'grade' | 'files' | 'differences' | 'truncated' | 'packages'>;
+/** What came of comparing the files of two images. */
+export interface FilesCompared
+  extends Pick<Comparison, 'grade' | 'files' | 'differences' | 'truncated' | 'packages'> {
+  /** Paths that might have a cause if their content had been kept. */
+  readonly unread: ReadonlySet<string>;
+}
 
-/** Compares two filesystems path by path; at most `limit` differences are kept, those without a cause first. */
-export function compareFiles(original: FilesystemView, rebuilt: FilesystemView, limit: number): Files {
+/**
+ * Compares two filesystems path by path; at most `limit` differences are kept, those without a cause first.
+ *
+ * @param attribution - says what made them
+ */
+export function compareFiles(
+  original: FilesystemView,
+  rebuilt: FilesystemView,
+  limit: number,
+  attribution: Pick<Attribution, 'ofPath'>,
+): FilesCompared {
   const explainer = new Explainer(original, rebuilt);
   const counts = { compared: 0, equal: 0, timestampsOnly: 0 };
   const explained: FileDifference[] = [];
@@ -30,10 +46,14 @@ export function compareFiles(original: FilesystemView, rebuilt: FilesystemView, 
     const explanation = explainer.explain(pair);
     found[explanation === undefined ? 'unexplained' : explanation.benign ? 'benign' : 'explained'] += 1;
     const kept = explanation === undefined ? unexplained : explained;
-    if (kept.length < limit) kept.push(difference(pair, explanation?.cause));
+    if (kept.length < limit) kept.push(difference(pair, explanation?.cause, attribution.ofPath(pair)));
   }
 
-  const { packages } = explainer;
+  const packages = explainer.packages.map((item) => {
+    const [one, other] = [original, rebuilt].map((view) => packageEntry(view, item));
+    const origin = attribution.ofPath({ original: one, rebuilt: other });
+    return origin === undefined ? item : { ...item, origin };
+  });
   const total = found.unexplained + found.explained + found.benign;
   return {
     grade: gradeOf(found, packages.length > 0),
@@ -41,6 +61,7 @@ export function compareFiles(original: FilesystemView, rebuilt: FilesystemView, 
     differences: [...unexplained, ...explained].slice(0, limit),
     truncated: total > limit,
     ...(total > 0 && { packages }),
+    unread: explainer.unread,
   };
 }
 
@@ -94,7 +115,11 @@ function describeAttributes(xattrs: LayerEntry['xattrs']): string {
   return JSON.stringify(Object.entries(xattrs ?? {}).sort(([one], [other]) => (one < other ? -1 : 1)));
 }
 
-function difference({ path, original, rebuilt, aspects }: PathPair, explanation?: string): FileDifference {
+function difference(
+  { path, original, rebuilt, aspects }: PathPair,
+  explanation: string | undefined,
+  origin: DifferenceOrigin | undefined,
+): FileDifference {
   return {
     path,
     change: original === undefined ? 'added' : rebuilt === undefined ? 'removed' : 'changed',
@@ -102,6 +127,7 @@ function difference({ path, original, rebuilt, aspects }: PathPair, explanation?
     ...(original && { original: describeEntry(original) }),
     ...(rebuilt && { rebuilt: describeEntry(rebuilt) }),
     ...(explanation !== undefined && { explanation }),
+    ...(origin !== undefined && { origin }),
   };
 }
 

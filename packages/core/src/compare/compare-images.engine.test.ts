@@ -66,7 +66,7 @@ describe.skipIf(!available('docker-engine', 'docker', 'docker-registry'))(
         'RUN rm /etc/issue && cp /bin/true /usr/bin/newsh && chown daemon /etc/motd',
         'ENTRYPOINT ["/usr/bin/newsh"]',
       ];
-      const comparison = await compare(await built('planted', planted));
+      const comparison = await compare(await built('planted', planted), planted);
       expect(comparison.grade).toBe('unexplained');
       const unexplained = comparison.differences.filter(({ explanation }) => explanation === undefined);
       expect(unexplained.map(({ path, change, aspects }) => [change, path, ...aspects].join(' '))).toEqual([
@@ -77,6 +77,19 @@ describe.skipIf(!available('docker-engine', 'docker', 'docker-registry'))(
         'changed /usr/bin/ldd content',
         'added /usr/bin/newsh',
       ]);
+      const [ldd, suid, rest, entrypoint] = [1, 2, 3, 4].map((line) => dockerfile.length + line);
+      expect(unexplained.map(({ path, origin }) => [path, origin?.side, origin?.instruction?.line])).toEqual([
+        ['/etc/issue', 'rebuilt', rest],
+        ['/etc/motd', 'rebuilt', rest],
+        ['/etc/passwd', 'rebuilt', suid],
+        ['/usr/bin/find', 'rebuilt', suid],
+        ['/usr/bin/ldd', 'rebuilt', ldd],
+        ['/usr/bin/newsh', 'rebuilt', rest],
+      ]);
+      expect(comparison.config[0]?.origin).toEqual({
+        side: 'rebuilt',
+        instruction: { line: entrypoint, keyword: 'ENTRYPOINT' },
+      });
       expect(comparison.config.map(({ field, explanation }) => [field, explanation])).toEqual([
         ['Entrypoint', undefined],
       ]);
@@ -87,8 +100,11 @@ describe.skipIf(!available('docker-engine', 'docker', 'docker-registry'))(
       expect((await compare(await push('second'))).grade).toBe('identical');
     }, 120_000);
 
-    async function compare(rebuilt: ResolvedImage) {
-      return compareImages(original, rebuilt, { originalSource: client, rebuiltSource: client });
+    async function compare(rebuilt: ResolvedImage, lines: readonly string[] = dockerfile) {
+      return compareImages(original, rebuilt, {
+        ...{ originalSource: client, rebuiltSource: client },
+        dockerfile: { text: lines.join('\n') },
+      });
     }
 
     async function built(tag: string, lines: readonly string[]): Promise<ResolvedImage> {

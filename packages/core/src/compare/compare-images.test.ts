@@ -30,9 +30,10 @@ async function build(
     execution?: ExecutionConfig;
     labels?: Record<string, string>;
     level?: number;
+    history?: ResolvedImage['history'];
   } = {},
 ): Promise<MemoryImage> {
-  const { time = 1, execution = {}, level } = options;
+  const { time = 1, execution = {}, level, history = [] } = options;
   const blobs = new Map<Digest, Buffer>();
   const opened: Digest[] = [];
   const tars = await Promise.all(layers.map((files) => archive(files, time)));
@@ -51,7 +52,7 @@ async function build(
     layers: blobsOf,
     platform: { os: 'linux', architecture: 'amd64' },
     diffIds: tars.map((tar) => digestOf(tar)),
-    history: [],
+    history,
     annotations: {},
     labels: {},
     execution,
@@ -78,7 +79,7 @@ async function archive(files: Files, time: number): Promise<Buffer> {
 async function compare(
   original: MemoryImage,
   rebuilt: MemoryImage,
-  options: { maxDifferences?: number } = {},
+  options: { maxDifferences?: number; dockerfile?: { text: string } } = {},
 ) {
   return compareImages(original.image, rebuilt.image, {
     originalSource: original.source,
@@ -215,6 +216,7 @@ describe('compareImages()', () => {
     expect(differences[0]).toEqual({
       path: '/etc/motd',
       change: 'changed',
+      origin: { side: 'rebuilt', layer: 0 },
       aspects: ['content', 'size', 'mode'],
       original: `file 0644 0:0 6 bytes ${digestOf('hello\n')}`,
       rebuilt: `file 0600 0:0 3 bytes ${digestOf('bye')}`,
@@ -348,11 +350,132 @@ describe('compareImages() of configs', () => {
     ]);
   });
 
+  test('compareImages() sees each value of a variable that is set twice', async () => {
+    const { grade, config } = await graded({ Env: ['PATH=/evil', 'PATH=/bin'] }, { Env: ['PATH=/bin'] });
+    expect(grade).toBe('unexplained');
+    expect(config).toEqual([{ field: 'Env.PATH', original: '"/evil" "/bin"', rebuilt: '"/bin"' }]);
+  });
+
   test('compareImages() explains labels that name the build, at most as explained', async () => {
     const label = (time: string) => ({ Labels: { 'org.opencontainers.image.created': time } });
     const { grade, config } = await graded(label('2026-01-01T00:00:00Z'), label('2026-01-02T00:00:00Z'));
     expect(grade).toBe('explained');
     expect(config[0]).toMatchObject({ explanation: 'time of the build' });
+  });
+});
+
+describe('compareImages() of a Dockerfile', () => {
+  const text = [
+    'FROM base:1',
+    'ENV A=1 B=2',
+    'RUN one',
+    'EXPOSE 80',
+    'COPY x /x',
+    'RUN rm /etc/motd',
+    'CMD ["/app"]',
+  ].join('\n');
+  const history = [
+    { created_by: '/bin/sh -c #(nop) ADD file:0 in / ' },
+    { created_by: '/bin/sh -c #(nop)  ENV A=1 B=2', empty_layer: true },
+    { created_by: '/bin/sh -c one' },
+    { created_by: '/bin/sh -c #(nop)  EXPOSE 80', empty_layer: true },
+    { created_by: '/bin/sh -c #(nop) COPY file:0 in /x ' },
+    { created_by: '/bin/sh -c rm /etc/motd' },
+    { created_by: '/bin/sh -c #(nop)  CMD ["/app"]', empty_layer: true },
+  ];
+  const layers = (one: string, x: string): Files[] => [
+    base,
+    { '/one': one },
+    { '/x': x },
+    { '/etc/.wh.motd': '' },
+  ];
+
+  test('compareImages() names the line that made, removed or set what differs', async () => {
+    const comparison = await compare(
+      await build([base, { '/one': '1' }, { '/x': 'x' }, { '/only': '' }], {
+        ...{ history, execution: { Env: ['A=1'], Cmd: ['/other'] } },
+      }),
+      await build(layers('2', 'y'), { history, execution: { Env: ['A=2'], Cmd: ['/app'], User: 'app' } }),
+      { dockerfile: { text } },
+    );
+    expect(comparison.differences.map(({ path, origin }) => [path, origin])).toEqual([
+      ['/etc/motd', { side: 'rebuilt', layer: 3, instruction: { line: 6, keyword: 'RUN' } }],
+      ['/one', { side: 'rebuilt', layer: 1, instruction: { line: 3, keyword: 'RUN' } }],
+      ['/only', { side: 'original', layer: 3, instruction: { line: 6, keyword: 'RUN' } }],
+      ['/x', { side: 'rebuilt', layer: 2, instruction: { line: 5, keyword: 'COPY' } }],
+    ]);
+    expect(comparison.config.map(({ field, origin }) => [field, origin])).toEqual([
+      ['Cmd', { side: 'rebuilt', instruction: { line: 7, keyword: 'CMD' } }],
+      ['Env.A', { side: 'rebuilt', instruction: { line: 2, keyword: 'ENV' } }],
+      ['User', { side: 'rebuilt', inherited: true }],
+    ]);
+  });
+
+  test('compareImages() says what the base brought, and the layer of an image that shares its base', async () => {
+    const brought = await compare(
+      await build([{ ...base, '/a': '1' }, { '/one': '1' }, { '/x': 'x' }, {}], { history }),
+      await build([{ ...base, '/a': '2' }, { '/one': '1' }, { '/x': 'x' }, {}], { history }),
+      { dockerfile: { text } },
+    );
+    expect(brought.differences[0]?.origin).toEqual({ side: 'rebuilt', layer: 0, inherited: true });
+    const shared = await compare(
+      await build(layers('1', 'x'), { history }),
+      await build(layers('1', 'y'), { history }),
+      { dockerfile: { text } },
+    );
+    expect(shared.differences[0]?.origin).toMatchObject({ layer: 2, instruction: { line: 5 } });
+  });
+
+  test('compareImages() names no line when the Dockerfile does not fit, cannot be read, or is not given', async () => {
+    const images = [
+      await build(layers('1', 'x'), { history }),
+      await build(layers('2', 'x'), { history }),
+    ] as const;
+    for (const dockerfile of [undefined, { text: `${text}\nRUN more` }, { text: 'nonsense' }]) {
+      const { differences } = await compare(...images, dockerfile === undefined ? {} : { dockerfile });
+      expect(differences.map(({ origin }) => origin)).toEqual([{ side: 'rebuilt', layer: 1 }]);
+    }
+  });
+});
+
+describe('compareImages() of bytecode', () => {
+  const code = '/usr/lib/x/__pycache__/mod.cpython-311.pyc';
+  const compiled = (time: number, body = 'code', flags = 0) => {
+    const header = Buffer.from([0xa7, 0x0d, 13, 10, flags, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0]);
+    header.writeUInt32LE(time, 8);
+    return Buffer.concat([header, Buffer.from(body)]);
+  };
+  /** Each made, source and all, at its own time. */
+  const graded = async (one: Buffer, other: Buffer, path = code) => {
+    const image = async (content: Buffer, time: number) =>
+      build([base, { '/usr/lib/x/mod.py': 'pass', [path]: { content } }], { time });
+    const { grade, differences } = await compare(await image(one, 100), await image(other, 200));
+    return [grade, differences[0]?.explanation];
+  };
+
+  test('compareImages() takes the time of the source for no difference', async () => {
+    expect(await graded(compiled(100), compiled(200))).toEqual([
+      'same-content',
+      'time of the source in bytecode of Python',
+    ]);
+  });
+
+  test.each([
+    ['other code', compiled(100, 'evil'), compiled(200)],
+    ['code Python passes over in one image only', compiled(100), compiled(999)],
+    ['a hash for a time', compiled(100, 'code', 1), compiled(200, 'code', 1)],
+    ['more bytes', compiled(100, 'code and more'), compiled(200)],
+    ['no bytecode', Buffer.from('short'), Buffer.from('other')],
+    ['no header of Python', Buffer.alloc(40, 1), Buffer.alloc(40, 2)],
+  ])('row 40: compareImages() names %s', async (_name, one, other) => {
+    expect(await graded(one, other)).toEqual(['unexplained', undefined]);
+  });
+
+  test('row 40: compareImages() believes no other path', async () => {
+    expect(await graded(compiled(100), compiled(200), '/usr/bin/mod.cpython-311.pyc')).toEqual([
+      'unexplained',
+      undefined,
+    ]);
   });
 });
 
@@ -420,7 +543,14 @@ describe('compareImages() of packages', () => {
     const comparison = await compare(original, rebuilt);
     expect(comparison.grade).toBe('explained');
     expect(comparison.packages).toEqual([
-      { manager: 'dpkg', name: 'libx', architecture: 'amd64', original: '1.0', rebuilt: '1.1' },
+      {
+        manager: 'dpkg',
+        name: 'libx',
+        architecture: 'amd64',
+        original: '1.0',
+        rebuilt: '1.1',
+        origin: { side: 'rebuilt', layer: 0 },
+      },
     ]);
     expect(comparison.differences.map(({ path, explanation }) => `${path}: ${explanation}`)).toEqual([
       '/usr/lib/libx.so.1: package libx moved from 1.0 to 1.1',

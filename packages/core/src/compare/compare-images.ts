@@ -2,6 +2,7 @@ import {
   type Fetcher,
   type FilesystemView,
   formatReference,
+  type LayerEntry,
   type LayerLimits,
   type LayerScan,
   mergeLayers,
@@ -10,6 +11,7 @@ import {
   type ScanProgress,
   scanLayers,
 } from '@imagevet/registry';
+import { Attribution, type ComparedDockerfile, removals } from './attribution.ts';
 import { compareConfig } from './compare-config.ts';
 import { compareFiles, describeEntry } from './compare-files.ts';
 import { KEPT_CONTENT } from './explain.ts';
@@ -22,6 +24,8 @@ export interface CompareImagesOptions extends OperationOptions {
   readonly originalSource: Pick<Fetcher, 'openBlob'>;
   readonly rebuiltSource: Pick<Fetcher, 'openBlob'>;
   readonly onProgress?: (event: CompareProgress) => void;
+  /** The Dockerfile of both, to say which line made what differs; a lineage node's `dockerfile`. */
+  readonly dockerfile?: ComparedDockerfile;
   /** Length of `differences`; beyond it they are still counted and graded. @defaultValue 1000 */
   readonly maxDifferences?: number;
   /** Bounds of each layer. */
@@ -57,8 +61,9 @@ export async function compareImages(
   if (original.manifest.digest === rebuilt.manifest.digest) {
     return { ...images, grade: 'identical', ...NOTHING_READ, config: [] };
   }
-  const config = compareConfig(original, rebuilt);
-  const { grade, ...files } = await compareLayers(original, rebuilt, options);
+  const attribution = new Attribution({ original, rebuilt }, options.dockerfile);
+  const config = compareConfig(original, rebuilt, attribution);
+  const { grade, ...files } = await compareLayers(original, rebuilt, { ...options, attribution });
   return { ...images, grade: worst(grade, gradeOf(config)), ...files, config };
 }
 
@@ -67,7 +72,7 @@ type Files = Pick<Comparison, 'grade' | 'files' | 'differences' | 'truncated' | 
 async function compareLayers(
   original: ResolvedImage,
   rebuilt: ResolvedImage,
-  options: CompareImagesOptions,
+  options: CompareImagesOptions & { readonly attribution: Attribution },
 ): Promise<Files> {
   const { maxDifferences = DEFAULT_MAX_DIFFERENCES } = options;
   const start = countShared(original, rebuilt);
@@ -77,11 +82,47 @@ async function compareLayers(
   const [ofOriginal, ofRebuilt] = await readBoth(original, rebuilt, start, options);
   if (sameDiffIds(original, rebuilt)) return { grade: 'same-layers', ...NOTHING_READ };
 
-  const compare = (base: readonly LayerScan[]) =>
-    compareFiles(merge(base, ofOriginal), merge(base, ofRebuilt), maxDifferences);
   // The same changes to the same base make the same image, whatever the base holds.
-  if (start === 0 || sameEntries(ofOriginal, ofRebuilt)) return compare([]);
-  return compare(await readSide('original', original, { ...options, start: 0, end: start }));
+  const base =
+    start === 0 || sameEntries(ofOriginal, ofRebuilt)
+      ? []
+      : await readSide('original', original, { ...options, start: 0, end: start });
+  const stacks: Readonly<Record<Side, readonly LayerScan[]>> = {
+    original: [...base, ...ofOriginal],
+    rebuilt: [...base, ...ofRebuilt],
+  };
+  const first = start - base.length;
+  const removedAt = removals(stacks.rebuilt, first);
+  const ofPath: Attribution['ofPath'] = (pair) => options.attribution.ofPath(pair, removedAt);
+  const compare = ({ original: one, rebuilt: other }: typeof stacks) =>
+    compareFiles(mergeFrom(first, one), mergeFrom(first, other), maxDifferences, { ofPath });
+  const { unread, ...compared } = compare(stacks);
+  if (unread.size === 0) return compared;
+  const { unread: _stillUnread, ...whole } = compare({
+    original: await readAgain('original', original, stacks.original, { ...options, first, unread }),
+    rebuilt: await readAgain('rebuilt', rebuilt, stacks.rebuilt, { ...options, first, unread }),
+  });
+  return whole;
+}
+
+/** Reads the layers again in which content is that was not kept the first time. */
+async function readAgain(
+  side: Side,
+  image: ResolvedImage,
+  scans: readonly LayerScan[],
+  options: CompareImagesOptions & { readonly first: number; readonly unread: ReadonlySet<string> },
+): Promise<readonly LayerScan[]> {
+  const { first, unread } = options;
+  const keepContent = ({ path }: LayerEntry) => KEPT_CONTENT.test(path) || unread.has(path);
+  const read: LayerScan[] = [];
+  for (const [index, scan] of scans.entries()) {
+    const start = first + index;
+    const again = scan.entries.some(({ path }) => unread.has(path))
+      ? await readSide(side, image, { ...options, start, end: start + 1, keepContent })
+      : [scan];
+    read.push(...again);
+  }
+  return read;
 }
 
 /** Number of layers, from the base, that are the same blob by manifest and the same archive by config. */
@@ -103,14 +144,24 @@ function sameDiffIds(original: ResolvedImage, rebuilt: ResolvedImage): boolean {
  * another order may do something else, so they count as different.
  */
 function sameEntries(original: readonly LayerScan[], rebuilt: readonly LayerScan[]): boolean {
-  const [one, other] = [original, rebuilt].map((layers) =>
-    layers.map(({ entries }) => entries.map((entry) => [entry.path, describeEntry(entry)])),
+  return (
+    original.length === rebuilt.length &&
+    original.every(({ entries }, index) => {
+      const others = rebuilt[index]!.entries;
+      return (
+        entries.length === others.length &&
+        entries.every((entry, at) => {
+          const other = others[at]!;
+          return entry.path === other.path && describeEntry(entry) === describeEntry(other);
+        })
+      );
+    })
   );
-  return JSON.stringify(one) === JSON.stringify(other);
 }
 
-function merge(...stacks: readonly (readonly LayerScan[])[]): FilesystemView {
-  return mergeLayers(stacks.flat());
+/** Lays layers over each other, of which the lowest has that index in its image. */
+function mergeFrom(first: number, scans: readonly LayerScan[]): FilesystemView {
+  return mergeLayers([...Array.from({ length: first }, () => ({ entries: [] })), ...scans]);
 }
 
 /** Reads the layers of both images from an index on; when one fails the other is stopped. */
@@ -138,13 +189,18 @@ async function readBoth(
 async function readSide(
   side: Side,
   image: ResolvedImage,
-  options: CompareImagesOptions & { readonly start: number; readonly end?: number },
+  options: CompareImagesOptions & {
+    readonly start: number;
+    readonly end?: number;
+    readonly keepContent?: (entry: LayerEntry) => boolean;
+  },
 ): Promise<readonly LayerScan[]> {
   const { originalSource, rebuiltSource, onProgress, signal, limits, start, end } = options;
+  const { keepContent = KEPT_CONTENT } = options;
   try {
     return await scanLayers(image, {
       source: side === 'original' ? originalSource : rebuiltSource,
-      keepContent: KEPT_CONTENT,
+      keepContent,
       checksums: true,
       onProgress: onProgress && ((event) => onProgress({ ...event, side })),
       concurrency: CONCURRENCY,

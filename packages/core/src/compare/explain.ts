@@ -1,4 +1,5 @@
 import type { FilesystemEntry, FilesystemView } from '@imagevet/registry';
+import { pythonSource, sameBytecode } from './benign/python-bytecode.ts';
 import { BENIGN_CHANGES, benignChange, FONT_CACHE } from './benign/table.ts';
 import type { PathPair } from './compare-files.ts';
 import { DPKG_STATUS_BEFORE, PACKAGE_LISTS, STATUS_DIRECTORY } from './package-lists.ts';
@@ -17,11 +18,21 @@ const EXPLAINABLE: ReadonlySet<FileAspect> = new Set(['content', 'size', 'link']
 const SET_ID_BITS = 0o6000;
 const EXECUTE_BITS = 0o111;
 
+/** Content that is kept beyond {@link KEPT_CONTENT} where it differs, of each image. */
+const MAX_UNREAD_BYTES = 32 * 1024 * 1024;
+
 /** Finds causes of differences between two filesystems by parsing what differs. */
 export class Explainer {
+  /** Paths that may have a cause, but whose content was not kept. */
+  readonly unread: Set<string> = new Set();
   readonly #moves: PackageMoves;
+  readonly #original: FilesystemView;
+  readonly #rebuilt: FilesystemView;
+  #unreadBytes = 0;
 
   constructor(original: FilesystemView, rebuilt: FilesystemView) {
+    this.#original = original;
+    this.#rebuilt = rebuilt;
     this.#moves = new PackageMoves(original, rebuilt);
   }
 
@@ -33,7 +44,25 @@ export class Explainer {
   /** The cause of a difference, `undefined` when there is none that can be checked. */
   explain(pair: PathPair): Explanation | undefined {
     if (!mayHaveCause(pair)) return undefined;
-    return explainChange(pair) ?? this.#moves.explain(pair);
+    return explainChange(pair) ?? this.#explainBytecode(pair) ?? this.#moves.explain(pair);
+  }
+
+  #explainBytecode({ path, original, rebuilt }: PathPair): Explanation | undefined {
+    const source = pythonSource(path);
+    if (source === undefined || original?.size !== rebuilt?.size) return undefined;
+    const [before, after] = [original?.content, rebuilt?.content];
+    if (before === undefined || after === undefined) {
+      this.#unreadBytes += original?.size ?? 0;
+      if (this.#unreadBytes <= MAX_UNREAD_BYTES) this.unread.add(path);
+      return undefined;
+    }
+    const times = {
+      original: this.#original.get(source)?.mtime,
+      rebuilt: this.#rebuilt.get(source)?.mtime,
+    };
+    return sameBytecode(Buffer.from(before), Buffer.from(after), times)
+      ? { cause: 'time of the source in bytecode of Python', benign: true }
+      : undefined;
   }
 }
 

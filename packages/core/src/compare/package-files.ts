@@ -13,7 +13,10 @@ export interface PackagedPath {
 /** What an account, a login or every program depends on: no package is a reason for a change of these. */
 const NEVER_EXPLAINED: ReadonlySet<string> = new Set([
   ...['/etc/passwd', '/etc/shadow', '/etc/group', '/etc/gshadow', '/etc/sudoers', '/etc/ld.so.preload'],
+  ...['/etc/ld.so.conf', '/etc/nsswitch.conf', '/etc/environment', '/etc/profile', '/etc/crontab'],
 ]);
+const NEVER_EXPLAINED_BELOW =
+  /^\/(?:root|etc\/(?:sudoers\.d|pam\.d|ld\.so\.conf\.d|profile\.d|cron\.[a-z]+|ssh))\//;
 
 /** The paths of some packages of an image, by the package manager's own lists and checksums. */
 export class PackageFiles {
@@ -41,7 +44,8 @@ export class PackageFiles {
   ownerOf(entry: FilesystemEntry): string | undefined {
     const { path, type, linkTarget = '', checksums } = entry;
     const known = this.#paths.get(path);
-    if (known === undefined || NEVER_EXPLAINED.has(path)) return undefined;
+    if (known === undefined || NEVER_EXPLAINED.has(path) || NEVER_EXPLAINED_BELOW.test(path))
+      return undefined;
     const { owner, checksum } = known;
     if (type === 'directory') return owner;
     if (type === 'symlink') {

@@ -1,4 +1,4 @@
-import type { FilesystemView } from '@imagevet/registry';
+import type { FilesystemEntry, FilesystemView } from '@imagevet/registry';
 import type { PackageDifference } from './types.ts';
 
 /** An installed package, as the image's own package manager lists it. */
@@ -106,4 +106,17 @@ export function diffPackages(
     });
   }
   return [...differences.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, difference]) => difference);
+}
+
+/** What the package manager keeps of one package: its own file, or the list of all. */
+export function packageEntry(
+  view: FilesystemView,
+  { manager, name, architecture }: PackageDifference,
+): FilesystemEntry | undefined {
+  const info = '/var/lib/dpkg/info';
+  const own = [
+    ...[`${info}/${name}:${architecture}.list`, `${info}/${name}.list`, `${STATUS_DIRECTORY}/${name}`],
+    ...Object.entries(PACKAGE_LISTS).flatMap(([path, of]) => (of === manager ? [path] : [])),
+  ];
+  return own.map((path) => view.get(path)).find((entry) => entry !== undefined);
 }

@@ -20,6 +20,23 @@ export type ComparisonGrade =
 /** What of a path can differ; `mode` includes set-user-id and set-group-id, `xattr` file capabilities. */
 export type FileAspect = 'type' | 'content' | 'mode' | 'owner' | 'link' | 'size' | 'xattr' | 'device';
 
+/** What made something that differs. */
+export interface DifferenceOrigin {
+  /** The image this is said of. */
+  readonly side: 'original' | 'rebuilt';
+  /** Index of the layer, 0 for the base. */
+  readonly layer?: number;
+  /** The instruction of the Dockerfile; absent when the history does not tell. */
+  readonly instruction?: {
+    readonly line: number;
+    readonly keyword: string;
+    /** Set when an ONBUILD of the base ran it, at the FROM of that line. */
+    readonly trigger?: true;
+  };
+  /** True when the base image brought it. */
+  readonly inherited?: true;
+}
+
 /** One path of the merged filesystems that differs. */
 export interface FileDifference {
   readonly path: string;
@@ -31,6 +48,7 @@ export interface FileDifference {
   readonly rebuilt?: string;
   /** Named cause, when one explains it. */
   readonly explanation?: string;
+  readonly origin?: DifferenceOrigin;
 }
 
 /** One field of the image config that differs. */
@@ -41,6 +59,8 @@ export interface ConfigDifference {
   readonly rebuilt?: string;
   /** Named cause, when one explains it. */
   readonly explanation?: string;
+  /** The last instruction that names it. */
+  readonly origin?: DifferenceOrigin;
 }
 
 /** One package whose version differs, or that one image lacks. */
@@ -51,6 +71,8 @@ export interface PackageDifference {
   /** Version in the original; absent when it lacks the package. */
   readonly original?: string;
   readonly rebuilt?: string;
+  /** What last wrote what the package manager keeps of it. */
+  readonly origin?: DifferenceOrigin;
 }
 
 /** Original beside rebuilt. Plain data. */

@@ -1,3 +1,7 @@
+import { PatternProblem, replaceMatches, trimPrefix, trimSuffix } from './pattern.ts';
+import { nameAt } from './variable-name.ts';
+import { withoutMark } from './words.ts';
+
 /** Values of variables; a name without entry, or with undefined, is unset. */
 export type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -12,28 +16,29 @@ export interface Expansion {
 
 const MAX_DEPTH = 32;
 const MAX_LENGTH = 64 * 1024;
-/** Comparisons of a pattern with the value it is applied to; image names need some thousand. */
+/** Comparisons of patterns with the values they are applied to; image names need some thousand. */
 const MAX_STEPS = 100_000;
 
 /**
  * Expands a word as BuildKit's shell lexer does: quotes removed, `$name` and every `${name...}` form applied.
  *
- * @see Dockerfile reference, "Environment replacement"
+ * @see Dockerfile reference, "Environment replacement"; BuildKit, `frontend/dockerfile/shell`, `Lex.ProcessWord`
  */
 export function expand(word: string, variables: Variables, escapeCharacter: '\\' | '`' = '\\'): Expansion {
   const state: State = {
-    text: word,
+    text: withoutMark(word),
     position: 0,
     variables,
     escape: escapeCharacter,
+    keepEscapes: false,
     unset: [],
     length: 0,
-    steps: 0,
+    budget: { steps: MAX_STEPS },
   };
   try {
     return { value: readUntil(state, undefined, 0), unset: state.unset };
   } catch (error) {
-    if (!(error instanceof ExpansionProblem)) throw error;
+    if (!(error instanceof ExpansionProblem) && !(error instanceof PatternProblem)) throw error;
     return { value: '', unset: state.unset, problem: error.message };
   }
 }
@@ -45,41 +50,54 @@ interface State {
   position: number;
   readonly variables: Variables;
   readonly escape: string;
+  /** Within a pattern, and what replaces it, escapes stay for the pattern's own reader. */
+  keepEscapes: boolean;
   readonly unset: string[];
   length: number;
-  steps: number;
+  readonly budget: { steps: number };
 }
 
-function readUntil(state: State, stop: string | undefined, depth: number): string {
+function readUntil(
+  state: State,
+  stop: string | undefined,
+  depth: number,
+  { keepEscapes = false, isPattern = false } = {},
+): string {
   if (depth > MAX_DEPTH) throw new ExpansionProblem('nested too deep');
+  const before = state.keepEscapes;
+  state.keepEscapes = keepEscapes;
   let value = '';
   const add = (text: string) => {
     value += text;
     state.length += text.length;
     if (state.length > MAX_LENGTH) throw new ExpansionProblem('it expands to too much');
   };
-  while (state.position < state.text.length) {
-    const character = state.text[state.position] ?? '';
-    if (character === stop) return value;
+  for (;;) {
+    const character = state.text[state.position];
+    if (character === undefined) {
+      if (stop !== undefined) throw new ExpansionProblem(`missing ${stop}`);
+      break;
+    }
     state.position += 1;
-    if (character === "'") add(readSingle(state));
+    if (character === stop) break;
+    if (character === "'") add(readSingle(state, isPattern));
     else if (character === '"') add(readDouble(state, depth));
     else if (character === '$') add(readVariable(state, depth));
     else if (character === state.escape) {
-      add(state.text[state.position] ?? '');
+      add((state.keepEscapes ? character : '') + (state.text[state.position] ?? ''));
       state.position += 1;
     } else add(character);
   }
-  if (stop !== undefined) throw new ExpansionProblem(`missing ${stop}`);
+  state.keepEscapes = before;
   return value;
 }
 
-function readSingle(state: State): string {
+function readSingle(state: State, isPattern: boolean): string {
   const end = state.text.indexOf("'", state.position);
   if (end < 0) throw new ExpansionProblem("missing closing '");
   const value = state.text.slice(state.position, end);
   state.position = end + 1;
-  return value;
+  return isPattern ? value.replaceAll(state.escape, () => state.escape.repeat(2)) : value;
 }
 
 function readDouble(state: State, depth: number): string {
@@ -91,9 +109,12 @@ function readDouble(state: State, depth: number): string {
     if (character === '$') value += readVariable(state, depth);
     else if (character === state.escape) {
       const next = state.text[state.position] ?? '';
-      state.position += 1;
-      value += next === '"' || next === '$' || next === state.escape ? next : state.escape + next;
+      if (next === '"' || next === '$' || next === state.escape) {
+        value += state.keepEscapes ? character + next : next;
+        state.position += 1;
+      } else value += state.keepEscapes ? character.repeat(2) : character;
     } else value += character;
+    if (value.length > MAX_LENGTH) throw new ExpansionProblem('it expands to too much');
   }
   throw new ExpansionProblem('missing closing "');
 }
@@ -104,8 +125,9 @@ function readVariable(state: State, depth: number): string {
     return name === '' ? '$' : read(state, name);
   }
   state.position += 1;
+  const first = state.text[state.position] ?? '';
+  if (first === '' || '{}:'.includes(first)) throw new ExpansionProblem('a variable without a name');
   const name = readName(state);
-  if (name === '') throw new ExpansionProblem('a variable without a name');
   const operator = state.text[state.position];
   state.position += 1;
   switch (operator) {
@@ -136,7 +158,6 @@ function substitute(state: State, name: string, kind: string, colon: boolean, de
   // Names read inside an unused word do not count as missed.
   const missed = state.unset.length;
   const word = readUntil(state, '}', depth + 1);
-  state.position += 1;
   const current = own(state, name);
   const present = current !== undefined && !(colon && current === '');
   if (kind === '+') {
@@ -153,88 +174,24 @@ function substitute(state: State, name: string, kind: string, colon: boolean, de
 
 /** `#` shortest prefix, `##` longest; `%` and `%%` the same for the suffix. */
 function trim(state: State, name: string, kind: '#' | '%', depth: number): string {
-  const greedy = state.text[state.position] === kind;
-  if (greedy) state.position += 1;
-  const pattern = readUntil(state, '}', depth + 1);
-  state.position += 1;
-  const value = read(state, name);
-  const sizes = Array.from({ length: value.length + 1 }, (_item, size) => size);
-  for (const size of greedy ? sizes.reverse() : sizes) {
-    const part = kind === '#' ? value.slice(0, size) : value.slice(value.length - size);
-    if (matches(state, part, pattern))
-      return kind === '#' ? value.slice(size) : value.slice(0, value.length - size);
-  }
-  return value;
+  const word = readUntil(state, '}', depth + 1, { keepEscapes: true, isPattern: true });
+  const greedy = word.startsWith(kind);
+  const pattern = greedy ? word.slice(1) : word;
+  const cut = kind === '#' ? trimPrefix : trimSuffix;
+  return cut(read(state, name), pattern, greedy, state.budget);
 }
 
 /** `/pattern/replacement` once, `//` everywhere. */
 function replace(state: State, name: string, depth: number): string {
   const all = state.text[state.position] === '/';
   if (all) state.position += 1;
-  const pattern = readUntil(state, '/', depth + 1);
-  state.position += 1;
-  const replacement = readUntil(state, '}', depth + 1);
-  state.position += 1;
-  const value = read(state, name);
-  if (pattern === '') return value;
-  let result = '';
-  let position = 0;
-  let replaced = false;
-  while (position < value.length) {
-    const end = replaced && !all ? -1 : longestMatch(state, value, position, pattern);
-    if (end > position) {
-      result += replacement;
-      position = end;
-      replaced = true;
-    } else {
-      result += value[position];
-      position += 1;
-    }
-  }
-  return result;
-}
-
-function longestMatch(state: State, value: string, start: number, pattern: string): number {
-  const longest = pattern.includes('*') ? value.length : Math.min(value.length, start + pattern.length);
-  for (let end = longest; end > start; end -= 1) {
-    if (matches(state, value.slice(start, end), pattern)) return end;
-  }
-  return -1;
-}
-
-/** Glob match of `*` and `?`, in time proportional to the product of the lengths. */
-function matches(state: State, text: string, pattern: string): boolean {
-  let [at, star, mark] = [0, -1, 0];
-  let position = 0;
-  state.steps += 1;
-  while (position < text.length) {
-    state.steps += 1;
-    if (state.steps > MAX_STEPS) throw new ExpansionProblem('its pattern takes too long to match');
-    if (
-      at < pattern.length &&
-      (pattern[at] === '?' || (pattern[at] === text[position] && pattern[at] !== '*'))
-    ) {
-      position += 1;
-      at += 1;
-    } else if (pattern[at] === '*') {
-      star = at;
-      mark = position;
-      at += 1;
-    } else if (star >= 0) {
-      at = star + 1;
-      mark += 1;
-      position = mark;
-    } else return false;
-  }
-  while (pattern[at] === '*') at += 1;
-  return at === pattern.length;
+  const pattern = readUntil(state, '/', depth + 1, { keepEscapes: true, isPattern: true });
+  const replacement = readUntil(state, '}', depth + 1, { keepEscapes: true });
+  return replaceMatches(read(state, name), pattern, replacement, all, state.budget);
 }
 
 function readName(state: State): string {
-  const match = /^(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])/.exec(
-    state.text.slice(state.position, state.position + 256),
-  );
-  const name = match?.[0] ?? '';
+  const name = nameAt(state.text, state.position);
   state.position += name.length;
   return name;
 }

@@ -1,7 +1,6 @@
 import { formatReference, ImagevetError } from '@imagevet/registry';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { expand } from './expand.ts';
 import { parseDockerfile } from './parse-dockerfile.ts';
 import { externalImages, finalStage, usedParameters } from './queries.ts';
 import type { BaseName } from './types.ts';
@@ -202,6 +201,11 @@ describe('parseDockerfile() on any text', () => {
         '\\',
         '# x',
         'RUN a \\',
+        "RUN <<-'E F' <<${A:-b} \\",
+        'COPY --fr\\om="0" --from=+1 a',
+        'RUN --mount=type=bind,"from=a,b",from=$C',
+        '# escape=`',
+        '\u0085FROM \ufeffa\u00a0',
       ),
       fc.string({ maxLength: 40 }),
     );
@@ -216,54 +220,6 @@ describe('parseDockerfile() on any text', () => {
       { numRuns: 1000 },
     );
   });
-
-  test.each([
-    ['backslashes (attack row 32)', `FROM a\nRUN ${'\\'.repeat(100_000)}`],
-    ['continuations', `FROM a\nRUN ${'x \\\n'.repeat(20_000)}y`],
-    ['nested defaults', `FROM ${'${A:-'.repeat(20_000)}`],
-    ['an unclosed heredoc', `FROM a\nRUN <<EOF\n${'x\n'.repeat(50_000)}`],
-    ['a long word', `FROM ${'a'.repeat(500_000)}`],
-    [
-      'a pattern for every part of a value',
-      `ARG X=${'a'.repeat(20_000)}\nFROM ${'${X//*b/c}${X%%*b}'.repeat(50)}`,
-    ],
-    ['heredoc bait', `FROM a\nRUN ${'<<'.repeat(50_000)}`],
-  ])('ends for %s', (_name, text) => {
-    try {
-      parseDockerfile(text);
-    } catch (error) {
-      expect(ImagevetError.is(error)).toBe(true);
-    }
-  });
-});
-
-describe('expand()', () => {
-  test.each([
-    ['$A', 'va', []],
-    ['${A}x', 'vax', []],
-    ["'$A'", '$A', []],
-    ['"$A"', 'va', []],
-    ['\\$A', '$A', []],
-    ['$B', '', ['B']],
-    ['${B:-$A}', 'va', []],
-    ['${A:-$B}', 'va', []],
-    ['${B+x}', '', []],
-    ['${E-x}', '', []],
-    ['${E:-x}', 'x', []],
-    ['$', '$', []],
-    ['a$', 'a$', []],
-    ['${A##*}', '', []],
-    ['${A/v/w}', 'wa', []],
-  ])('%s', (word, value, unset) => {
-    expect(expand(word, { A: 'va', E: '' })).toEqual({ value, unset });
-  });
-
-  test.each(['${A', '${}', '${A:#x}', "'open", '"open', '${A!}'])(
-    'says why %s cannot be expanded',
-    (word) => {
-      expect(expand(word, { A: 'x' }).problem).toBeDefined();
-    },
-  );
 });
 
 describe('parseDockerfile() like BuildKit, found by comparing', () => {
@@ -299,5 +255,112 @@ describe('parseDockerfile() like BuildKit, found by comparing', () => {
 
   test('takes a flag it does not know: newer frontends add them', () => {
     expect(keywords('FROM x\nRUN --later=1 make')).toEqual(['RUN']);
+  });
+
+  test.each([
+    ['FROM x\nCOPY a', 'COPY takes a source and a destination'],
+    ['FROM x\nCOPY ["a"]', 'COPY takes a source and a destination'],
+    ['FROM x\nCOPY a <<END\nEND', 'COPY to a heredoc'],
+    ['FROM x\nRUN ["a", 1]', 'the list of RUN holds something else than strings'],
+    ['FROM x\nSHELL []', 'SHELL takes a JSON list'],
+    ['FROM x\nVOLUME [""]', 'VOLUME without a path'],
+    ['FROM x\nARG =1', 'ARG without a name'],
+    ['FROM x\nENV =1', 'ENV without a name'],
+    ['FROM x\nCMD --flag x', 'CMD takes no flag --flag'],
+    ['FROM x\nCOPY --from=a --from=b c d', 'COPY takes --from once'],
+    ['FROM x\nONBUILD FROM y', 'ONBUILD takes no ONBUILD, FROM or MAINTAINER'],
+    ['FROM x\nHEALTHCHECK NONE x', 'HEALTHCHECK NONE takes no arguments'],
+    ['FROM x\nHEALTHCHECK CMD', 'HEALTHCHECK CMD without a command'],
+    ['FROM x\nHEALTHCHECK EXEC y', 'HEALTHCHECK of an unknown kind "EXEC"'],
+    ['FROM x\n\\', 'unknown instruction ""'],
+    ['FROM\u00a0x', 'unknown instruction'],
+    ['{{ if .Slim }}\nFROM x', 'it is a template'],
+  ])('refuses %j, too', (text, message) => {
+    expect(() => parseDockerfile(text)).toThrow(message);
+  });
+
+  test.each(['RUN', 'CMD', 'ENTRYPOINT'])('takes %s without a command', (keyword) => {
+    expect(keywords(`FROM x\n${keyword}`)).toEqual([keyword]);
+  });
+
+  test('a line that is continued by the last one ends there', () => {
+    expect(parseDockerfile('FROM x\nRUN a \\\n  b \\\n').stages[0]?.endLine).toBe(3);
+  });
+
+  test.each([
+    ['an escape within a flag', 'COPY --fr\\om=evil a b', 'copy-from docker.io/library/evil:latest'],
+    ['quotes around a flag', 'COPY --from="evil" a b', 'copy-from docker.io/library/evil:latest'],
+    ['half a character', 'COPY --chown=\u00e0--from=evil a b', 'copy-from docker.io/library/evil:latest'],
+    ['a number with a sign', 'COPY --from=+0 a b', 'copy-from stage 0'],
+    ['a stage after it', 'COPY --from=later a b', 'copy-from stage 2'],
+    ['the last stage of a name', 'COPY --from=twice a b', 'copy-from stage 3'],
+    ['nothing', 'COPY --from= a b', ''],
+    [
+      'a quoted field of a mount',
+      'RUN --mount=\'"from=evil",target=/x\' make',
+      'mount-from docker.io/library/evil:latest',
+    ],
+    [
+      'the last of two fields',
+      'RUN --mount=from=first,from=evil,target=/x make',
+      'mount-from docker.io/library/evil:latest',
+    ],
+    ['a stage called scratch', 'COPY --from=scratch a b', 'copy-from stage 4'],
+  ])('sees what a stage takes from another by %s', (_how, instruction, expected) => {
+    const text = `FROM a AS twice\nFROM b\n${instruction}\nFROM c AS later\nFROM d AS twice\nFROM e AS scratch\nFROM scratch`;
+    const { stages } = parseDockerfile(text);
+    expect(stages[1]?.inputs.map(({ kind, name }) => `${kind} ${show(name)}`).join()).toBe(expected);
+    expect(show(stages[5]?.base)).toBe('stage 4');
+  });
+
+  test('what is built holds the later stages that it takes from, and ends where they take from each other', () => {
+    const text = 'FROM a AS one\nCOPY --from=two /x /x\nFROM b AS two\nCOPY --from=one /x /x\nFROM c';
+    const images = externalImages(parseDockerfile(text, { target: 'one' }));
+    expect(images.map(({ kind, name }) => `${kind} ${show(name)}`)).toEqual([
+      'base docker.io/library/a:latest',
+      'stage docker.io/library/b:latest',
+    ]);
+  });
+
+  test.each([
+    ["RUN echo it's <<END", ['RUN', 'ENV']],
+    ['RUN echo ${a!b} <<END', ['RUN', 'ENV']],
+    ['RUN cat <<- END', ['RUN', 'ENV']],
+    ['RUN cat <<END${X:-}', ['RUN', 'ENV']],
+    ['RUN ["cat", "<<END"]', ['RUN', 'ENV']],
+    ['CMD cat <<END', ['CMD', 'ENV']],
+    ['RUN cat << END', ['RUN']],
+    ['RUN cat 3<<-"END"', ['RUN']],
+    ["RUN cat <<E'N'D", ['RUN']],
+    ['ONBUILD RUN cat <<END', ['ONBUILD']],
+  ])('finds a heredoc or none in %j', (line, expected) => {
+    const tail = expected.length === 1 ? 'ENV A=1\nEND' : 'ENV A=1';
+    expect(keywords(`FROM x\n${line}\n${tail}`)).toEqual(expected);
+  });
+
+  test('TARGETPLATFORM names the version of Windows', () => {
+    const platform = { os: 'windows', architecture: 'amd64', 'os.version': '10.0.20348.1' };
+    const { stages } = parseDockerfile(
+      'FROM --platform=$TARGETPLATFORM x\nFROM --platform=$BUILDPLATFORM y',
+      {
+        platform,
+      },
+    );
+    expect(stages.map((stage) => stage.platform)).toEqual(['windows(10.0.20348.1)/amd64', 'windows/amd64']);
+  });
+
+  test('a platform that cannot be expanded leaves the base unresolved', () => {
+    expect(bases('FROM --platform=${X:?} y')).toEqual(['unresolved: --platform: X: not set']);
+  });
+
+  test.each([
+    ['# escape=`\n# syntax=a/b:1\nFROM x', '`', 'a/b:1'],
+    ['#!/bin/x\n# syntax=a/b:1\n# escape=`\nFROM x', '\\', 'a/b:1'],
+    [' # escape=`\n# syntax=a/b:1\nFROM x', '`', undefined],
+    ['# escape=\nFROM x', '\\', undefined],
+    ['# note\n# escape=`\nFROM x', '\\', undefined],
+  ])('reads the directives of %j', (text, escapeCharacter, syntax) => {
+    const read = parseDockerfile(text);
+    expect([read.escape, read.syntax?.text]).toEqual([escapeCharacter, syntax]);
   });
 });

@@ -4,6 +4,7 @@ import { readInstructions } from './instructions.ts';
 import { invalid } from './invalid.ts';
 import { readStages } from './stages.ts';
 import type { BuildParameters, Dockerfile } from './types.ts';
+import { withoutMark } from './words.ts';
 
 /** Options of {@link parseDockerfile}. */
 export interface ParseDockerfileOptions extends BuildParameters {
@@ -30,7 +31,6 @@ export function parseDockerfile(
   options: ParseDockerfileOptions = {},
 ): Dockerfile {
   const text = decode(content);
-  refuseTemplate(text);
   const directives = readDirectives(text);
   const instructions = readInstructions(text, directives.escape);
   if (instructions.length === 0) throw invalid('it has no instruction', 1);
@@ -55,15 +55,7 @@ export function parseDockerfile(
 function decode(content: string | Uint8Array): string {
   const size = typeof content === 'string' ? content.length : content.byteLength;
   if (size > MAX_BYTES) throw invalid(`it is larger than ${MAX_BYTES} bytes`, 1);
-  const text = typeof content === 'string' ? content : new TextDecoder('utf-8').decode(content);
-  return text.startsWith('\ufeff') ? text.slice(1) : text;
-}
-
-/** A FROM that still holds template syntax names nothing. */
-function refuseTemplate(text: string): void {
-  const lines = text.split('\n');
-  const at = lines.findIndex(
-    (line) => /^\s*FROM\s/i.test(line) && /\{\{|\}\}|%%[A-Z_]+%%|<%/.test(line.slice(0, 1000)),
-  );
-  if (at >= 0) throw invalid('it is a template, not a Dockerfile', at + 1);
+  const text =
+    typeof content === 'string' ? content : new TextDecoder('utf-8', { ignoreBOM: true }).decode(content);
+  return withoutMark(text);
 }

@@ -37,12 +37,15 @@ export interface ExternalImage {
   readonly platform?: string;
 }
 
-/** Everything a build of the file takes from outside it: the final stage's base first. */
+/**
+ * Everything a build of the file takes from outside it: the final stage's base first, then what the stages up to it take, and
+ * the later ones they take from.
+ */
 export function externalImages(dockerfile: Dockerfile): readonly ExternalImage[] {
   const final = finalStage(dockerfile);
   const base = baseOf(dockerfile, final);
   const images: ExternalImage[] = [];
-  for (const stage of dockerfile.stages.slice(0, final.index + 1)) {
+  for (const stage of builtStages(dockerfile, final.index)) {
     const platform = stage.platform === undefined ? {} : { platform: stage.platform };
     const isSpine = stage.base.kind !== 'stage' && stage.base === base;
     if (isSpine) images.unshift({ kind: 'base', name: base, line: final.startLine, ...platform });
@@ -55,6 +58,17 @@ export function externalImages(dockerfile: Dockerfile): readonly ExternalImage[]
     }
   }
   return images;
+}
+
+function builtStages({ stages }: Dockerfile, last: number): readonly DockerfileStage[] {
+  const built = new Set(stages.slice(0, last + 1));
+  for (const stage of built) {
+    for (const name of [stage.base, ...stage.inputs.map((input) => input.name)]) {
+      const other = name.kind === 'stage' ? stages[name.stage] : undefined;
+      if (other !== undefined) built.add(other);
+    }
+  }
+  return [...built];
 }
 
 /** ARGs a build knows without a declaration, and that decide what it makes. */

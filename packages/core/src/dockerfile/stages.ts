@@ -1,14 +1,10 @@
-import {
-  formatPlatform,
-  ImagevetError,
-  type Platform,
-  parseReference,
-  withDefaultTag,
-} from '@imagevet/registry';
+import { formatPlatform, type Platform } from '@imagevet/registry';
 import { expand, type Variables } from './expand.ts';
+import { readInputs } from './inputs.ts';
 import { invalid } from './invalid.ts';
+import { imageNamed, stageNamed } from './names.ts';
 import type { BaseName, DockerfileInstruction, DockerfileStage, StageInput } from './types.ts';
-import { splitWords } from './words.ts';
+import { splitBlanks, splitWords } from './words.ts';
 
 /** What decides how names resolve. */
 export interface StageContext {
@@ -48,7 +44,10 @@ export function readStages(
     if (stage === undefined) continue;
     stage.endLine = instruction.endLine;
     stage.instructions.push(instruction);
-    stage.inputs.push(...readInputs(instruction, stages.slice(0, -1)));
+  }
+  // What a stage takes from another may stand after it.
+  for (const stage of stages) {
+    stage.inputs.push(...stage.instructions.flatMap((instruction) => readInputs(instruction, stages)));
   }
   return { globalArgs, stages };
 }
@@ -87,8 +86,12 @@ function globalVariables(
 
 /** @see Dockerfile reference, "Automatic platform ARGs in the global scope" */
 function platformArgs(prefix: 'TARGET' | 'BUILD', platform: Platform): Variables {
+  const version = prefix === 'TARGET' ? platform['os.version'] : undefined;
   return {
-    [`${prefix}PLATFORM`]: formatPlatform(platform),
+    [`${prefix}PLATFORM`]: formatPlatform(
+      // Of the two only the target's is written with its version: windows(10.0.20348.1)/amd64.
+      version === undefined || version === '' ? platform : { ...platform, os: `${platform.os}(${version})` },
+    ),
     [`${prefix}OS`]: platform.os,
     [`${prefix}ARCH`]: platform.architecture,
     [`${prefix}VARIANT`]: platform.variant ?? '',
@@ -103,16 +106,18 @@ function startStage(
   context: StageContext,
 ): GrowingStage {
   const stageName = nameOf(instruction);
-  const [fromText = ''] = fromWords(instruction);
+  const [fromText = ''] = splitBlanks(instruction.arguments);
   const platformFlag = instruction.flags.find((flag) => flag.name === 'platform')?.value;
-  const platform =
-    platformFlag === undefined ? undefined : expand(platformFlag, variables, context.escape).value;
+  const platform = platformFlag === undefined ? undefined : expand(platformFlag, variables, context.escape);
   return {
     index: earlier.length,
     ...(stageName === undefined ? {} : { name: stageName }),
     fromText,
-    base: resolveBase(fromText, earlier, variables, context),
-    ...(platform === undefined ? {} : { platform }),
+    base:
+      platform?.problem === undefined
+        ? resolveBase(fromText, earlier, variables, context)
+        : { kind: 'unresolved', text: fromText, reason: `--platform: ${platform.problem}` },
+    ...(platform === undefined ? {} : { platform: platform.value }),
     inputs: [],
     instructions: [],
     startLine: instruction.startLine,
@@ -120,14 +125,11 @@ function startStage(
   };
 }
 
-/** Blanks alone separate: a quote groups nothing here. */
-function fromWords({ arguments: text }: DockerfileInstruction): readonly string[] {
-  return text.split(/[\t\v\f\r ]+/);
-}
-
 /** The name of the stage that a `FROM` starts. */
 function nameOf(from: DockerfileInstruction): string | undefined {
-  const words = fromWords(from);
+  if (/\{\{|\}\}|%%[A-Z_]+%%|<%/.test(from.arguments.slice(0, 1000)))
+    throw invalid('it is a template, not a Dockerfile', from.startLine);
+  const words = splitBlanks(from.arguments);
   const [, as, name] = words;
   if (words.length !== 1 && !(words.length === 3 && as?.toLowerCase() === 'as')) {
     throw invalid('FROM takes an image and, after AS, a name', from.startLine);
@@ -151,58 +153,5 @@ function resolveBase(
     return { kind: 'unresolved', text, reason: `ARG ${unset.join(', ')} has no value` };
   }
   if (value === '') return { kind: 'unresolved', text, reason: 'the base name is empty' };
-  if (value === 'scratch') return { kind: 'scratch', text: 'scratch' };
-  const stage = stageNamed(value, earlier);
-  return stage === undefined ? imageNamed(value, text) : { kind: 'stage', stage, text };
-}
-
-/** Stage names are looked up case-insensitively; the last stage of a name wins. */
-function stageNamed(name: string, earlier: readonly DockerfileStage[]): number | undefined {
-  const index = earlier.findLastIndex(
-    (stage) => stage.name !== undefined && stage.name === name.toLowerCase(),
-  );
-  return index < 0 ? undefined : index;
-}
-
-function imageNamed(name: string, text: string): BaseName {
-  try {
-    return { kind: 'image', reference: withDefaultTag(parseReference(name)), text };
-  } catch (error) {
-    if (!ImagevetError.is(error)) throw error;
-    return { kind: 'unresolved', text, reason: error.message };
-  }
-}
-
-/** `COPY --from=` and `RUN --mount=from=`; neither expands variables. */
-function readInputs(
-  instruction: DockerfileInstruction,
-  earlier: readonly DockerfileStage[],
-): readonly StageInput[] {
-  const lines = { startLine: instruction.startLine, endLine: instruction.endLine };
-  return instruction.flags.flatMap(({ name, value }): readonly StageInput[] => {
-    if (name === 'from' && (instruction.keyword === 'COPY' || instruction.keyword === 'ADD')) {
-      return [{ kind: 'copy-from', name: resolveInput(value, earlier, true), ...lines }];
-    }
-    if (name !== 'mount' || instruction.keyword !== 'RUN') return [];
-    const [from, ...others] = value.split(',').filter((part) => /^[\s"]*from=/i.test(part));
-    if (from === undefined) return [];
-    const source = from.slice(from.indexOf('=') + 1);
-    if (others.length === 0 && !from.includes('"')) {
-      return [{ kind: 'mount-from', name: resolveInput(source, earlier, false), ...lines }];
-    }
-    const reason = 'the mount names more than one source, or quotes it';
-    return [{ kind: 'mount-from', name: { kind: 'unresolved', text: value, reason }, ...lines }];
-  });
-}
-
-function resolveInput(text: string, earlier: readonly DockerfileStage[], byNumber: boolean): BaseName {
-  if (text.includes('$')) return { kind: 'unresolved', text, reason: 'variables are not expanded here' };
-  if (byNumber && /^\d+$/.test(text)) {
-    const index = Number(text);
-    if (index < earlier.length) return { kind: 'stage', stage: index, text };
-    return { kind: 'unresolved', text, reason: `there is no stage ${text} before it` };
-  }
-  if (text === 'scratch') return { kind: 'scratch', text: 'scratch' };
-  const stage = stageNamed(text, earlier);
-  return stage === undefined ? imageNamed(text, text) : { kind: 'stage', stage, text };
+  return stageNamed(value, text, earlier) ?? imageNamed(value, text);
 }

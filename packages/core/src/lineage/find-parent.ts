@@ -36,8 +36,8 @@ export interface FindParentOptions {
   readonly readImage?: ReadImage;
   readonly otherVersions?: OtherVersions;
   readonly platform: Platform;
-  /** The time asked about, for a child that does not say when it was built. */
-  readonly upTo?: Date;
+  /** The time the child was asked about, for one that does not say when it was built. */
+  readonly asOf?: Date;
   readonly signal: AbortSignal;
 }
 
@@ -72,7 +72,7 @@ export async function findParent(
       return { digest: image.manifest.digest, ...moved, labelled };
     }
   }
-  const asOf = buildTimeOf(child, claims).time ?? options.upTo;
+  const asOf = buildTimeOf(child, claims).time ?? options.asOf;
   const about = { signal, platform, ...(asOf === undefined ? {} : { asOf }) };
   let tried = 0;
   for await (const version of otherVersions?.(named, about) ?? []) {

@@ -28,11 +28,11 @@ export class NodeReader {
       readonly signal: AbortSignal;
     },
   ) {
-    const { registry, host, sources, buildArgs, onProgress } = options;
+    const { registry, host, sources, buildArgs, onProgress, asOf } = options;
     const { cache, platform } = services;
     this.#options = options;
     this.#services = {
-      ...{ ...services, sources, buildArgs, onProgress },
+      ...{ ...services, sources, buildArgs, onProgress, atBuild: asOf === 'build' },
       ...(registry === undefined ? {} : { readImage: imageReader(registry, platform, services) }),
       ...(host === undefined ? {} : { host: limitedHost(sharedHost(host, cache), cache) }),
     };
@@ -54,14 +54,14 @@ export class NodeReader {
   search(reading: NodeReading, target: BaseTarget & { kind: 'image' }): Promise<ParentSearch> {
     const known = this.#searches.get(reading);
     if (known !== undefined) return known;
-    const { image, claims, subject } = reading;
+    const { image, claims, asOf } = reading;
     const { otherVersions } = this.#options;
     const found: Promise<ParentSearch> =
       target.pinned === undefined && image !== undefined
         ? findParent(image, target.named, claims, {
             ...this.#services,
             ...(otherVersions === undefined ? {} : { otherVersions }),
-            ...(subject.upTo === undefined ? {} : { upTo: subject.upTo }),
+            ...(asOf === undefined ? {} : { asOf }),
           })
         : Promise.resolve({ labelled: [] });
     this.#searches.set(reading, found);
@@ -80,14 +80,14 @@ export class NodeReader {
   }
 
   #subject(
-    { subject: { upTo } }: NodeReading,
+    { asOf }: NodeReading,
     reference: ShownSubject['reference'],
     pinned: ShownSubject['pinned'],
   ): ShownSubject {
     return {
       ...{ id: idOf(reference, this.#services.platform), reference, isRoot: false },
       ...(pinned === undefined ? {} : { pinned }),
-      ...(upTo === undefined ? {} : { upTo }),
+      ...(asOf === undefined ? {} : { upTo: asOf }),
     };
   }
 

@@ -3,6 +3,9 @@ import { CoreError } from '../errors.ts';
 import type { LineageCache } from './lineage-cache.ts';
 import type { LineageEvent, ProvenanceSource, SourceHost } from './types.ts';
 
+/** A time, or which time. */
+export type AsOf = Date | 'build' | 'now';
+
 /** What {@link OtherVersions} is told beside the name. */
 export interface OtherVersionsOptions extends OperationOptions {
   /** When the child was built, by what it says itself; else the time asked about. Absent means that it is not known. */
@@ -30,8 +33,11 @@ export interface ResolveLineageOptions extends OperationOptions {
   readonly host?: SourceHost;
   /** @defaultValue linux/amd64 */
   readonly platform?: Platform;
-  /** Asks as of this time. @defaultValue now */
-  readonly asOf?: Date;
+  /**
+   * Asks as of this time. `build`: about each image as of its own build, and about a base that only a tag names as of the
+   * build of its child; sources are then asked after the image has been read. @defaultValue now
+   */
+  readonly asOf?: AsOf;
   /** Images on one path, 1 or more. @defaultValue 32 */
   readonly maxDepth?: number;
   /** Images in all, 1 or more. @defaultValue 200 */
@@ -65,4 +71,15 @@ export function limitsOf({
     throw new CoreError('INVALID_OPTIONS', `${name}: expected a whole number above 0, received ${value}`);
   }
   return { maxDepth, maxImages };
+}
+
+/**
+ * The one time all images are asked about; undefined is now.
+ *
+ * @throws {@link CoreError} `INVALID_OPTIONS` for an invalid date
+ */
+export function timeAsked({ asOf }: Pick<ResolveLineageOptions, 'asOf'>): Date | 'build' | undefined {
+  if (asOf === 'now' || asOf === undefined) return undefined;
+  if (asOf === 'build' || !Number.isNaN(asOf.getTime())) return asOf;
+  throw new CoreError('INVALID_OPTIONS', 'asOf: expected a date, received an invalid one');
 }

@@ -2,8 +2,9 @@ import type { Platform, RegistryError, ResolvedImage } from '@imagevet/registry'
 import type { ExternalImage } from '../dockerfile/queries.ts';
 import type { Dockerfile } from '../dockerfile/types.ts';
 import type { Gap } from '../errors.ts';
+import { askSources } from './ask-sources.ts';
 import { checkDockerfile, type DockerfileCheck } from './check-dockerfile.ts';
-import { askSource, findConflicts, mergeAnswers, type SourceAnswer } from './claims.ts';
+import { findConflicts } from './claims.ts';
 import { eagerHost } from './eager-host.ts';
 import { findOwnDockerfile } from './find-dockerfile.ts';
 import type { LineageCache } from './lineage-cache.ts';
@@ -11,18 +12,14 @@ import type { ResolveLineageOptions } from './options.ts';
 import { parseNode } from './parse-node.ts';
 import type { ReadImage } from './read-image.ts';
 import { type ShownSubject, showImage } from './show-image.ts';
-import type {
-  DockerfileRecord,
-  LineageConflict,
-  ProvenanceClaim,
-  ProvenanceSource,
-  SourceHost,
-} from './types.ts';
+import type { DockerfileRecord, LineageConflict, ProvenanceClaim, SourceHost } from './types.ts';
 
 /** Whom a node is read from. */
 export interface ReadNodeServices
   extends Pick<ResolveLineageOptions, 'sources' | 'buildArgs' | 'onProgress'> {
   readonly platform: Platform;
+  /** Whether sources are asked as of the build of the image. */
+  readonly atBuild: boolean;
   readonly readImage?: ReadImage;
   readonly host?: SourceHost;
   readonly cache: LineageCache;
@@ -37,6 +34,9 @@ export interface NodeReading {
   readonly failure?: RegistryError;
   readonly claims: readonly ProvenanceClaim[];
   readonly conflicts: readonly LineageConflict[];
+  /** As of when its sources were asked; undefined is now. */
+  readonly asOf?: Date;
+  readonly buildTimeDoubt?: string;
   /** Without what its repository says of it. */
   readonly record: DockerfileRecord;
   /** What its repository says of it: nothing that its base depends on. */
@@ -56,42 +56,26 @@ export interface NodeReading {
  */
 export async function readNode(subject: ShownSubject, services: ReadNodeServices): Promise<NodeReading> {
   const { id } = subject;
-  const { platform, sources, readImage, signal, onProgress } = services;
+  const { readImage, signal, onProgress } = services;
   const eager = services.host === undefined ? undefined : eagerHost(services.host, { signal });
   const showing = showImage(subject, readImage, signal);
-  const ask = async (source: ProvenanceSource): Promise<SourceAnswer> => {
-    const about = {
-      ...{ reference: subject.reference, platform },
-      ...(subject.upTo === undefined ? {} : { asOf: subject.upTo }),
-    };
-    if (source.needsImage === false) {
-      const answer = await askSource(source, about, id, services);
-      eager?.start(answer.claims);
-      return answer;
-    }
-    const { image } = await showing;
-    return askSource(source, image === undefined ? about : { ...about, image }, id, services);
-  };
-  const [{ image, failure, gaps: unshown }, answers] = await Promise.all([
+  const [{ image, failure, gaps: unshown }, asked] = await Promise.all([
     showing,
-    Promise.all(sources.map(ask)),
+    askSources(subject, showing, { ...services, onEarlyClaims: (claims) => eager?.start(claims) }),
   ]);
-  const { claims, gaps: unasked } = mergeAnswers(answers);
+  const { claims, gaps: unasked, ...when } = asked;
   const own = image === undefined ? {} : { image };
   const found = await findOwnDockerfile(claims, eager?.host, { node: id, ...own }, { signal });
   const { status, url } = found.record;
   onProgress?.({ type: 'dockerfile-fetched', node: id, status, ...(url === undefined ? {} : { url }) });
-  const check = checkDockerfile(
-    found,
-    eager?.host,
-    { node: id, ...own, ...(subject.upTo === undefined ? {} : { upTo: subject.upTo }) },
-    { signal },
-  );
+  const dated = when.asOf === undefined ? {} : { upTo: when.asOf };
+  const check = checkDockerfile(found, eager?.host, { node: id, ...own, ...dated }, { signal });
   // Who reads the node waits for it; a node that turns out not to be needed is not waited for.
   check.catch(() => {});
   const { gaps: parseGaps, ...parsed } = parseNode(found.record, claims, services, id);
   return {
-    ...{ subject, ...own, claims, conflicts: findConflicts(id, claims), check, ...parsed, parseGaps },
+    ...{ subject, ...own, claims, conflicts: findConflicts(id, claims), ...when },
+    ...{ check, ...parsed, parseGaps },
     ...(failure === undefined ? {} : { failure }),
     gaps: [...unshown, ...unasked, ...found.gaps],
   };

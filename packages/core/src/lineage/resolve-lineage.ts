@@ -8,7 +8,7 @@ import {
 import { createLineageCache } from './lineage-cache.ts';
 import { idOf } from './names.ts';
 import { NodeReader } from './node-reader.ts';
-import { limitsOf, type ResolveLineageOptions } from './options.ts';
+import { limitsOf, type ResolveLineageOptions, timeAsked } from './options.ts';
 import type { Lineage, LineageEdge, LineageNode } from './types.ts';
 import { Walk } from './walk.ts';
 
@@ -20,7 +20,7 @@ import { Walk } from './walk.ts';
  * other are asked at once; the same answers give the same lineage, in whichever order they come.
  *
  * @throws {@link RegistryError} `INVALID_REFERENCE`; `NOT_FOUND`, `AUTH_REQUIRED` or `DENIED` for the image asked about, when
- * no source knows it either. {@link CoreError} `INVALID_OPTIONS` for a limit below 1.
+ * no source knows it either. {@link CoreError} `INVALID_OPTIONS` for a limit below 1 or an invalid date.
  */
 export async function resolveLineage(
   reference: string | ImageReference,
@@ -29,7 +29,8 @@ export async function resolveLineage(
   const named = withDefaultTag(typeof reference === 'string' ? parseReference(reference) : reference);
   const platform = normalizePlatform(options.platform ?? DEFAULT_PLATFORM);
   limitsOf(options);
-  const { asOf, cache = createLineageCache() } = options;
+  const { cache = createLineageCache() } = options;
+  const asOf = timeAsked(options);
   options.signal?.throwIfAborted();
   const ended = new AbortController();
   const signal =
@@ -39,7 +40,7 @@ export async function resolveLineage(
   try {
     await walk.visit({
       ...{ id: root, reference: named, isRoot: true },
-      ...(asOf === undefined ? {} : { upTo: asOf }),
+      ...(asOf instanceof Date ? { upTo: asOf } : {}),
     });
   } finally {
     // What was read ahead and is not needed must not go on.
@@ -48,7 +49,7 @@ export async function resolveLineage(
   return {
     root,
     platform,
-    ...(asOf === undefined ? {} : { asOf: asOf.toISOString() }),
+    ...(asOf === undefined ? {} : { asOf: asOf === 'build' ? asOf : asOf.toISOString() }),
     nodes: walk.nodes,
     edges: inOrder(walk.edges, walk.nodes),
     conflicts: walk.conflicts,

@@ -70,6 +70,25 @@ test('resolveLineages() tells a platform built from another commit', async () =>
   ]);
 });
 
+test('resolveLineages() reads the index and the library file once for all platforms', async () => {
+  const before = registry.requests.length;
+  const read: string[] = [];
+  const host = hostOf(A);
+  const counting: SourceHost = {
+    ...host,
+    readFile: (...asked) => {
+      read.push(asked[2]);
+      return host.readFile(...asked);
+    },
+  };
+  const sources = [officialImagesSource({ host: counting })];
+  await resolveLineages('app:1', { registry: client, host: counting, sources });
+  const manifests = registry.requests.slice(before).filter((request) => request.includes('/manifests/'));
+  expect(manifests.filter((request) => request.endsWith('/manifests/1'))).toHaveLength(1);
+  expect(manifests).toHaveLength(3);
+  expect(read.sort()).toEqual(['app/Dockerfile', 'library/app']);
+});
+
 test('resolveLineages() needs a registry to list all platforms', async () => {
   await expect(resolveLineages('app:1', { sources: [] })).rejects.toMatchObject({ code: 'INVALID_OPTIONS' });
 });

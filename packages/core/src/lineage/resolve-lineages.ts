@@ -10,8 +10,10 @@ import {
   withDefaultTag,
 } from '@imagevet/registry';
 import { CoreError } from '../errors.ts';
+import { createLineageCache, type LineageCache } from './lineage-cache.ts';
 import type { ResolveLineageOptions } from './options.ts';
 import { resolveLineage } from './resolve-lineage.ts';
+import { sharedFetcher } from './shared-services.ts';
 import { spine } from './spine.ts';
 import type { Lineage, LineageNode } from './types.ts';
 
@@ -54,16 +56,17 @@ export async function resolveLineages(
   options: ResolveLineagesOptions,
 ): Promise<LineageSet> {
   const named = withDefaultTag(typeof reference === 'string' ? parseReference(reference) : reference);
-  const { platforms: wanted = 'all', ...rest } = options;
-  const platforms = unique(wanted === 'all' ? await offered(named, options) : wanted);
+  const { platforms: wanted = 'all', cache = createLineageCache(), ...rest } = options;
+  const platforms = unique(wanted === 'all' ? await offered(named, { ...options, cache }) : wanted);
   if (platforms.length === 0 || platforms.length > MAX_PLATFORMS) {
     throw new CoreError(
       'INVALID_OPTIONS',
       `lineages of ${formatReference(named)}: expected 1 to ${MAX_PLATFORMS} platforms, received ${platforms.length}`,
     );
   }
-  const lineages: Lineage[] = [];
-  for (const platform of platforms) lineages.push(await resolveLineage(named, { ...rest, platform }));
+  const lineages = await Promise.all(
+    platforms.map((platform) => resolveLineage(named, { ...rest, cache, platform })),
+  );
   const groups = groupBy(lineages, shapeOf);
   return {
     groups: [...groups.values()].flatMap((members) => {
@@ -77,13 +80,17 @@ export async function resolveLineages(
   };
 }
 
-async function offered(named: ImageReference, options: ResolveLineagesOptions): Promise<readonly Platform[]> {
-  if (options.registry === undefined) {
+async function offered(
+  named: ImageReference,
+  { registry, cache, signal }: ResolveLineagesOptions & { readonly cache: LineageCache },
+): Promise<readonly Platform[]> {
+  if (registry === undefined) {
     throw new CoreError('INVALID_OPTIONS', "platforms: 'all' needs a registry to list them");
   }
-  const found = await options.registry.fetchManifest(named, { signal: options.signal });
+  const source = sharedFetcher(registry, cache);
+  const found = await source.fetchManifest(named, { signal });
   if (found.kind !== 'index') {
-    const { platform } = await resolveImage(named, { source: options.registry, signal: options.signal });
+    const { platform } = await resolveImage(named, { source, signal });
     return [platform];
   }
   return found.index.manifests.flatMap((child) =>

@@ -5,7 +5,7 @@ import type { SourceHost } from './types.ts';
 /** A host whose answers lineages share: each question is asked once for as long as the cache keeps the answer. */
 export function sharedHost(host: SourceHost, cache: LineageCache): SourceHost {
   const key = (...parts: readonly unknown[]) => JSON.stringify(parts);
-  const { treeOf, identityOf } = host;
+  const { treeOf, committedAt, identityOf } = host;
   return {
     supports: (repository) => host.supports(repository),
     readDirectory: (...asked) => host.readDirectory(...asked),
@@ -38,6 +38,17 @@ export function sharedHost(host: SourceHost, cache: LineageCache): SourceHost {
               host,
               key('tree', repository, commit, directory),
               (signal) => treeOf.call(host, repository, commit, directory, { ...options, signal }),
+              { signal: options?.signal },
+            ),
+        }),
+    ...(committedAt === undefined
+      ? {}
+      : {
+          committedAt: (repository, commit, options) =>
+            cache.remember(
+              host,
+              key('committed', repository, commit),
+              (signal) => committedAt.call(host, repository, commit, { ...options, signal }),
               { signal: options?.signal },
             ),
         }),
@@ -75,12 +86,15 @@ export function sharedFetcher(registry: Fetcher, cache: LineageCache): Fetcher {
 
 /** A host that is asked only when the cache lets. Not for sources, which are asked under that limit themselves. */
 export function limitedHost(host: SourceHost, cache: LineageCache): SourceHost {
-  const { treeOf, identityOf } = host;
+  const { treeOf, committedAt, identityOf } = host;
   return {
     ...host,
     readFile: (...asked) => cache.limited(() => host.readFile(...asked)),
     reachability: (...asked) => cache.limited(() => host.reachability(...asked)),
     ...(treeOf === undefined ? {} : { treeOf: (...asked) => cache.limited(() => treeOf(...asked)) }),
+    ...(committedAt === undefined
+      ? {}
+      : { committedAt: (...asked) => cache.limited(() => committedAt(...asked)) }),
     ...(identityOf === undefined
       ? {}
       : { identityOf: (...asked) => cache.limited(() => identityOf(...asked)) }),

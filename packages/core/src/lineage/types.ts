@@ -138,6 +138,8 @@ export interface SourceHost {
     directory: string,
     options?: OperationOptions,
   ): Promise<string | undefined>;
+  /** When a commit was made, by what it says; undefined when it is not there or the host does not tell. */
+  committedAt?(repository: string, commit: string, options?: OperationOptions): Promise<Date | undefined>;
   /** Undefined when there is no such repository, or its host does not say which one it is (a git server). */
   identityOf?(repository: string, options?: OperationOptions): Promise<RepositoryIdentity | undefined>;
 }
@@ -196,6 +198,8 @@ export interface LineageNode {
   readonly dockerfile: DockerfileRecord;
   /** RFC 3339 time as of which its sources were asked; absent means now. */
   readonly asOf?: string;
+  /** Why the time the image gives is not taken for that of its build, where lineages are asked for as of builds. */
+  readonly buildTimeDoubt?: string;
   /** Set where the lineage ends: `scratch` (FROM scratch), or the reason it could not go on. */
   readonly end?: 'scratch' | 'unresolved' | 'cycle' | 'depth-limit';
 }
@@ -242,7 +246,7 @@ export interface Lineage {
   /** Id of the image asked about. */
   readonly root: string;
   readonly platform: Platform;
-  /** RFC 3339; absent means now. */
+  /** RFC 3339; `build` when each image was asked about as of its own build; absent means now. */
   readonly asOf?: string;
   /** The image asked about first; parents follow their children. */
   readonly nodes: readonly LineageNode[];

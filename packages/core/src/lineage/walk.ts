@@ -41,7 +41,7 @@ export class Walk {
     const known = this.#known.get(subject.id);
     if (known !== undefined) return known;
     const reading = await this.#reader.read(subject, this.#path.size + 1);
-    const { claims, failure, image, record } = reading;
+    const { claims, failure, image, record, asOf, buildTimeDoubt } = reading;
     const { facts, gaps } = await reading.check;
     if (failure !== undefined && subject.isRoot && claims.length === 0) {
       if (failure.code !== 'UNREACHABLE' && failure.code !== 'TIMEOUT') throw failure;
@@ -53,7 +53,8 @@ export class Walk {
       ...(image === undefined ? {} : { image }),
       claims,
       dockerfile: { ...record, ...facts },
-      ...(subject.upTo === undefined ? {} : { asOf: subject.upTo.toISOString() }),
+      ...(asOf === undefined ? {} : { asOf: asOf.toISOString() }),
+      ...(buildTimeDoubt === undefined ? {} : { buildTimeDoubt }),
     };
     this.nodes.push(node);
     this.#known.set(node.id, node);

@@ -1,5 +1,7 @@
 import type { Finding } from '../audit/types.ts';
+import type { DifferenceOrigin } from '../compare/types.ts';
 import { markdownCode as code, markdownBlock, markdownText as text } from './markdown-text.ts';
+import { placeOf } from './place-of.ts';
 import {
   counted,
   countedBySeverity,
@@ -109,15 +111,22 @@ function comparisons({ images }: ReportView): readonly string[] {
     const { grade, differences, packages = [], config } = comparison;
     const why = (explanation?: string): string =>
       explanation === undefined ? '**unexplained**' : text(explanation);
+    const from = (origin: DifferenceOrigin | undefined): string => {
+      const where = placeOf(origin);
+      return where === undefined ? '' : ` (${where})`;
+    };
     const items = [
       ...differences.map(
-        ({ change, path, aspects, explanation }) =>
-          `- ${change} ${code(path)} ${text(aspects.join(', '))}: ${why(explanation)}`,
+        ({ change, path, aspects, explanation, origin }) =>
+          `- ${change} ${code(path)} ${text(aspects.join(', '))}${from(origin)}: ${why(explanation)}`,
       ),
-      ...config.map(({ field, explanation }) => `- configuration ${code(field)}: ${why(explanation)}`),
+      ...config.map(
+        ({ field, explanation, origin }) =>
+          `- configuration ${code(field)}${from(origin)}: ${why(explanation)}`,
+      ),
       ...packages.map(
-        ({ name: of, original, rebuilt }) =>
-          `- package ${code(of)}: ${code(original ?? 'none')} became ${code(rebuilt ?? 'none')}`,
+        ({ name: of, original, rebuilt, origin }) =>
+          `- package ${code(of)}${from(origin)}: ${code(original ?? 'none')} became ${code(rebuilt ?? 'none')}`,
       ),
     ];
     if (items.length === 0) return [];

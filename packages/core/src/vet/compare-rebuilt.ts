@@ -37,6 +37,7 @@ export async function compareRebuilt(
       comparisons[node.id] = await compareImages(node.image, rebuilt, {
         originalSource,
         rebuiltSource: options.target.client,
+        dockerfile: node.dockerfile,
         signal: options.signal,
       });
     } catch (error) {

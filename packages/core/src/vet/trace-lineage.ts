@@ -17,6 +17,7 @@ export function traceLineage(image: ImageReference, options: VetOptions): Promis
     asOf: options.asOf,
     ...(options.buildArgs === undefined ? {} : { buildArgs: options.buildArgs }),
     ...(options.otherVersions === undefined ? {} : { otherVersions: options.otherVersions }),
+    ...(options.cache === undefined ? {} : { cache: options.cache }),
     signal: options.signal,
     onProgress: options.onProgress,
   });

@@ -1,6 +1,6 @@
 import type { Fetcher, OperationOptions, Platform, Pusher, Resolver } from '@imagevet/registry';
 import type { ComparisonGrade } from '../compare/types.ts';
-import type { ResolveLineageOptions } from '../lineage/options.ts';
+import type { AsOf, ResolveLineageOptions } from '../lineage/options.ts';
 import type { LineageEvent, ProvenanceSource, SourceHost } from '../lineage/types.ts';
 import type { Policy, PolicyException } from '../policy/types.ts';
 import type { PlanTarget } from '../rebuild/plan-rebuild.ts';
@@ -35,7 +35,7 @@ export interface RebuildTarget extends PlanTarget {
 /** Options of {@link vet}. */
 export interface VetOptions
   extends OperationOptions,
-    Pick<ResolveLineageOptions, 'buildArgs' | 'otherVersions'> {
+    Pick<ResolveLineageOptions, 'buildArgs' | 'otherVersions' | 'cache'> {
   /** Reads public images. @defaultValue anonymous access to the public registries */
   readonly registry?: Fetcher;
   /**
@@ -49,8 +49,8 @@ export interface VetOptions
   readonly host?: SourceHost;
   /** @defaultValue linux/amd64 */
   readonly platform?: Platform;
-  /** Answers "where did it come from" as of this time. @defaultValue now */
-  readonly asOf?: Date;
+  /** Answers "where did it come from" as of this time; `build`: of each image as of its own build. @defaultValue now */
+  readonly asOf?: AsOf;
   /** Where rebuilt images go; without it nothing is planned or rebuilt. */
   readonly target?: RebuildTarget;
   /** Builds and pushes; without it the rebuild is planned only. */

@@ -9,7 +9,7 @@ import { type OciLayout, openOciLayout } from '../layout/oci-layout.ts';
 import type { Descriptor } from '../oci/types.ts';
 import { parseReference, type Repository } from '../reference.ts';
 import { RegistryClient } from '../remote/client.ts';
-import type { Fault } from '../testing/faults.ts';
+import type { Fault } from '../testing/faults/mischief.ts';
 import { pushTestImage } from '../testing/image.ts';
 import { startRegistry } from '../testing/registry.ts';
 import { copyImage } from './copy.ts';

@@ -51,7 +51,13 @@ export class VerifiedStream implements AsyncIterable<Uint8Array> {
     this.#release = release;
   }
 
+  /** @throws {@link RegistryError} `UNSUPPORTED` the second time: an empty reading would look like the end of the bytes */
   [Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    if (this.#touched) {
+      throw new RegistryError('UNSUPPORTED', `the stream of ${this.#descriptor.digest} was read already`, {
+        hint: 'Open the blob again to read it again.',
+      });
+    }
     this.#touched = true;
     return this.#chunks;
   }

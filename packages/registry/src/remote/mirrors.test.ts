@@ -7,7 +7,7 @@ import { blobOf, readBlob } from '../content/read.ts';
 import { digestOf } from '../digest.ts';
 import { parseReference } from '../reference.ts';
 import { collect } from '../testing/collect.ts';
-import type { Fault } from '../testing/faults.ts';
+import type { Fault } from '../testing/faults/mischief.ts';
 import { pushTestImage } from '../testing/image.ts';
 import { startRegistry, type TestRegistryOptions } from '../testing/registry.ts';
 import { RegistryClient, type RegistryClientOptions } from './client.ts';

@@ -9,9 +9,10 @@ import { isInternalAddress } from '../http/egress.ts';
 import type { Descriptor } from '../oci/types.ts';
 import { parseReference } from '../reference.ts';
 import { collect } from '../testing/collect.ts';
-import type { Fault } from '../testing/faults.ts';
+import type { Fault } from '../testing/faults/mischief.ts';
 import { pushTestImage } from '../testing/image.ts';
 import { startRegistry, type TestRegistry, type TestRegistryOptions } from '../testing/registry.ts';
+import { makeCertificates } from '../testing/tls.ts';
 import { RegistryClient, type RegistryClientOptions } from './client.ts';
 
 const CREDENTIALS = { username: 'alice', password: 'hunter2-secret' };
@@ -144,7 +145,32 @@ test('S4: a token server may not redirect', async () => {
   expect(other.requests).toEqual([]);
 });
 
+test('S2, row 22: redirects and uploads into the network of the caller are refused, nobody is asked', async () => {
+  await using it = await evil(['redirect-inside', 'upload-inside'], {}, ONE_PUBLIC_LOOPBACK);
+  await expect(it.client.fetchManifest(it.reference)).rejects.toMatchObject({ code: 'EGRESS_REFUSED' });
+  const other = { ...BLOB, digest: digestOf('other'), size: 5 };
+  const pushing = it.client.pushBlob(it.reference, blobOf(Buffer.from('other'), other));
+  await expect(pushing).rejects.toMatchObject({ code: 'EGRESS_REFUSED' });
+});
+
+test('S3: a redirect from https to http is refused', async () => {
+  const { ca, server } = await makeCertificates();
+  await using registry = await startRegistry({ tls: server, faults: ['redirect-plain'] });
+  await using client = clientOf(registry, { hosts: { [registry.host]: { url: registry.url, ca } } });
+  const reading = readBlob(client, parseReference(`${registry.host}/app`), BLOB);
+  await expect(reading).rejects.toMatchObject({
+    code: 'REDIRECT_REFUSED',
+    message: expect.stringContaining('from https to http'),
+  });
+});
+
 describe('S5: pages', () => {
+  test('of tags without end are refused', async () => {
+    await using it = await evil(['endless-tags']);
+    await expect(collect(it.client.tags(it.reference))).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
+    expect(it.registry.requests.length).toBeLessThan(200);
+  });
+
   test('on another host are refused', async () => {
     await using it = await evil(['link-elsewhere']);
     await expect(collect(it.client.tags(it.reference))).rejects.toMatchObject({ code: 'REDIRECT_REFUSED' });
@@ -265,6 +291,32 @@ describe('S8: content encodings', () => {
   });
 });
 
+describe('S9, row 17: a manifest that two readers read differently', () => {
+  test.each(['image-and-index', 'member-twice', 'other-content-type'] as const)(
+    '%s is refused',
+    async (fault) => {
+      await using it = await evil([fault]);
+      for (const reading of [
+        it.client.fetchManifest(it.reference),
+        resolveImage(it.reference, { source: it.client }),
+      ])
+        await expect(reading).rejects.toMatchObject({ code: 'AMBIGUOUS_MANIFEST' });
+    },
+  );
+});
+
+describe('S10, row 18: indexes', () => {
+  test.each([
+    ['many-children', 'LIMIT_EXCEEDED'],
+    ['nested-indexes', 'LIMIT_EXCEEDED'],
+    ['index-of-itself', 'DIGEST_MISMATCH'],
+  ] as const)('%s end as %s', async (fault, code) => {
+    await using it = await evil([fault]);
+    await expect(resolveImage(it.reference, { source: it.client })).rejects.toMatchObject({ code });
+    expect(it.registry.requests.length).toBeLessThan(40);
+  });
+});
+
 describe('S10: too much', () => {
   test.each([
     ['endless-manifest', 'LIMIT_EXCEEDED'],
@@ -290,6 +342,40 @@ describe('S15, row 14: a tag that moves', () => {
     const pinned = { ...it.reference, digest: before.manifest.digest };
     expect((await it.client.fetchManifest(pinned)).descriptor).toEqual(before.manifest);
     expect((await it.client.resolve(it.reference)).digest).not.toBe(before.manifest.digest);
+  });
+
+  test('between two questions is no danger to who asks by digest, and a receipt tells', async () => {
+    await using it = await evil(['moving-tag']);
+    const first = await it.client.resolveWithReceipt(it.reference);
+    const second = await it.client.resolveWithReceipt(it.reference);
+    expect([first.digest === it.image.manifest.digest, first.digest === second.digest]).toEqual([
+      true,
+      false,
+    ]);
+    const pinned = await it.client.fetchManifest({ ...it.reference, digest: first.digest });
+    expect(pinned.descriptor).toEqual(it.image.manifest);
+  });
+});
+
+describe('Row 15: a registry with two faces', () => {
+  test('shows each client what it is, under its own digest', async () => {
+    await using it = await evil(['two-faced']);
+    await using anybody = new RegistryClient();
+    const shown = async (client: RegistryClient) => {
+      const { bytes, descriptor } = await client.fetchManifest(it.reference);
+      expect(digestOf(bytes)).toBe(descriptor.digest);
+      return descriptor.digest;
+    };
+    // It asks for nothing, so nobody signs in; a header of one's own does it.
+    await using insider = clientOf(it.registry, {
+      hosts: { [it.registry.host]: { url: it.registry.url, headers: { authorization: 'Bearer insider' } } },
+    });
+    expect(await shown(anybody)).toBe(it.image.manifest.digest);
+    const other = await shown(insider);
+    expect(other).not.toBe(it.image.manifest.digest);
+    // One digest is one content, whoever asks.
+    const pinned = { ...it.reference, digest: other };
+    expect((await anybody.fetchManifest(pinned)).bytes).toEqual((await insider.fetchManifest(pinned)).bytes);
   });
 });
 
@@ -330,6 +416,19 @@ test('S20: a challenge cannot widen a token to another repository', async () => 
   expect(asked).toEqual(['repository:app:pull']);
 });
 
+test('S20: nor can one in its own name', async () => {
+  await using it = await evil(['scope-widened']);
+  await it.client.fetchManifest(it.reference);
+  const asked = it.registry.requests.filter((line) => line.startsWith('GET /token'));
+  const scopes = asked.map((line) => new URL(line.slice(4), it.registry.url).searchParams.getAll('scope'));
+  expect(scopes).toEqual([['repository:app:pull']]);
+});
+
+test('a registry that does not say what it wants is asked at its front door', async () => {
+  await using it = await evil(['challenge-left-out'], { basic: CREDENTIALS });
+  expect((await it.client.fetchManifest(it.reference)).descriptor).toEqual(it.image.manifest);
+});
+
 describe('S21, row 23: stalls', () => {
   test.each(['stall-headers', 'stall-body'] as const)('%s ends', async (fault) => {
     await using it = await evil([fault], {}, { headersTimeoutMs: 50, bodyTimeoutMs: 50, attempts: 1 });
@@ -363,6 +462,21 @@ describe('S22: writers of the fallback tag', () => {
     const left = await collect(it.client.referrers(it.reference, it.image.manifest.digest));
     expect(left.map(({ digest }) => digest).sort()).toEqual(pushed.filter((digest) => digest !== first));
     await Promise.all(writers.map((writer) => writer.close()));
+  });
+});
+
+describe('S22: a registry that loses the list of referrers', () => {
+  test('once is told again', async () => {
+    await using it = await evil(['lose-referrer-once'], { referrers: false });
+    const digest = await pushReferrer(it.client, it, 'note');
+    const listed = await collect(it.client.referrers(it.reference, it.image.manifest.digest));
+    expect(listed.map((referrer) => referrer.digest)).toEqual([digest]);
+  });
+
+  test('always ends in an error: nothing is called listed that is not', async () => {
+    await using it = await evil(['lose-referrers'], { referrers: false });
+    await expect(pushReferrer(it.client, it, 'note')).rejects.toMatchObject({ code: 'UPLOAD_FAILED' });
+    expect(it.registry.requests.length).toBeLessThan(60);
   });
 });
 
@@ -406,6 +520,20 @@ describe('Attack rows', () => {
     await expect(it.client.fetchManifest(it.reference)).rejects.toMatchObject({
       details: { retryAfterMs: 3_600_000 },
     });
+  });
+
+  test('row 24: content that is gone is NOT_FOUND, at once', async () => {
+    await using it = await evil(['gone']);
+    const pinned = { ...it.reference, digest: it.image.manifest.digest };
+    for (const asking of [it.client.fetchManifest(pinned), it.client.resolve(pinned), it.readContent()])
+      await expect(asking).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    expect(it.registry.requests.length).toBeLessThan(20);
+  });
+
+  test('row 25: 20,000 referrers on one page are refused', async () => {
+    await using it = await evil(['junk-referrers']);
+    const listing = collect(it.client.referrers(it.reference, it.image.manifest.digest));
+    await expect(listing).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
   });
 
   test('row 24: what is gone is NOT_FOUND', async () => {
@@ -508,17 +636,31 @@ test('A blob cut again and again is fetched once: each byte, plus one buffer a c
 });
 
 describe('Uploads', () => {
-  test.each([[[]], [['cut-chunk-once']], [['forget-upload-once']]] as const)(
-    'survive %j in chunks',
-    async (faults) => {
-      await using registry = await startRegistry({ faults });
-      await using client = clientOf(registry, { chunkBytes: 100_000 });
-      const reference = parseReference(`${registry.host}/chunked`);
-      expect(await client.pushBlob(reference, blobOf(CONTENT, BLOB))).toBe('uploaded');
-      expect(await readBlob(client, reference, BLOB)).toEqual(CONTENT);
-      expect(registry.requests.filter((line) => line.startsWith('PATCH')).length).toBeGreaterThan(5);
-    },
-  );
+  test.each([
+    ...([[[]], [['cut-chunk-once']], [['forget-upload-once']], [['chunk-unavailable-once']]] as const),
+    ...([
+      [['chunk-refused-once']],
+      [['moving-upload']],
+      [['range-stuck']],
+      [['rate-limit-upload-once']],
+    ] as const),
+    ...([[['moving-upload', 'cut-chunk-once', 'chunk-unavailable-once']]] as const),
+  ])('survive %j in chunks', async (faults) => {
+    await using registry = await startRegistry({ faults });
+    await using client = clientOf(registry, { chunkBytes: 100_000 });
+    const reference = parseReference(`${registry.host}/chunked`);
+    expect(await client.pushBlob(reference, blobOf(CONTENT, BLOB))).toBe('uploaded');
+    expect(await readBlob(client, reference, BLOB)).toEqual(CONTENT);
+    expect(registry.requests.filter((line) => line.startsWith('PATCH')).length).toBeGreaterThan(5);
+  });
+
+  test('are sent where a mount is refused', async () => {
+    await using it = await evil(['mount-refused']);
+    const other = { ...it.reference, repository: 'other' };
+    expect(await it.client.pushBlob(other, blobOf(CONTENT, BLOB), { mountFrom: it.reference })).toBe(
+      'uploaded',
+    );
+  });
 
   test('go elsewhere without credentials, and not into the network', async () => {
     await using other = await startRegistry({

@@ -146,7 +146,7 @@ async function commitInfo(call: Call, ref = ''): Promise<void> {
 async function gitCommit(call: Call, sha = ''): Promise<void> {
   const id = await commitId(call.repository, sha);
   const [commit] = await listCommits(call.repository, [id], { count: 1 });
-  answerJson(call, { sha: id, tree: { sha: commit?.tree } });
+  answerJson(call, { sha: id, tree: { sha: commit?.tree }, committer: { date: commit?.committed } });
 }
 
 async function gitRef(call: Call, ref = ''): Promise<void> {

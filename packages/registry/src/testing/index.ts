@@ -1,7 +1,8 @@
 export { type Bitbucket, type BitbucketOptions, startBitbucket } from './bitbucket-host.ts';
 export { collect } from './collect.ts';
 export { startProxy, type TestProxy, type TestProxyOptions } from './connect-proxy.ts';
-export type { Fault } from './faults.ts';
+export type { FaultDescription } from './faults/fault.ts';
+export { type Fault, listFaults } from './faults/mischief.ts';
 export { type GitHost, type GitHostOptions, startGitHost } from './git-host.ts';
 export {
   type CommitFile,
@@ -12,6 +13,7 @@ export {
 export type { HostedRepositories, RepositoryMark } from './git-routes.ts';
 export { type Gitea, type GiteaOptions, startGitea } from './gitea-host.ts';
 export { type GitLab, type GitLabOptions, startGitLab } from './gitlab-host.ts';
+export { type HostileImage, listHostileImages, pushHostileImage } from './hostile-image.ts';
 export { type HubOptions, type HubRepository, startHub } from './hub.ts';
 export { makeTar, pushTestImage, pushTestIndex, type TestFile, type TestImage } from './image.ts';
 export type { HostFaults, LoopbackHost, ReceivedRequest } from './loopback.ts';

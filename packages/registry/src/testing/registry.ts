@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type Answer, deliver, errorAnswer } from './answer.ts';
-import { type Fault, Mischief } from './faults.ts';
+import { type Fault, Mischief } from './faults/mischief.ts';
 import { RegistryStore } from './registry-store.ts';
 import { type BearerOptions, TokenServer } from './token-server.ts';
 

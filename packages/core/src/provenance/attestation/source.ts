@@ -9,7 +9,9 @@ import {
 } from '@imagevet/registry';
 import type { BuildParameters } from '../../dockerfile/types.ts';
 import { CoreError } from '../../errors.ts';
+import { sharedFetcher } from '../../lineage/shared-services.ts';
 import type {
+  ClaimsOptions,
   ProvenanceClaim,
   ProvenanceSource,
   ProvenanceSubject,
@@ -37,11 +39,12 @@ export function buildkitAttestationSource(options: BuildkitAttestationOptions): 
     kind: 'buildkit-attestation',
     async *claims(
       { image }: ProvenanceSubject,
-      operation: OperationOptions = {},
+      { cache, ...operation }: ClaimsOptions = {},
     ): AsyncIterable<ProvenanceClaim> {
       if (image?.index === undefined) return;
-      for (const attestation of await listAttestations(options.registry, image, operation)) {
-        for (const layer of await listStatements(options.registry, image, attestation, operation)) {
+      const registry = cache === undefined ? options.registry : sharedFetcher(options.registry, cache);
+      for (const attestation of await listAttestations(registry, image, operation)) {
+        for (const layer of await listStatements(registry, image, attestation, operation)) {
           const statement = await readStatement(options, image.reference, layer, operation);
           const provenance = parseProvenance(statement);
           if (provenance !== undefined) yield toClaim(provenance, image, layer.digest);

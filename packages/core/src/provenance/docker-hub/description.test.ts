@@ -27,6 +27,15 @@ describe('parseDescriptionLinks()', () => {
     ]);
   });
 
+  it('reads tags that are not set in code, and takes other links for prose', () => {
+    const { links } = parseDescriptionLinks(
+      `${HEADING}- [1.2, latest](${GITHUB('1', '1.2/Dockerfile')})\n- [documentation](https://docs.example/Dockerfiles)\n- [see the file](${GITHUB('1', 'Dockerfile')})\n`,
+    );
+    expect(links.map(({ tags, location }) => [tags, location?.path])).toEqual([
+      [['1.2', 'latest'], '1.2/Dockerfile'],
+    ]);
+  });
+
   it("reads today's form: no path, blank lines between, the section further down", () => {
     const { links } = parseDescriptionLinks(
       `<!-- x -->\n# Quick reference\n\n-\t[\`no\`](${GITHUB('9', 'Dockerfile')})\n\n${HEADING}(See [the FAQ](https://github.com/x).)\n\n-\t[\`2\`](${GITHUB('1', 'two/Dockerfile.oracle')})\n\n-\t[\`1\`, \`1.0\`](${GITHUB('2', 'Dockerfile')})\n\n# Quick reference (cont.)\n`,

@@ -93,10 +93,16 @@ function readItem(text: string): Item | undefined {
   if (close < 0 || end < 0) return undefined;
   // Until 2019 the path followed the tags: [`1.0`, `latest` (*1.0/Dockerfile*)](...)
   const words = content.slice(1, close).split(' (*', 1)[0] ?? '';
-  const tags = codeWords(words);
-  return tags.length === 0
-    ? undefined
-    : { nested, tags, opensGroup: false, url: content.slice(close + 2, end) };
+  const url = content.slice(close + 2, end);
+  const tags = words.includes('`') ? codeWords(words) : plainWords(words, url);
+  return tags.length === 0 ? undefined : { nested, tags, opensGroup: false, url };
+}
+
+/** For some days of 2014 tags were not set in code: [1.0, latest](...). A link to anything but a Dockerfile is prose. */
+function plainWords(text: string, url: string): readonly string[] {
+  const words = text.split(',').map((word) => word.trim());
+  const named = words.every((word) => /^\w[\w.-]{0,127}$/.test(word));
+  return named && /\/Dockerfile$/.test(url) ? words : [];
 }
 
 function codeWords(text: string): readonly string[] {

@@ -8,9 +8,9 @@ import type {
   ProvenanceSubject,
   SourceHost,
 } from '../../lineage/types.ts';
-import { type HttpOptions, readUrl } from '../http.ts';
 import { isCommitId } from '../location.ts';
 import { architectureOfNamespace, architecturesOf } from '../official-images/architectures.ts';
+import { type HttpOptions, WebClient } from '../web/web-client.ts';
 import { findDockerfileLinks, parseDescriptionLinks, type TagLink } from './description.ts';
 
 /** Options of {@link dockerHubSource}. */
@@ -32,6 +32,7 @@ export interface DockerHubOptions extends HttpOptions {
  * description can link anywhere; only links to a repository of the same owner count.
  */
 export function dockerHubSource(options: DockerHubOptions = {}): ProvenanceSource {
+  const services: HubServices = { ...options, web: new WebClient(options, MAX_DESCRIPTION) };
   return {
     kind: 'docker-hub-description',
     needsImage: false,
@@ -45,13 +46,17 @@ export function dockerHubSource(options: DockerHubOptions = {}): ProvenanceSourc
         cache === undefined || options.host === undefined ? options.host : sharedHost(options.host, cache);
       const description =
         subject.asOf === undefined
-          ? await sharedDescription(image, options, { ...operation, cache })
+          ? await sharedDescription(image, services, { ...operation, cache })
           : await readHistory(image, { ...options, host }, { ...operation, asOf: subject.asOf });
       if (description === undefined) return;
       if (image.official) yield* officialClaims(description, image, subject);
       else yield* freeFormClaims(description, image, host, operation);
     },
   };
+}
+
+interface HubServices extends DockerHubOptions {
+  readonly web: WebClient;
 }
 
 interface HubImage {
@@ -80,23 +85,22 @@ function toHubImage({ registry, repository, tag, digest }: ImageReference): HubI
 /** All tags of a repository have one description. */
 function sharedDescription(
   image: HubImage,
-  options: DockerHubOptions,
+  services: HubServices,
   { cache, signal }: ClaimsOptions,
 ): Promise<Description | undefined> {
-  if (cache === undefined) return readDescription(image, options, { signal });
-  const load = (own: AbortSignal) => readDescription(image, options, { signal: own });
-  return cache.remember(options, `description ${image.namespace}/${image.name}`, load, { signal });
+  if (cache === undefined) return readDescription(image, services, { signal });
+  const load = (own: AbortSignal) => readDescription(image, services, { signal: own });
+  return cache.remember(services, `description ${image.namespace}/${image.name}`, load, { signal });
 }
 
 async function readDescription(
   image: HubImage,
-  options: DockerHubOptions,
+  { web, hubUrl = 'https://hub.docker.com' }: HubServices,
   { signal }: OperationOptions,
 ): Promise<Description | undefined> {
-  const { hubUrl = 'https://hub.docker.com' } = options;
   const operation = `read the description of ${image.namespace}/${image.name}`;
   const url = `${hubUrl}/v2/repositories/${image.namespace}/${image.name}/`;
-  const answer = await readUrl(url, { operation, maxBytes: MAX_DESCRIPTION, signal }, options);
+  const answer = await web.read(url, { operation, maxBytes: MAX_DESCRIPTION, signal });
   if (answer.status === 404) return undefined;
   const text = answer.status === 200 ? fullDescription(answer.body.toString('utf8')) : undefined;
   if (text === undefined) {

@@ -2,10 +2,9 @@ import type { OperationOptions } from '@imagevet/registry';
 import type { RefReader } from '../../drift/types.ts';
 import { CoreError } from '../../errors.ts';
 import type { Reachability, RepositoryIdentity, SourceEntry, SourceHost } from '../../lineage/types.ts';
-import type { HttpOptions } from '../http.ts';
 import { toRepositoryUrl } from '../location.ts';
+import { type HttpOptions, WebClient } from '../web/web-client.ts';
 import type { HostQuestion } from './api.ts';
-import { ContentCache } from './content-cache.ts';
 import { checkCommit, checkPath, checkRef, type NamedRef } from './input.ts';
 import { readTarball } from './tarball.ts';
 import { isContentOf, type TreeFile } from './tree-file.ts';
@@ -18,12 +17,18 @@ export interface ApiHostOptions extends HttpOptions {
   readonly maxTreeBytes?: number;
   /** Most files {@link SourceHost.readDirectory} accepts. @defaultValue 20000 */
   readonly maxEntries?: number;
-  /** Files kept in memory, in bytes; a file at a commit never changes. @defaultValue 33554432 */
+  /** Answers kept in memory, in bytes; a file at a commit never changes. @defaultValue 33554432 */
   readonly cacheBytes?: number;
+}
+
+/** What asks for a host. */
+export function webOf(options: ApiHostOptions): WebClient {
+  return new WebClient(options, options.cacheBytes ?? 32 * 1024 * 1024);
 }
 
 /** How one kind of host is asked. `name` is a repository's path on its site; commits and paths were checked before. */
 export interface HostDialect {
+  readonly web: WebClient;
   /** Where repositories are named: `https://github.com`. */
   readonly site: string;
   /** Tells whether a path on the site can be a repository's. */
@@ -74,6 +79,8 @@ export interface HostDialect {
     directory: string,
     question: HostQuestion,
   ): Promise<string | undefined>;
+  /** RFC 3339 time of a commit; undefined when it is not there. Left out by hosts that are not asked for it. */
+  committedAt?(name: string, commit: string, question: HostQuestion): Promise<unknown>;
   /** Undefined when there is no such repository, or the host does not say which one it is. */
   identityOf(name: string, question: HostQuestion): Promise<RepositoryIdentity | undefined>;
 }
@@ -86,12 +93,10 @@ export function apiHost(dialect: HostDialect, options: ApiHostOptions): SourceHo
 class ApiHost implements SourceHost, RefReader {
   readonly #dialect: HostDialect;
   readonly #options: ApiHostOptions;
-  readonly #files: ContentCache<Uint8Array>;
 
   constructor(dialect: HostDialect, options: ApiHostOptions) {
     this.#dialect = dialect;
     this.#options = options;
-    this.#files = new ContentCache(options.cacheBytes ?? 32 * 1024 * 1024, (content) => content.byteLength);
   }
 
   supports(repository: string): boolean {
@@ -108,8 +113,7 @@ class ApiHost implements SourceHost, RefReader {
     checkCommit(commit);
     const file = checkPath(path);
     const url = this.#dialect.fileUrl(name, commit, file);
-    const load = () => this.#load(name, commit, file, signal);
-    return { content: await this.#files.get(url, load, signal), url };
+    return { content: await this.#load(name, commit, file, signal), url };
   }
 
   async *readDirectory(
@@ -141,6 +145,7 @@ class ApiHost implements SourceHost, RefReader {
       bytes += content.byteLength;
       const operation = `read ${file.path} of ${name} at ${commit.slice(0, 12)}`;
       if (!isContentOf(file, content)) {
+        await this.#dialect.web.forget(this.#dialect.fileUrl(name, commit, file.path));
         throw new CoreError('SOURCE_INVALID', `${operation}: it is not what the tree lists`, {
           details: { repository: name, commit, path: file.path, expected: file.id ?? file.size },
         });
@@ -197,7 +202,19 @@ class ApiHost implements SourceHost, RefReader {
     checkCommit(commit);
     const root = checkPath(directory);
     const operation = `find the tree of ${root} of ${name} at ${commit.slice(0, 12)}`;
-    return this.#dialect.treeOf(name, commit, root, { operation, signal });
+    return this.#dialect.treeOf(name, commit, root, { operation, signal, keep: 'forever' });
+  }
+
+  async committedAt(
+    repository: string,
+    commit: string,
+    { signal }: OperationOptions = {},
+  ): Promise<Date | undefined> {
+    const name = this.#name(repository);
+    checkCommit(commit);
+    const operation = `find the time of ${commit.slice(0, 12)} of ${name}`;
+    const time = new Date(String(await this.#dialect.committedAt?.(name, commit, { operation, signal })));
+    return Number.isNaN(time.getTime()) ? undefined : time;
   }
 
   async identityOf(
@@ -216,7 +233,10 @@ class ApiHost implements SourceHost, RefReader {
   ): Promise<Uint8Array> {
     const operation = `read ${path} of ${name} at ${commit.slice(0, 12)}`;
     const { maxFileBytes: maxBytes = 16 * 1024 * 1024 } = this.#options;
-    const content = await this.#dialect.readFile(name, commit, path, { operation, maxBytes, signal });
+    const content = await this.#dialect.readFile(name, commit, path, {
+      ...{ operation, maxBytes, signal },
+      keep: 'forever',
+    });
     if (content !== undefined) return content;
     await this.#requireCommit(name, commit, { operation, signal });
     throw new CoreError('SOURCE_NOT_FOUND', `${operation}: the commit has no such file`, {
@@ -247,7 +267,10 @@ class ApiHost implements SourceHost, RefReader {
   ): Promise<readonly TreeFile[]> {
     const operation = `list ${root} of ${name} at ${commit.slice(0, 12)}`;
     const { maxEntries = 20_000, maxTreeBytes = MAX_TREE } = this.#options;
-    const files = await this.#dialect.listFiles(name, commit, root, { operation, maxEntries, signal });
+    const files = await this.#dialect.listFiles(name, commit, root, {
+      ...{ operation, maxEntries, signal },
+      keep: 'forever',
+    });
     if (files === undefined) await this.#requireCommit(name, commit, { operation, signal });
     if (files === undefined || files.length === 0)
       throw new CoreError('SOURCE_NOT_FOUND', `${operation}: the commit has no such directory`);
@@ -271,7 +294,7 @@ class ApiHost implements SourceHost, RefReader {
     if (wanted.size === 0) return;
     const operation = `download ${name} at ${commit.slice(0, 12)}`;
     const { maxTreeBytes: maxBytes = MAX_TREE } = this.#options;
-    const question = { operation, maxBytes, signal };
+    const question = { operation, maxBytes, signal, keep: 'forever' } as const;
     const body = await this.#dialect.openArchive(name, commit, directory, [...wanted.values()], question);
     if (body !== undefined) yield* readTarball(body, (path) => wanted.has(path), { maxBytes, operation });
   }

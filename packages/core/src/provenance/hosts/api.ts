@@ -1,10 +1,10 @@
 import { CoreError } from '../../errors.ts';
-import { type HttpAnswer, type HttpOptions, openUrl, readUrl } from '../http.ts';
-import { ContentCache } from './content-cache.ts';
+import type { KeptAnswer } from '../web/answer-cache.ts';
+import type { WebClient, WebQuestion } from '../web/web-client.ts';
 import { property } from './input.ts';
 
 /** What a question to a host is for, and how it ends early. */
-export interface HostQuestion {
+export interface HostQuestion extends Pick<WebQuestion, 'keep' | 'check'> {
   /** What the message of an error says was attempted. */
   readonly operation: string;
   readonly signal?: AbortSignal;
@@ -20,26 +20,19 @@ export interface Page {
 /** An answer in JSON with the headers it came with. */
 interface JsonAnswer {
   readonly body: unknown;
-  readonly headers: HttpAnswer['headers'];
-}
-
-/** A body with the tag that lets the server say it has not changed. */
-interface Tagged {
-  readonly etag: string;
-  readonly body: Buffer;
+  readonly headers: KeptAnswer['headers'];
 }
 
 /** Asks the web API of a source host. Its headers, and with them the token, go to the API's origin and nowhere else. */
 export class HostApi {
   readonly #url: string;
   readonly #headers: Readonly<Record<string, string>>;
-  readonly #options: HttpOptions;
-  readonly #answers = new ContentCache<Tagged>(8 * 1024 * 1024, ({ body }) => body.byteLength);
+  readonly #web: WebClient;
 
-  constructor(url: string, headers: Readonly<Record<string, string>>, options: HttpOptions) {
+  constructor(url: string, headers: Readonly<Record<string, string>>, web: WebClient) {
     this.#url = url.replace(/\/+$/, '');
-    this.#options = options;
     this.#headers = headers;
+    this.#web = web;
   }
 
   /** URL of a path of the API. */
@@ -83,8 +76,8 @@ export class HostApi {
   async read(
     path: string,
     question: HostQuestion & { readonly maxBytes: number },
-  ): Promise<{ readonly body: Buffer; readonly headers: HttpAnswer['headers'] } | undefined> {
-    const answer = await readUrl(this.url(path), { ...question, headers: this.#headers }, this.#options);
+  ): Promise<{ readonly body: Buffer; readonly headers: KeptAnswer['headers'] } | undefined> {
+    const answer = await this.#web.read(this.url(path), { ...question, headers: this.#headers });
     if (answer.status === 404) return undefined;
     if (answer.status === 200) return answer;
     throw unexpected(question, answer.status);
@@ -95,32 +88,29 @@ export class HostApi {
     path: string,
     question: HostQuestion & { readonly maxBytes: number; readonly redirectOrigins?: readonly string[] },
   ): Promise<AsyncIterable<Uint8Array> | undefined> {
-    const { timeoutMs = 30_000 } = this.#options;
-    const { status, body } = await openUrl(
-      this.url(path),
-      { ...question, headers: this.#headers },
-      { ...this.#options, timeoutMs: timeoutMs * DOWNLOAD_FACTOR },
-    );
+    const { status, body } = await this.#web.open(this.url(path), { ...question, headers: this.#headers });
     if (status === 200) return body;
     for await (const _ of body); // the connection is free once the body is read
     if (status === 404) return undefined;
     throw unexpected(question, status);
   }
 
-  async #read(url: string, { operation, signal }: HostQuestion): Promise<JsonAnswer | undefined> {
-    const known = this.#answers.peek(url);
-    const headers = { ...this.#headers, ...(known === undefined ? {} : { 'if-none-match': known.etag }) };
-    const answer = await readUrl(url, { operation, headers, maxBytes: MAX_JSON, signal }, this.#options);
-    if (answer.status === 404 || answer.status === 409 || answer.status === 422) return undefined;
-    const body = answer.status === 304 ? known?.body : answer.status === 200 ? answer.body : undefined;
-    if (body === undefined) throw unexpected({ operation }, answer.status);
-    const { etag } = answer.headers;
-    if (typeof etag === 'string') this.#answers.set(url, { etag, body });
-    try {
-      return { body: JSON.parse(body.toString('utf8')), headers: answer.headers };
-    } catch (error) {
-      throw new CoreError('SOURCE_INVALID', `${operation}: the answer is not JSON`, { cause: error });
-    }
+  async #read(url: string, question: HostQuestion): Promise<JsonAnswer | undefined> {
+    let body: unknown;
+    const check = (answer: KeptAnswer) => {
+      if (answer.status !== 200) return;
+      try {
+        body = JSON.parse(answer.body.toString('utf8'));
+      } catch (error) {
+        const message = `${question.operation}: the answer is not JSON`;
+        throw new CoreError('SOURCE_INVALID', message, { cause: error });
+      }
+    };
+    const asked = { ...question, headers: this.#headers, maxBytes: MAX_JSON, check };
+    const { status, headers } = await this.#web.read(url, asked);
+    if (status === 404 || status === 409 || status === 422) return undefined;
+    if (status === 200) return { body, headers };
+    throw unexpected(question, status);
   }
 
   /** Where a page says the next one is: never outside the API, where the token would go with it. */
@@ -133,10 +123,10 @@ export class HostApi {
   }
 }
 
-type ToPage = (body: unknown, headers: HttpAnswer['headers']) => Page | undefined;
+type ToPage = (body: unknown, headers: KeptAnswer['headers']) => Page | undefined;
 
-/** A page whose `Link` header, or GitLab's `X-Next-Page`, says where the next one is. @see RFC 8288 */
-export function linkedPage(body: unknown, headers: HttpAnswer['headers']): Page | undefined {
+/** A page whose `Link` header says where the next one is. @see RFC 8288 */
+export function linkedPage(body: unknown, headers: KeptAnswer['headers']): Page | undefined {
   if (!Array.isArray(body)) return undefined;
   const { link } = headers;
   const next = nextLink(typeof link === 'string' ? link : '');
@@ -166,8 +156,5 @@ function nextLink(header: string): string | undefined {
 function unexpected({ operation }: HostQuestion, status: number): CoreError {
   return new CoreError('SOURCE_INVALID', `${operation}: expected status 200, received ${status}`);
 }
-
-/** A download takes longer than an answer. */
-const DOWNLOAD_FACTOR = 20;
 
 const MAX_JSON = 16 * 1024 * 1024;

@@ -1,7 +1,7 @@
 import type { RefReader } from '../../drift/types.ts';
 import type { SourceHost } from '../../lineage/types.ts';
 import { HostApi, type HostQuestion, valuesPage } from './api.ts';
-import { type ApiHostOptions, apiHost, type HostDialect } from './api-host.ts';
+import { type ApiHostOptions, apiHost, type HostDialect, webOf } from './api-host.ts';
 import { hasExactArchive, isListing, listFiles } from './bitbucket-files.ts';
 import { reachability } from './bitbucket-reachability.ts';
 import { toIdentity } from './identity.ts';
@@ -30,14 +30,15 @@ export function bitbucketHost(options: BitbucketHostOptions = {}): SourceHost & 
 }
 
 function bitbucketDialect(options: BitbucketHostOptions): HostDialect {
+  const web = webOf(options);
   const { webUrl = 'https://bitbucket.org', token } = options;
   const api = new HostApi(
     options.apiUrl ?? 'https://api.bitbucket.org/2.0',
     token === undefined ? {} : { authorization: `Bearer ${token}` },
-    options,
+    web,
   );
   // Archives are the web site's, which takes no token: those of private repositories are read file by file.
-  const web = new HostApi(options.archiveUrl ?? webUrl, {}, options);
+  const site = new HostApi(options.archiveUrl ?? webUrl, {}, web);
   const below = (name: string) => `/repositories/${name}`;
   const file = (name: string, commit: string, path: string) =>
     `${below(name)}/src/${commit}/${encodePath(path)}`;
@@ -62,6 +63,7 @@ function bitbucketDialect(options: BitbucketHostOptions): HostDialect {
     return property(meta, 'type') === 'commit_file' ? answer.body : undefined;
   };
   return {
+    web,
     site: webUrl,
     isName: (name) => /^[\w-][\w.-]*\/[\w.-]+$/.test(name) && !/\/\.\.?$/.test(name),
     fileUrl: (name, commit, path) => api.url(file(name, commit, path)),
@@ -74,7 +76,7 @@ function bitbucketDialect(options: BitbucketHostOptions): HostDialect {
     async openArchive(name, commit, directory, files, question) {
       const read = (path: string) => readFile(name, commit, path, { ...question, maxBytes: MAX_ATTRIBUTES });
       if (!(await hasExactArchive(directory, files, read))) return undefined;
-      return web.download(`/${name}/get/${commit}.tar.gz`, question);
+      return site.download(`/${name}/get/${commit}.tar.gz`, question);
     },
     async commitOf(name, path, asOf, question) {
       const tip = await refOf(name, undefined, question);

@@ -1,7 +1,7 @@
 import { CoreError } from '../../errors.ts';
 import type { SourceHost } from '../../lineage/types.ts';
 import { HostApi, type HostQuestion } from './api.ts';
-import { type ApiHostOptions, apiHost, type HostDialect } from './api-host.ts';
+import { type ApiHostOptions, apiHost, type HostDialect, webOf } from './api-host.ts';
 import { encodePath } from './input.ts';
 
 /** Options of {@link cgitHost}. */
@@ -31,13 +31,15 @@ export function cgitHost(options: CgitHostOptions = {}): SourceHost {
 }
 
 function cgitDialect(options: CgitHostOptions): HostDialect {
+  const web = webOf(options);
   const site = (options.webUrl ?? 'https://git.launchpad.net').replace(/\/+$/, '');
-  const raw = new HostApi(options.rawUrl ?? site, {}, options);
+  const raw = new HostApi(options.rawUrl ?? site, {}, web);
   const plain = (name: string, commit: string, path: string) =>
     `/${name}/plain/${encodePath(path)}?id=${commit}`;
   const has = async (path: string, question: HostQuestion) =>
     (await raw.read(path, { ...question, maxBytes: MAX_PAGE })) !== undefined;
   return {
+    web,
     site,
     isName: (name) =>
       /^[~+\w][~+\w./-]*$/.test(name) && !name.split('/').some((step) => RESERVED.includes(step)),

@@ -18,14 +18,15 @@ export class ContentCache<Value> {
     signal?.throwIfAborted();
     const kept = this.peek(key);
     if (kept !== undefined) return kept;
-    const shared = this.#loading.get(key);
-    if (shared !== undefined) {
+    let shared = this.#loading.get(key);
+    while (shared !== undefined) {
       try {
         return await abortable(shared, signal);
       } catch (error) {
         signal?.throwIfAborted();
-        // Anything else is the other caller's abort: this one loads itself.
+        // Anything else is the other caller's abort: the next one loads.
         if (error instanceof CoreError) throw error;
+        shared = this.#loading.get(key);
       }
     }
     const loading = load();
@@ -48,9 +49,13 @@ export class ContentCache<Value> {
     return entry.value;
   }
 
-  set(key: string, value: Value): void {
+  delete(key: string): void {
     this.#bytes -= this.#entries.get(key)?.size ?? 0;
     this.#entries.delete(key);
+  }
+
+  set(key: string, value: Value): void {
+    this.delete(key);
     const size = key.length + this.#sizeOf(value);
     if (size > this.#maxBytes) return;
     this.#entries.set(key, { value, size });

@@ -9,7 +9,7 @@ export type GitPath =
   | { readonly status: 'file'; readonly id: string; readonly path: string }
   /** A directory. */
   | { readonly status: 'directory'; readonly id: string; readonly path: string }
-  /** The repository does not have the commit. */
+  /** The repository does not have the commit, or what has that id is no commit. */
   | { readonly status: 'no-commit' }
   /** The commit has no such path, or it is a submodule or a link that leads nowhere. */
   | { readonly status: 'no-path' }
@@ -64,16 +64,24 @@ export class GitFiles {
     id: string,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<readonly GitTreeEntry[] | undefined> {
-    const tree = await this.#read(id, 'tree', options);
+    const tree = await this.#readTree(id, options);
     return tree === undefined ? undefined : [...treeEntries(tree)];
   }
 
+  /** The tree of a commit, or of the commit an annotated tag is put on. */
   async #treeOf(commit: string, options: { readonly signal?: AbortSignal }): Promise<string | undefined> {
-    const object = await this.#read(commit, 'commit', options);
-    if (object === undefined) return undefined;
-    const [, id] = /^tree ([0-9a-f]+)\n/.exec(Buffer.from(object.content).toString('latin1', 0, 80)) ?? [];
-    if (id === undefined) throw new CoreError('SOURCE_INVALID', `read ${commit}: the commit names no tree`);
-    return id;
+    let id = commit;
+    for (let tags = 0; tags <= MAX_LINKS; tags += 1) {
+      const object = await this.#read(id, options);
+      if (object === undefined) return undefined;
+      const head = Buffer.from(object.content).toString('latin1', 0, 160);
+      const [, tree] = /^tree ([0-9a-f]+)\n/.exec(head) ?? [];
+      if (object.type === 'commit' && tree !== undefined) return tree;
+      const [, tagged] = /^object ([0-9a-f]+)\ntype (?:commit|tag)\n/.exec(head) ?? [];
+      if (object.type !== 'tag' || tagged === undefined) return undefined;
+      id = tagged;
+    }
+    return undefined;
   }
 
   /** Walks down until the path ends or a symbolic link stands in the way; `replace` is the whole path through that link. */
@@ -85,7 +93,7 @@ export class GitFiles {
     const names = path === '.' ? [] : path.split('/');
     let id = root;
     for (const [index, name] of names.entries()) {
-      const tree = await this.#read(id, 'tree', options);
+      const tree = await this.#readTree(id, options);
       if (tree === undefined) return { status: 'no-object', id };
       const entry = treeEntries(tree).find((found) => found.name === name);
       if (entry === undefined || entry.type === 'submodule') return { status: 'no-path' };
@@ -106,14 +114,14 @@ export class GitFiles {
     return { status: 'directory', id, path };
   }
 
-  async #read(
-    id: string,
-    type: GitObject['type'],
-    { signal }: { readonly signal?: AbortSignal },
-  ): Promise<GitObject | undefined> {
+  async #readTree(id: string, options: { readonly signal?: AbortSignal }): Promise<GitObject | undefined> {
+    const object = await this.#read(id, options);
+    return object?.type === 'tree' ? object : undefined;
+  }
+
+  async #read(id: string, { signal }: { readonly signal?: AbortSignal }): Promise<GitObject | undefined> {
     try {
-      const object = await this.#kept.get(id, () => this.#load(id), signal);
-      return object.type === type ? object : undefined;
+      return await this.#kept.get(id, () => this.#load(id), signal);
     } catch (error) {
       if (error === NOT_THERE) return undefined;
       throw error;

@@ -84,6 +84,12 @@ describe('gitMirrorHost()', () => {
     for (const made of [path, mirrors]) rmSync(made, { recursive: true });
   });
 
+  it('tells when a commit was made', async () => {
+    const host = connect();
+    expect(await host.committedAt?.(BLOG, world.commits.blog)).toEqual(new Date('2018-01-02T00:00:00Z'));
+    expect(await host.committedAt?.(BLOG, '0'.repeat(40))).toBeUndefined();
+  });
+
   it('reads a directory with modes, links and submodules', async () => {
     const entries = await collect(connect().readDirectory(BLOG, world.commits.blog, 'web'));
     expect(
@@ -158,9 +164,7 @@ describe('gitMirrorHost()', () => {
     const host = connect({ offline: true });
     expect(text((await host.readFile(BLOG, world.commits.blog, 'README.md')).content)).toBe('outside\n');
     expect(await codeOf(host.readFile(BLOG, '0'.repeat(40), 'README.md'))).toBe('SOURCE_COMMIT_NOT_FOUND');
-    expect(await codeOf(host.readFile('https://git.example/acme/none', '0'.repeat(40), 'x'))).toBe(
-      'SOURCE_UNREACHABLE',
-    );
+    expect(await codeOf(host.readFile('https://git.example/acme/none', '0'.repeat(40), 'x'))).toBe('OFFLINE');
     expect(world.host.requests.length).toBe(start);
   });
 

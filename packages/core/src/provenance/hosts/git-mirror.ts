@@ -212,6 +212,23 @@ class GitMirrorHost implements SourceHost, RefReader {
     }
   }
 
+  async committedAt(
+    repository: string,
+    commit: string,
+    { signal }: OperationOptions = {},
+  ): Promise<Date | undefined> {
+    try {
+      const directory = await this.#openAt(checkRepository(repository), commit, signal);
+      const args = ['show', '--no-patch', '--no-show-signature', '--format=%ct', commit, '--'];
+      const printed = await runGit({ directory, arguments: args, maxBytes: 4096, signal }, this.#options);
+      const seconds = Number(printed.toString('utf8').trim());
+      return Number.isSafeInteger(seconds) ? new Date(seconds * 1000) : undefined;
+    } catch (error) {
+      if (error instanceof CoreError && error.code === 'SOURCE_COMMIT_NOT_FOUND') return undefined;
+      throw error;
+    }
+  }
+
   /** Opens the mirror, brought up to date when it does not have the commit. */
   async #openAt(url: string, commit: string, signal: AbortSignal | undefined): Promise<string> {
     checkCommit(commit);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -157,6 +158,22 @@ describe('GitFiles', () => {
       expect([path, await at(path)]).toEqual([path, 'no-path']);
     }
     expect(await files.find('0'.repeat(40), 'x')).toEqual({ status: 'no-commit' });
+  });
+
+  it('takes an annotated tag for the commit it is put on, and nothing else', async () => {
+    const git = (input: string, ...args: string[]) =>
+      execFileSync('git', ['--git-dir', repository, ...args], { input, encoding: 'utf8' }).trim();
+    const tag = (object: string, type: string) =>
+      git(`object ${object}\ntype ${type}\ntag v1\ntagger a <a@x> 0 +0000\n\nv1\n`, 'mktag');
+    const once = tag(commit, 'commit');
+    const blob = blobId(Buffer.from('FROM a\n'), commit);
+    await using objects = new GitObjects(repository);
+    const files = new GitFiles(objects);
+    const at = async (id: string) => (await files.find(id, 'Dockerfile')).status;
+    expect(await at(once)).toBe('file');
+    expect(await at(tag(once, 'tag'))).toBe('file');
+    expect(await at(blob)).toBe('no-commit');
+    expect(await at(tag(blob, 'blob'))).toBe('no-commit');
   });
 
   it('reads each commit and each directory once', async () => {

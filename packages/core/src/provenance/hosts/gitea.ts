@@ -2,7 +2,7 @@ import type { RefReader } from '../../drift/types.ts';
 import { CoreError } from '../../errors.ts';
 import type { Reachability, SourceHost } from '../../lineage/types.ts';
 import { HostApi, type HostQuestion, type Page } from './api.ts';
-import { type ApiHostOptions, apiHost, type HostDialect } from './api-host.ts';
+import { type ApiHostOptions, apiHost, type HostDialect, webOf } from './api-host.ts';
 import { toTreeFiles } from './github-tree.ts';
 import { toIdentity } from './identity.ts';
 import { commitIn, encodePath, type NamedRef, property, toQuery } from './input.ts';
@@ -28,12 +28,13 @@ export function giteaHost(options: GiteaHostOptions = {}): SourceHost & RefReade
 }
 
 function giteaDialect(options: GiteaHostOptions): HostDialect {
+  const web = webOf(options);
   const { token } = options;
   const site = (options.webUrl ?? 'https://codeberg.org').replace(/\/+$/, '');
   const api = new HostApi(
     options.apiUrl ?? `${site}/api/v1`,
     token === undefined ? {} : { authorization: `Bearer ${token}` },
-    options,
+    web,
   );
   const below = (name: string) => `/repos/${name}`;
   const file = (name: string, commit: string, path: string) =>
@@ -51,6 +52,7 @@ function giteaDialect(options: GiteaHostOptions): HostDialect {
     return commitIn(property(answer, 'commit'), named.kind === 'branch' ? 'id' : 'sha');
   };
   return {
+    web,
     site,
     isName: (name) => /^[\w-][\w.-]*\/[\w.-]+$/.test(name) && !/\/\.\.?$/.test(name),
     fileUrl: (name, commit, path) => api.url(file(name, commit, path)),

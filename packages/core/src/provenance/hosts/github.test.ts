@@ -150,6 +150,12 @@ describe('gitHubHost()', () => {
     expect(await connect().treeOf?.(BLOG, world.commits.blog, 'web')).toBeUndefined();
   });
 
+  it('tells when a commit was made', async () => {
+    const host = connect();
+    expect(await host.committedAt?.(BLOG, world.commits.blog)).toEqual(new Date('2018-01-02T00:00:00Z'));
+    expect(await host.committedAt?.(BLOG, NONE)).toBeUndefined();
+  });
+
   it('bounds a directory by files and bytes', async () => {
     const read = (options: GitHubHostOptions, directory = 'web') =>
       codeOf(collect(connect(options).readDirectory(BLOG, world.commits.blog, directory)));

@@ -2,7 +2,7 @@ import type { RefReader } from '../../drift/types.ts';
 import { CoreError } from '../../errors.ts';
 import type { SourceHost } from '../../lineage/types.ts';
 import { HostApi } from './api.ts';
-import { type ApiHostOptions, apiHost, type HostDialect } from './api-host.ts';
+import { type ApiHostOptions, apiHost, type HostDialect, webOf } from './api-host.ts';
 import { reachability } from './github-reachability.ts';
 import { refOf } from './github-refs.ts';
 import { toTreeFiles, toTreeId } from './github-tree.ts';
@@ -35,8 +35,9 @@ export function gitHubHost(options: GitHubHostOptions = {}): SourceHost & RefRea
 }
 
 function gitHubDialect(options: GitHubHostOptions): HostDialect {
+  const web = webOf(options);
   const { token, webUrl: site = 'https://github.com', archiveUrl = 'https://codeload.github.com' } = options;
-  const raw = new HostApi(options.rawUrl ?? 'https://raw.githubusercontent.com', {}, options);
+  const raw = new HostApi(options.rawUrl ?? 'https://raw.githubusercontent.com', {}, web);
   const api = new HostApi(
     options.apiUrl ?? 'https://api.github.com',
     {
@@ -44,10 +45,11 @@ function gitHubDialect(options: GitHubHostOptions): HostDialect {
       'x-github-api-version': '2022-11-28',
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
     },
-    options,
+    web,
   );
   const filePath = (name: string, commit: string, path: string) => `/${name}/${commit}/${encodePath(path)}`;
   return {
+    web,
     site,
     isName: (name) => /^[\w-][\w.-]*\/[\w.-]+$/.test(name) && !/\/\.\.?$/.test(name),
     fileUrl: (name, commit, path) => raw.url(filePath(name, commit, path)),
@@ -88,6 +90,10 @@ function gitHubDialect(options: GitHubHostOptions): HostDialect {
       if (token === undefined) return undefined;
       const path = directory === '.' ? `git/commits/${commit}` : `git/trees/${commit}?recursive=1`;
       return toTreeId(await api.json(`/repos/${name}/${path}`, question), directory);
+    },
+    async committedAt(name, commit, question) {
+      const found = await api.json(`/repos/${name}/git/commits/${commit}`, question);
+      return property(property(found, 'committer'), 'date');
     },
     async identityOf(name, question) {
       // A name that was given up leads on to the repository that had it, until somebody else takes it.

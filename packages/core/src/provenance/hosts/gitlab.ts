@@ -1,8 +1,9 @@
 import type { RefReader } from '../../drift/types.ts';
 import { CoreError } from '../../errors.ts';
 import type { Reachability, SourceHost } from '../../lineage/types.ts';
+import type { KeptAnswer } from '../web/answer-cache.ts';
 import { HostApi, type HostQuestion } from './api.ts';
-import { type ApiHostOptions, apiHost, type HostDialect } from './api-host.ts';
+import { type ApiHostOptions, apiHost, type HostDialect, webOf } from './api-host.ts';
 import { blobId } from './git-object.ts';
 import { toIdentity } from './identity.ts';
 import { commitIn, type NamedRef, property, toQuery } from './input.ts';
@@ -29,27 +30,30 @@ export function gitLabHost(options: GitLabHostOptions = {}): SourceHost & RefRea
 }
 
 function gitLabDialect(options: GitLabHostOptions): HostDialect {
+  const web = webOf(options);
   const { token } = options;
   const site = (options.webUrl ?? 'https://gitlab.com').replace(/\/+$/, '');
   const api = new HostApi(
     options.apiUrl ?? `${site}/api/v4`,
     token === undefined ? {} : { authorization: `Bearer ${token}` },
-    options,
+    web,
   );
   const project = (name: string) => `/projects/${encodeURIComponent(name)}`;
   const below = (name: string) => `${project(name)}/repository`;
   const fileUrl = (name: string, commit: string, path: string) =>
     `${below(name)}/files/${encodeURIComponent(path)}/raw?ref=${commit}`;
   return {
+    web,
     site,
     isName: (name) => /^\w[\w.-]*(?:\/\w[\w.-]*)+$/.test(name),
     fileUrl: (name, commit, path) => api.url(fileUrl(name, commit, path)),
     async readFile(name, commit, path, question) {
-      const file = await api.read(fileUrl(name, commit, path), question);
-      if (file === undefined) return undefined;
-      const id = file.headers['x-gitlab-blob-id'];
-      if (typeof id !== 'string' || blobId(file.body, id) === id) return file.body;
-      throw new CoreError('SOURCE_INVALID', `${question.operation}: expected object ${id.slice(0, 64)}`);
+      const check = ({ headers, body }: KeptAnswer) => {
+        const id = headers['x-gitlab-blob-id'];
+        if (id === undefined || blobId(body, id) === id) return;
+        throw new CoreError('SOURCE_INVALID', `${question.operation}: expected object ${id.slice(0, 64)}`);
+      };
+      return (await api.read(fileUrl(name, commit, path), { ...question, check }))?.body;
     },
     hasRepository: async (name, question) => (await api.json(project(name), question)) !== undefined,
     hasCommit: async (name, commit, question) =>

@@ -58,7 +58,14 @@ export class MirrorStore {
     if (this.#isFresh(fetched, options.notBefore)) return directory;
     if (this.#options.offline === true) {
       if (fetched !== undefined) return directory;
-      throw new CoreError('SOURCE_UNREACHABLE', `open ${url}: there is no mirror of it, and fetching is off`);
+      throw new CoreError(
+        'OFFLINE',
+        `open ${url}: there is no mirror of it, and nothing is fetched offline`,
+        {
+          hint: 'Mirror it once online.',
+          details: { repository: url },
+        },
+      );
     }
     const running = this.#fetches.get(directory);
     if (running !== undefined) {

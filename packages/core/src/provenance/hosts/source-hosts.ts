@@ -39,6 +39,8 @@ export function sourceHosts(hosts: readonly (SourceHost & Partial<RefReader>)[])
     },
     treeOf: async (repository, commit, directory, options) =>
       find(repository).treeOf?.(repository, commit, directory, options),
+    committedAt: async (repository, commit, options) =>
+      find(repository).committedAt?.(repository, commit, options),
     identityOf: async (repository, options) => find(repository).identityOf?.(repository, options),
   };
 }

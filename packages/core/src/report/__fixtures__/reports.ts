@@ -84,6 +84,7 @@ export function allowReport(): VetReport {
           original: digestOf('aux 1'),
           rebuilt: digestOf('aux 2'),
           explanation: 'cache of the dynamic linker, holds inode numbers and times',
+          origin: { side: 'rebuilt', layer: 2, instruction: { line: 7, keyword: 'RUN' } },
         },
         { path: '/var/log/apt/term.log', change: 'removed', aspects: [], original: digestOf('log'), explanation: 'log of the build' },
       ],
@@ -93,6 +94,7 @@ export function allowReport(): VetReport {
           original: '/usr/local/etc/php',
           rebuilt: '/etc/php',
           explanation: 'the base image sets it',
+          origin: { side: 'rebuilt', inherited: true },
         },
       ],
       packages: [

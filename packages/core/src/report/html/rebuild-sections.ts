@@ -1,5 +1,12 @@
 import { familiarReference } from '@imagevet/registry';
-import type { Comparison, ConfigDifference, FileDifference, PackageDifference } from '../../compare/types.ts';
+import type {
+  Comparison,
+  ConfigDifference,
+  DifferenceOrigin,
+  FileDifference,
+  PackageDifference,
+} from '../../compare/types.ts';
+import { placeOf } from '../place-of.ts';
 import { counted, type ImageView, type ReportView } from '../report-view.ts';
 import { type Content, type Markup, markup } from './markup.ts';
 import { chip, code, comparisonChip, duration, imageLink, section, table } from './parts.ts';
@@ -85,19 +92,26 @@ function subsection(title: string, columns: readonly string[], rows: readonly Ma
   return rows.length === 0 ? undefined : markup`<h4>${title}</h4>${table(columns, rows)}`;
 }
 
-function differenceRow({ path, change, aspects, original, rebuilt, explanation }: FileDifference): Markup {
-  return markup`<tr><th scope="row">${code(path)}</th><td data-label="Change">${change}${aspects.length === 0 ? '' : `: ${aspects.join(', ')}`}</td>
+function differenceRow(difference: FileDifference): Markup {
+  const { path, change, aspects, original, rebuilt, explanation, origin } = difference;
+  return markup`<tr><th scope="row">${code(path)}${madeBy(origin)}</th><td data-label="Change">${change}${aspects.length === 0 ? '' : `: ${aspects.join(', ')}`}</td>
 <td data-label="Original">${optionalCode(original)}</td><td data-label="Rebuilt">${optionalCode(rebuilt)}</td><td data-label="Cause">${cause(explanation)}</td></tr>`;
 }
 
-function packageRow({ manager, name, architecture, original, rebuilt }: PackageDifference): Markup {
-  return markup`<tr><th scope="row">${code(`${name}:${architecture}`)} <span class="soft">${manager}</span></th>
+function packageRow({ manager, name, architecture, original, rebuilt, origin }: PackageDifference): Markup {
+  return markup`<tr><th scope="row">${code(`${name}:${architecture}`)} <span class="soft">${manager}</span>${madeBy(origin)}</th>
 <td data-label="Original">${optionalCode(original)}</td><td data-label="Rebuilt">${optionalCode(rebuilt)}</td></tr>`;
 }
 
-function configRow({ field, original, rebuilt, explanation }: ConfigDifference): Markup {
-  return markup`<tr><th scope="row">${code(field)}</th><td data-label="Original">${optionalCode(original)}</td>
+function configRow({ field, original, rebuilt, explanation, origin }: ConfigDifference): Markup {
+  return markup`<tr><th scope="row">${code(field)}${madeBy(origin)}</th><td data-label="Original">${optionalCode(original)}</td>
 <td data-label="Rebuilt">${optionalCode(rebuilt)}</td><td data-label="Cause">${cause(explanation)}</td></tr>`;
+}
+
+/** Which line of the Dockerfile it is from, when that is known. */
+function madeBy(origin: DifferenceOrigin | undefined): Content {
+  const where = placeOf(origin);
+  return where === undefined ? undefined : markup` <span class="soft">${where}</span>`;
 }
 
 function cause(explanation: string | undefined): Markup {

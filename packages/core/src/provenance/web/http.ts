@@ -1,15 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Dispatcher, request } from 'undici';
-import { CoreError } from '../errors.ts';
+import { CoreError } from '../../errors.ts';
+import { type Allowance, isRateLimited, retryTime } from './allowance.ts';
 
-/** How requests to a web API are made. */
-export interface HttpOptions {
+/** How one request is made. */
+export interface RequestOptions {
   /** Time for one request with its redirects and answer, in milliseconds; 20 times that for an archive. @defaultValue 30000 */
   readonly timeoutMs?: number;
   /** How often a request is repeated after a lost connection or a 502, 503 or 504. @defaultValue 2 */
   readonly retries?: number;
   /** undici dispatcher: proxy, certificates, connection limits. */
   readonly dispatcher?: Dispatcher;
+  /** What may be asked. */
+  readonly allowance?: Allowance;
 }
 
 /** One question to a web API. */
@@ -41,7 +44,7 @@ export interface HttpAnswer {
 export async function openUrl(
   url: string,
   question: HttpQuestion,
-  options: HttpOptions = {},
+  options: RequestOptions = {},
 ): Promise<HttpAnswer> {
   const retries = options.retries ?? 2;
   for (let attempt = 0; ; attempt += 1) {
@@ -62,7 +65,7 @@ export async function openUrl(
 export async function readUrl(
   url: string,
   question: HttpQuestion,
-  options: HttpOptions = {},
+  options: RequestOptions = {},
 ): Promise<Omit<HttpAnswer, 'body'> & { readonly body: Buffer }> {
   const answer = await openUrl(url, question, options);
   const chunks: Uint8Array[] = [];
@@ -70,7 +73,7 @@ export async function readUrl(
   return { ...answer, body: Buffer.concat(chunks) };
 }
 
-async function follow(url: string, question: HttpQuestion, options: HttpOptions): Promise<HttpAnswer> {
+async function follow(url: string, question: HttpQuestion, options: RequestOptions): Promise<HttpAnswer> {
   const timeout = AbortSignal.timeout(options.timeoutMs ?? 30_000);
   const signal = question.signal === undefined ? timeout : AbortSignal.any([question.signal, timeout]);
   const origin = new URL(url).origin;
@@ -101,8 +104,9 @@ async function attempt(
   headers: Readonly<Record<string, string>>,
   signal: AbortSignal,
   question: HttpQuestion,
-  options: HttpOptions,
+  options: RequestOptions,
 ): Promise<HttpAnswer> {
+  const answered = options.allowance?.take(url, question.operation);
   try {
     const {
       statusCode,
@@ -114,6 +118,7 @@ async function attempt(
       signal,
       ...(options.dispatcher === undefined ? {} : { dispatcher: options.dispatcher }),
     });
+    answered?.(statusCode, received);
     const problem = statusProblem(statusCode, received, url, question);
     if (problem !== undefined) {
       await body.dump().catch(() => {});
@@ -121,6 +126,7 @@ async function attempt(
     }
     return { status: statusCode, headers: received, body: bounded(body, url, question), url };
   } catch (error) {
+    if (!(error instanceof CoreError)) answered?.();
     throw unreachable(error, url, question);
   }
 }
@@ -150,11 +156,9 @@ function statusProblem(
   url: string,
   question: HttpQuestion,
 ): CoreError | undefined {
-  if (
-    status === 429 ||
-    (status === 403 && (headers['x-ratelimit-remaining'] === '0' || headers['retry-after']))
-  ) {
-    const retryAt = retryTime(headers);
+  if (isRateLimited(status, headers)) {
+    const time = retryTime(headers, Date.now());
+    const retryAt = time === undefined ? undefined : new Date(time).toISOString();
     return failure('SOURCE_RATE_LIMITED', question, url, `answers ${status}: the request budget is used up`, {
       details: { status, ...(retryAt === undefined ? {} : { retryAt }) },
       hint: `${retryAt === undefined ? 'Wait' : `Wait until ${retryAt}`}, or give a token to have a larger budget.`,
@@ -169,14 +173,6 @@ function statusProblem(
     });
   }
   return undefined;
-}
-
-/** Docker Hub's `X-Retry-After` and GitHub's `X-RateLimit-Reset` are Unix times, `Retry-After` is seconds. */
-function retryTime(headers: Readonly<Record<string, string | string[] | undefined>>): string | undefined {
-  const seconds = Number(headers['retry-after'] ?? Number.NaN);
-  const epoch = Number(headers['x-retry-after'] ?? headers['x-ratelimit-reset'] ?? Number.NaN);
-  const time = Number.isFinite(epoch) ? epoch * 1000 : Date.now() + seconds * 1000;
-  return Number.isFinite(time) && Math.abs(time) < 8.64e15 ? new Date(time).toISOString() : undefined;
 }
 
 /** Keeps our errors and the caller's abort as they are; everything else is a host that cannot be reached. */
