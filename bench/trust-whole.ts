@@ -1,12 +1,12 @@
 // The smallest program that lists a collection: trust-whole.ts <url> <CA file> <state directory> <collection> <root key id>
-import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createTrustState, listTrusted } from '@imagevet/trust';
 
 const [url = '', caFile = '', directory = '', collection = '', keyId = ''] = process.argv.slice(2);
 const targets = await listTrusted(
   { collection },
   {
-    server: { url, ca: readFileSync(caFile, 'utf8') },
+    server: { url, ca: await readFile(caFile, 'utf8') },
     root: { keyIds: [keyId] },
     state: createTrustState(directory),
   },

@@ -42,6 +42,7 @@ test('every ts block compiles', () => {
         paths: Object.fromEntries(
           ['registry', 'trust', 'core'].flatMap((name) => [
             [`@imagevet/${name}`, [`../../packages/${name}/src/index.ts`]],
+            [`@imagevet/${name}/names`, [`../../packages/${name}/src/names.ts`]],
             [`@imagevet/${name}/testing`, [`../../packages/${name}/src/testing/index.ts`]],
           ]),
         ),

@@ -76,6 +76,7 @@ export type RegistryErrorCode =
   | 'UPLOAD_FAILED'
   | 'DISK_FAILED'
   | 'UNREACHABLE'
+  | 'OFFLINE'
   | 'UNTRUSTED_CERTIFICATE'
   | 'TIMEOUT'
   | 'PROTOCOL_ERROR';

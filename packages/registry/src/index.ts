@@ -93,9 +93,10 @@ export {
   formatPlatform,
   isAttestation,
   normalizePlatform,
+  type PlatformMismatch,
   parsePlatform,
-  selectPlatform,
 } from './oci/platform.ts';
+export { explainPlatform, type PlatformChoice, selectPlatform } from './oci/platform-choice.ts';
 export { type CurrentManifest, describeSchema1, type Schema1Image } from './oci/schema1.ts';
 export type {
   Annotations,

@@ -1,4 +1,4 @@
-import { ImagevetError, type ImagevetErrorOptions } from '@imagevet/registry';
+import { ImagevetError, type ImagevetErrorOptions } from '@imagevet/registry/names';
 
 /**
  * Codes of {@link TrustError}.

@@ -23,6 +23,7 @@ const EXPLAINED_LABELS: Readonly<Record<string, string>> = {
   'org.opencontainers.image.created': 'time of the build',
   'org.opencontainers.image.base.name': 'name of the parent, which was rebuilt',
   'org.opencontainers.image.base.digest': 'digest of the parent, which was rebuilt',
+  'io.buildah.version': 'version of the builder, which Podman and buildah write down',
 };
 
 /**

@@ -98,7 +98,11 @@ export class Walk {
     target: BaseTarget & { kind: 'image' },
     parent: LineageNode,
   ): Promise<ResolvedImage | undefined> {
-    const { labelled, moved } = await this.#reader.search(reading, target);
+    const { labelled, moved, failure } = await this.#reader.search(reading, target);
+    if (failure !== undefined) {
+      const message = `what ${target.text} was could not be looked up: ${failure.message}`;
+      this.gaps.push({ stage: 'lineage', code: failure.code, message, node: node.id });
+    }
     const { pinned, agreeing, text } = target;
     const digests = [parent.image?.manifest.digest, parent.image?.index?.digest];
     const line = target.line === undefined ? {} : { line: target.line };

@@ -1,11 +1,16 @@
-import { type Fetcher, RegistryClient, type RegistryClientOptions } from '@imagevet/registry';
+import type { Fetcher, RegistryClient, RegistryClientOptions } from '@imagevet/registry';
 import type { RefReader } from '../drift/types.ts';
 import type { ProvenanceSource, SourceHost } from '../lineage/types.ts';
-import { publicHosts } from './hosts/public-hosts.ts';
+import { type PublicHostsOptions, publicHosts } from './hosts/public-hosts.ts';
 import { publicSources } from './public-sources.ts';
+import { KeptRegistry } from './registry/kept-registry.ts';
+import type { AllowanceOptions } from './web/allowance.ts';
+import { AnswerCache } from './web/answer-cache.ts';
 
 /** Options of {@link publicServices}. */
-export interface PublicServicesOptions extends Pick<RegistryClientOptions, 'hosts' | 'keychain'> {
+export interface PublicServicesOptions
+  extends Pick<RegistryClientOptions, 'hosts' | 'keychain'>,
+    AllowanceOptions {
   /**
    * Registries without an entry in `hosts` that may be in the caller's own network: that of the image asked about, for one.
    * A FROM line or a claim that names any other there is refused.
@@ -23,6 +28,26 @@ export interface PublicServicesOptions extends Pick<RegistryClientOptions, 'host
   readonly gitHubToken?: string;
   /** Folder for mirrors of repositories that are not on GitHub; without it those are not read. */
   readonly mirrorDirectory?: string;
+  /** Asked before GitHub and all others: hosts of one's own, or a token for GitLab. */
+  readonly sourceHosts?: PublicHostsOptions['hosts'];
+  /**
+   * Folder for what registries, Docker Hub and source hosts answer: what a digest or commit names is never asked for again,
+   * the rest only whether it has changed. Layers are not kept.
+   */
+  readonly cacheDirectory?: string;
+  /** As {@link AnswerCacheOptions.secret}. */
+  readonly cacheSecret?: string;
+  /** Told of what in the cache was refused or could not be written. */
+  readonly onCacheProblem?: (problem: Error) => void;
+  /** Folders in the OCI image layout that are read in place of repositories, by name: `docker.io/library/php`. */
+  readonly layouts?: Readonly<Record<string, string>>;
+  /**
+   * Opens no connection at all: only the cache, mirrors and layouts are read, as of when they were written. What is not there
+   * fails with `OFFLINE`, which a lineage reports as a gap.
+   *
+   * @defaultValue false
+   */
+  readonly offline?: boolean;
 }
 
 /** Everything public that a vetting asks: registries, provenance sources and source hosts, wired to each other. */
@@ -34,17 +59,24 @@ export interface PublicServices {
 
 /** Wires the public services, or what stands for them, for {@link resolveLineage} and `vet()`. */
 export function publicServices(options: PublicServicesOptions = {}): PublicServices {
-  const { hosts, keychain, internalRegistries = [], hubUrl, gitUrl, gitHubToken, mirrorDirectory } = options;
-  const registry = new RegistryClient({ hosts, keychain, internalRegistries });
-  const base = gitUrl?.replace(/\/+$/, '');
+  const { hosts, keychain, internalRegistries = [], layouts, gitHubToken, mirrorDirectory } = options;
+  const { cacheDirectory, cacheSecret: secret, onCacheProblem: onProblem, offline = false } = options;
+  const { maxRequests, reserve } = options;
+  const cache =
+    cacheDirectory === undefined
+      ? undefined
+      : new AnswerCache({ directory: cacheDirectory, secret, onProblem });
+  const registry = new KeptRegistry({ hosts, keychain, internalRegistries, cache, layouts, offline });
+  const asking = { cache, offline, maxRequests, reserve };
+  const base = options.gitUrl?.replace(/\/+$/, '');
   const host = publicHosts({
+    ...asking,
     ...(base === undefined ? {} : { apiUrl: `${base}/api`, rawUrl: `${base}/raw`, archiveUrl: base }),
     ...(gitHubToken === undefined ? {} : { token: gitHubToken }),
-    ...(mirrorDirectory === undefined ? {} : { mirrors: { directory: mirrorDirectory } }),
+    ...(mirrorDirectory === undefined ? {} : { mirrors: { directory: mirrorDirectory, offline } }),
+    ...(options.sourceHosts === undefined ? {} : { hosts: options.sourceHosts }),
   });
-  return {
-    registry,
-    host,
-    sources: publicSources({ host, registry, ...(hubUrl === undefined ? {} : { hubUrl }) }),
-  };
+  const { hubUrl } = options;
+  const sources = publicSources({ ...asking, host, registry, ...(hubUrl === undefined ? {} : { hubUrl }) });
+  return { registry, host, sources };
 }

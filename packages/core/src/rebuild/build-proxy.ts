@@ -1,8 +1,12 @@
+import type { ResolvedImage } from '@imagevet/registry';
+import type { Dockerfile } from '../dockerfile/types.ts';
+import { CoreError } from '../errors.ts';
 import type { BuildEvent } from './types.ts';
 
 /**
  * Proxies of RUN, as the predefined build arguments that leave no trace in the image. Passwords in them are taken out of the
- * build's log.
+ * build's log, and a Dockerfile that would record them is refused. A RUN knows them, and can write them into a file: give
+ * builds you do not trust a proxy without a password.
  *
  * @see Dockerfile reference, "Predefined ARGs"
  */
@@ -24,10 +28,53 @@ export function withoutSecrets<T extends BuildEvent>(
   proxy: BuildProxy | undefined,
   tell: ((event: T) => void) | undefined,
 ): ((event: T) => void) | undefined {
-  const secrets = [proxy?.http, proxy?.https].flatMap((text) => secretsOf(text ?? ''));
+  const secrets = proxySecrets(proxy);
   if (secrets.length === 0 || tell === undefined) return tell;
   return (event) =>
     tell({ ...event, text: secrets.reduce((text, secret) => text.replaceAll(secret, '***'), event.text) });
+}
+
+/**
+ * Refuses a Dockerfile that would write a proxy with a password into its image: builders record every ARG that is declared, and
+ * what other instructions make of it.
+ *
+ * @throws {@link CoreError} `BUILD_UNSUPPORTED`, with the line
+ */
+export function refuseRecordedProxy(proxy: BuildProxy | undefined, { globalArgs, stages }: Dockerfile): void {
+  const given = proxySecrets(proxy);
+  if (given.length === 0) return;
+  for (const { keyword, arguments: text, startLine: line } of [
+    ...globalArgs,
+    ...stages.flatMap((stage) => stage.instructions),
+  ]) {
+    const declared = keyword === 'ARG' && /(?:^|\s)["']?https?_proxy\b/.test(text);
+    const used = keyword !== 'RUN' && /\$\{?https?_proxy\b/.test(text);
+    if (!declared && !used) continue;
+    throw new CoreError(
+      'BUILD_UNSUPPORTED',
+      `line ${line} would write the password of the proxy into the image`,
+      {
+        hint: 'Give a proxy without a password, such as one of your own that knows it.',
+        details: { line },
+      },
+    );
+  }
+}
+
+/** @throws {@link CoreError} `BUILD_FAILED` for an image whose configuration or history holds the password of a proxy */
+export function refuseProxyInImage(
+  proxy: BuildProxy | undefined,
+  { history, execution, labels }: Pick<ResolvedImage, 'history' | 'execution' | 'labels'>,
+): void {
+  const text = JSON.stringify([history, execution, labels]);
+  if (!proxySecrets(proxy).some((secret) => text.includes(JSON.stringify(secret).slice(1, -1)))) return;
+  throw new CoreError('BUILD_FAILED', 'the image that was built holds the password of the proxy', {
+    hint: 'Remove it from the scratch repository, and give a proxy without a password.',
+  });
+}
+
+function proxySecrets(proxy: BuildProxy | undefined): readonly string[] {
+  return [proxy?.http, proxy?.https].flatMap((text) => secretsOf(text ?? ''));
 }
 
 function secretsOf(url: string): readonly string[] {

@@ -104,6 +104,35 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
     expect(JSON.stringify([history, execution])).not.toContain('cret@');
   });
 
+  test.each([
+    ['ARG http_proxy', 'RUN true'],
+    ['ARG http_proxy', 'RUN --mount=type=tmpfs,target=/t true'],
+    ['ENV P=$http_proxy', 'RUN true'],
+    ['LABEL p="${http_proxy}"', 'RUN true'],
+  ])(
+    'row 39: refuses to build %s, then %s, which would write the password of a proxy into the image',
+    async (...lines) => {
+      const text = `FROM ${BASE}\n${lines.join('\n')}`;
+      const withPassword = builderOf({ proxy: { http: 'http://me:secret@127.0.0.1:9/' } });
+      await expect(withPassword.build(request(text))).rejects.toMatchObject({
+        code: 'BUILD_UNSUPPORTED',
+        details: { line: 2 },
+      });
+    },
+  );
+
+  test('row 39: does not take an image whose base records the password of a proxy', async () => {
+    const builder = builderOf();
+    const base = await builder.build(request(`FROM ${BASE}\nONBUILD ENV P=$http_proxy`));
+    const proxied = builderOf({ proxy: { http: 'http://me:secret@127.0.0.1:9/' } });
+    const text = `FROM ${formatReference({ ...base.reference, tag: undefined })}\nRUN true`;
+    await expect(proxied.build(request(text))).rejects.toMatchObject({
+      code: 'BUILD_FAILED',
+      message: expect.stringContaining('holds the password'),
+    });
+    await builder.release?.();
+  }, 60_000);
+
   test('builds the stage it is asked for, with the build arguments it is given', async () => {
     const text = `FROM ${BASE} AS one\nARG SAY=default\nRUN echo $SAY > /said\nFROM ${BASE}\nRUN exit 7`;
     const parameters = { buildArgs: { SAY: 'hello' }, target: 'one' };
@@ -182,7 +211,10 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
         name: 'context',
       });
       const base = resolvedDependencies.find(({ name }) => name === 'base');
-      expect(base?.digest).toEqual({ sha256: digestHex(lib!.manifest.digest) });
+      expect(base).toMatchObject({
+        uri: `docker-image://${registry.host}/vetted/library/lib@${lib!.manifest.digest}`,
+        digest: { sha256: digestHex(lib!.manifest.digest) },
+      });
       // Whoever reads BuildKit's provenance reads it too.
       const read = parseProvenance(statements[0]);
       expect(read?.materials).toHaveLength(resolvedDependencies.length);

@@ -6,6 +6,7 @@ import {
   type RunningService,
   startDockerRegistry,
 } from '../../../../test/services.ts';
+import { compareImages } from '../compare/compare-images.ts';
 import { family } from './__fixtures__/family.ts';
 import { type PodmanService, startPodman } from './__fixtures__/podman.ts';
 import { dockerEngineBuilder } from './engine/docker-engine-builder.ts';
@@ -14,6 +15,7 @@ import { rebuild } from './rebuild.ts';
 import type { Builder, BuildRequest } from './types.ts';
 
 const platform = { os: 'linux', architecture: 'amd64' };
+const GRADED = ['explained', [['Labels.io.buildah.version', true]]];
 const file = (path: string, content = path) => ({
   path,
   type: 'file' as const,
@@ -68,6 +70,25 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'podman'))(
       expect(
         outcomes.map((outcome) => (outcome.status === 'failed' ? outcome.message : outcome.status)),
       ).toEqual(Array(5).fill('built'));
+      // The same family again, by another builder: each graded beside what Docker's builder makes of it.
+      const docker = dockerEngineBuilder({ dockerHost, registry: client, network: 'host' });
+      const theirs = planRebuild([await lineage()], { target: { ...target, repositoryPrefix: 'theirs' } });
+      const original = await rebuild(theirs, { builder: docker, host });
+      await docker.release?.();
+      const grades = await Promise.all(
+        outcomes.map(async (outcome, index) => {
+          const other = original.outcomes[index];
+          if (outcome.status !== 'built' || other?.status !== 'built') throw new Error('not built');
+          const [one, two] = await Promise.all(
+            [other, outcome].map(({ image }) => resolveImage(image.reference, { source: client })),
+          );
+          const sources = { originalSource: client, rebuiltSource: client };
+          const { grade, config } = await compareImages(one!, two!, sources);
+          return [grade, config.map(({ field, explanation }) => [field, explanation !== undefined])];
+        }),
+      );
+      // Podman adds a label that names its builder.
+      expect(grades).toEqual(Array(5).fill(GRADED));
       const again = await rebuild(plan, { builder, host });
       expect(again.outcomes.map((outcome) => outcome.status === 'built' && outcome.reused)).toEqual(
         Array(5).fill(true),

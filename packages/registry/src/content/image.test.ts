@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { digestOf } from '../digest.ts';
 import { MediaType } from '../oci/media-types.ts';
-import type { Descriptor } from '../oci/types.ts';
+import type { Descriptor, Platform } from '../oci/types.ts';
 import { type ImageReference, parseReference } from '../reference.ts';
 import { RegistryClient } from '../remote/client.ts';
 import { pushTestImage, pushTestIndex } from '../testing/image.ts';
@@ -69,6 +69,62 @@ describe('resolveImage()', () => {
     await expect(resolveImage(named('liar:3'), { source: client })).rejects.toMatchObject({
       code: 'AMBIGUOUS_MANIFEST',
     });
+  });
+
+  test('row 19: does not take an index at its word about a variant', async () => {
+    const v7 = await pushTestImage(client, named('variant:v7'), {
+      layers: LAYERS,
+      config: { architecture: 'arm', variant: 'v7' },
+    });
+    const v6 = { os: 'linux', architecture: 'arm', variant: 'v6' };
+    await pushIndex(named('variant:1'), [{ ...v7.manifest, platform: v6 }]);
+    await expect(resolveImage(named('variant:1'), { source: client, platform: v6 })).rejects.toMatchObject({
+      code: 'PLATFORM_NOT_FOUND',
+      details: { reason: 'other-variant' },
+    });
+    // Many configs do not name one.
+    const plain = await pushTestImage(client, named('variant:plain'), {
+      layers: LAYERS,
+      config: { architecture: 'arm' },
+    });
+    await pushIndex(named('variant:2'), [{ ...plain.manifest, platform: v6 }]);
+    expect((await resolveImage(named('variant:2'), { source: client, platform: v6 })).manifest).toEqual(
+      plain.manifest,
+    );
+  });
+
+  test('reads entries of which the index does not say what they are for', async () => {
+    const arm64 = await pushTestImage(client, named('silent:arm64'), {
+      layers: LAYERS,
+      config: { architecture: 'arm64' },
+    });
+    const amd64 = await pushTestImage(client, named('silent:amd64'), { layers: LAYERS });
+    const empty = { mediaType: MediaType.ociEmpty, digest: digestOf('{}'), size: 2 };
+    await client.pushBlob(named('silent'), blobOf(Buffer.from('{}'), empty));
+    const note = { schemaVersion: 2, mediaType: MediaType.ociManifest, config: empty, layers: [empty] };
+    const artifact = await push(named('silent:note'), { ...note, artifactType: 'text/note' });
+    await pushIndex(named('silent:1'), [artifact, arm64.manifest, amd64.manifest]);
+    const found = (platform: Platform) => resolveImage(named('silent:1'), { source: client, platform });
+    expect((await found(ARM64)).manifest).toEqual(arm64.manifest);
+    expect((await found(amd64.platform)).manifest).toEqual(amd64.manifest);
+    await expect(found({ os: 'linux', architecture: 's390x' })).rejects.toMatchObject({
+      code: 'PLATFORM_NOT_FOUND',
+    });
+    // What is named comes first, and an index in an index need not be named either.
+    const inner = await pushIndex(named('silent:2'), [{ ...arm64.manifest, platform: ARM64 }]);
+    await pushIndex(named('silent:3'), [artifact, inner]);
+    expect((await resolveImage(named('silent:3'), { source: client, platform: ARM64 })).manifest).toEqual(
+      arm64.manifest,
+    );
+    await pushIndex(
+      named('silent:4'),
+      Array.from({ length: 40 }, () => artifact),
+    );
+    const before = registry.requests.length;
+    await expect(resolveImage(named('silent:4'), { source: client })).rejects.toMatchObject({
+      code: 'PLATFORM_NOT_FOUND',
+    });
+    expect(registry.requests.length - before).toBeLessThan(20);
   });
 
   test('row 18: follows indexes of indexes, to a bound', async () => {

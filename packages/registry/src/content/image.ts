@@ -2,20 +2,14 @@ import type { Digest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import { MAX_CONFIG_BYTES, parseImageConfig } from '../oci/config.ts';
 import { MediaType } from '../oci/media-types.ts';
-import { DEFAULT_PLATFORM, formatPlatform, normalizePlatform, selectPlatform } from '../oci/platform.ts';
-import type {
-  Annotations,
-  Descriptor,
-  ExecutionConfig,
-  HistoryEntry,
-  ImageConfig,
-  Platform,
-} from '../oci/types.ts';
+import { DEFAULT_PLATFORM, fitOf, formatPlatform, normalizePlatform } from '../oci/platform.ts';
+import type { Annotations, Descriptor, ExecutionConfig, HistoryEntry, Platform } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import type { ImageReference } from '../reference.ts';
 import { formatReference, withDefaultTag } from '../reference.ts';
 import type { Fetcher } from './interfaces.ts';
 import { readBlob } from './read.ts';
+import { platformOf, selectImage } from './select-image.ts';
 
 /** One platform's image of a reference, all by digest. Plain data. */
 export interface ResolvedImage {
@@ -45,8 +39,6 @@ export interface ResolveImageOptions extends OperationOptions {
   readonly platform?: Platform;
 }
 
-const MAX_INDEX_DEPTH = 4;
-
 /**
  * Resolves a reference to one platform's image: index, manifest and config, each read by digest and verified.
  *
@@ -59,30 +51,10 @@ export async function resolveImage(
   const { source, signal } = options;
   const named = withDefaultTag(reference);
   const platform = options.platform ?? DEFAULT_PLATFORM;
-  let found = await source.fetchManifest(named, { signal });
-  let index: Descriptor | undefined;
-  let offered: Descriptor | undefined;
-  for (let depth = 0; found.kind === 'index'; depth += 1) {
-    if (depth >= MAX_INDEX_DEPTH) {
-      throw new RegistryError(
-        'LIMIT_EXCEEDED',
-        `${formatReference(named)}: indexes nested deeper than ${MAX_INDEX_DEPTH}`,
-      );
-    }
-    index ??= found.descriptor;
-    offered = selectPlatform(found.index, platform);
-    const { registry, repository } = named;
-    found = await source.fetchManifest({ registry, repository, digest: offered.digest }, { signal });
-    if (found.descriptor.size !== offered.size) {
-      throw new RegistryError('SIZE_MISMATCH', `manifest ${offered.digest}: expected ${offered.size} bytes`);
-    }
-    if (found.descriptor.mediaType !== offered.mediaType) {
-      throw new RegistryError(
-        'AMBIGUOUS_MANIFEST',
-        `manifest ${offered.digest} is ${found.descriptor.mediaType}, its index says ${offered.mediaType}`,
-      );
-    }
-  }
+  const first = await source.fetchManifest(named, { signal });
+  const selection = { source, reference: named, platform, signal };
+  const { found, offered } =
+    first.kind === 'index' ? await selectImage(first.index, selection) : { found: first, offered: undefined };
   if (found.kind === 'schema1') {
     throw new RegistryError('UNSUPPORTED', `${formatReference(named)} is of Docker schema 1`, {
       hint: 'It names no config and no diffIDs: read it with describeSchema1, or pull and push it again with another tool.',
@@ -103,10 +75,10 @@ export async function resolveImage(
     );
   }
   const actual = platformOf(config);
-  if (index !== undefined || options.platform !== undefined) checkPlatform(actual, platform, subject);
+  if (offered !== undefined || options.platform !== undefined) checkPlatform(actual, platform, subject);
   return {
     reference: named,
-    ...(index === undefined ? {} : { index }),
+    ...(offered === undefined ? {} : { index: first.descriptor }),
     manifest: found.descriptor,
     config: manifest.config,
     layers: manifest.layers,
@@ -120,24 +92,18 @@ export async function resolveImage(
   };
 }
 
-function platformOf(config: ImageConfig): Platform {
-  return normalizePlatform({
-    os: config.os,
-    architecture: config.architecture,
-    ...(config.variant === undefined ? {} : { variant: config.variant }),
-    ...(config['os.version'] === undefined ? {} : { 'os.version': config['os.version'] }),
-  });
-}
-
-/** The config decides what an image is; an index that says otherwise lies. */
+/** The config decides what an image is; an index that says otherwise lies. Many configs name no variant or version. */
 function checkPlatform(actual: Platform, wanted: Platform, subject: string): void {
   const asked = normalizePlatform(wanted);
-  if (actual.os === asked.os && actual.architecture === asked.architecture) return;
+  const said = actual.variant === undefined ? { ...actual, variant: asked.variant } : actual;
+  const { os, architecture, variant } = asked;
+  const fit = fitOf(said, { os, architecture, ...(variant === undefined ? {} : { variant }) });
+  if (typeof fit === 'number') return;
   throw new RegistryError(
     'PLATFORM_NOT_FOUND',
     `${subject} is ${formatPlatform(actual)}, asked for ${formatPlatform(asked)}`,
     {
-      details: { offered: [formatPlatform(actual)] },
+      details: { offered: [formatPlatform(actual)], reason: fit },
     },
   );
 }

@@ -48,10 +48,19 @@ describe('verified()', () => {
     await expect(read(verified(stream, descriptor, 'it'))).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' });
   });
 
-  test('hashes again what somebody began to read', async () => {
+  test('refuses what somebody began to read', async () => {
     const stream = verified(right(), descriptor, 'it');
     await stream[Symbol.asyncIterator]().next();
-    await expect(read(verified(stream, descriptor, 'it'))).rejects.toMatchObject({ code: 'SIZE_MISMATCH' });
+    await expect(read(verified(stream, descriptor, 'it'))).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+  });
+
+  test('is read once: the second time it would end without a byte, as if that were the blob', async () => {
+    const stream = verified(right(), descriptor, 'it');
+    expect(await read(stream)).toBe(content.toString());
+    await expect(read(stream)).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      hint: expect.stringContaining('Open the blob again'),
+    });
   });
 
   test('believes no stream that only looks verified', async () => {

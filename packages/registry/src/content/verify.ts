@@ -51,14 +51,20 @@ export class VerifiedStream implements AsyncIterable<Uint8Array> {
     this.#release = release;
   }
 
+  /** @throws {@link RegistryError} `UNSUPPORTED` the second time: an empty reading would look like the end of the bytes */
   [Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    if (this.#touched) {
+      throw new RegistryError('UNSUPPORTED', `the stream of ${this.#descriptor.digest} was read already`, {
+        hint: 'Open the blob again to read it again.',
+      });
+    }
     this.#touched = true;
     return this.#chunks;
   }
 
   /**
-   * Gives back a chunk of a stream that {@link verified} returned: nobody else has seen it. Call once for a chunk, when
-   * nothing will look at its bytes again.
+   * Gives back a chunk of a stream that {@link verified} or `untouched` returned: nobody else has seen it. Call once for a
+   * chunk, when nothing will look at its bytes again.
    */
   static release(stream: VerifiedStream, chunk: Uint8Array): void {
     stream.#release?.(chunk);

@@ -23,6 +23,8 @@ export interface TransportOptions extends TlsOptions, PaceOptions {
    * @defaultValue none; the environment is not read
    */
   readonly proxy?: ProxyOptions;
+  /** Sends nothing: every request fails with `OFFLINE` before a name is looked up. @defaultValue false */
+  readonly offline?: boolean;
   /** Tries of one idempotent request, and of any that is answered 429. @defaultValue 4 */
   readonly attempts?: number;
   /** First delay between tries, in milliseconds; doubled each time, with full jitter. @defaultValue 250 */
@@ -87,7 +89,7 @@ export interface HttpResponse {
 const MAX_REDIRECTS = 5;
 
 /** Options without a default. */
-type Unset = 'isInternalAddress' | 'tlsAt' | 'proxy' | 'minimumThroughput';
+type Unset = 'offline' | 'isInternalAddress' | 'tlsAt' | 'proxy' | 'minimumThroughput';
 
 /** Sends requests: retries what is idempotent, follows redirects by hand, keeps credentials at their origin. */
 export class Transport {
@@ -96,6 +98,7 @@ export class Transport {
   readonly #pace: Pace;
   readonly #minimumThroughput: MinimumThroughput | undefined;
   readonly #tlsAt: TransportOptions['tlsAt'];
+  readonly #offline: boolean;
   /** When a host that answered 429 wants to be asked again, by origin. */
   readonly #notBefore = new Map<string, number>();
 
@@ -115,6 +118,7 @@ export class Transport {
     this.#pace = new Pace(options);
     this.#minimumThroughput = options.minimumThroughput;
     this.#tlsAt = options.tlsAt;
+    this.#offline = options.offline === true;
     this.#connections = new Connections(options, options.isInternalAddress, options.proxy);
   }
 
@@ -122,9 +126,13 @@ export class Transport {
    * Sends a request; any status is a response.
    *
    * @throws {@link RegistryError} `UNREACHABLE`, `TIMEOUT`, `REDIRECT_REFUSED`, `EGRESS_REFUSED`, `LIMIT_EXCEEDED`,
-   * `PROTOCOL_ERROR`
+   * `PROTOCOL_ERROR`, `OFFLINE`
    */
   async send(wanted: HttpRequest, options: OperationOptions = {}): Promise<HttpResponse> {
+    if (this.#offline) {
+      const message = `asking ${wanted.url.host}: nothing is asked offline`;
+      throw new RegistryError('OFFLINE', message);
+    }
     const { maxDelayMs, baseDelayMs } = this.#options;
     const attempts = wanted.attempts ?? this.#options.attempts;
     const repeatable = isRepeatable(wanted);

@@ -1,5 +1,5 @@
 import { RegistryError } from '../errors.ts';
-import type { Descriptor, ImageIndex, Platform } from './types.ts';
+import type { Descriptor, Platform } from './types.ts';
 
 /** The platform asked for when nobody says. */
 export const DEFAULT_PLATFORM: Platform = { os: 'linux', architecture: 'amd64' };
@@ -61,37 +61,6 @@ export function normalizePlatform(platform: Platform): Platform {
   return { os, architecture, ...rest, ...(implied ? {} : { variant }) };
 }
 
-/**
- * Chooses the manifest of a platform from an index. Where none has the variant asked for, the highest below it that the
- * same machine runs is taken (arm/v6 for arm/v7), the first of several alike. Attestations (`unknown/unknown`) and
- * entries without a platform are never chosen.
- *
- * @throws {@link RegistryError} `PLATFORM_NOT_FOUND`, with what is there.
- */
-export function selectPlatform(index: ImageIndex, platform: Platform): Descriptor {
-  const wanted = normalizePlatform(platform);
-  const fitting = index.manifests.flatMap((descriptor) => {
-    if (descriptor.platform === undefined || isAttestation(descriptor)) return [];
-    const offered = normalizePlatform(descriptor.platform);
-    const rank = rankOf(offered, wanted);
-    return rank === undefined ? [] : [{ descriptor, rank }];
-  });
-  // Sorting is stable: the first of the best wins.
-  const [best] = fitting.sort((left, right) => right.rank - left.rank);
-  if (best !== undefined) return best.descriptor;
-  const offered = index.manifests
-    .flatMap((descriptor) =>
-      descriptor.platform === undefined || isAttestation(descriptor)
-        ? []
-        : [formatPlatform(descriptor.platform)],
-    )
-    .slice(0, 40);
-  throw new RegistryError('PLATFORM_NOT_FOUND', `no image for ${formatPlatform(wanted)}`, {
-    hint: offered.length === 0 ? 'The index names no platform.' : `There is ${offered.join(', ')}.`,
-    details: { wanted: formatPlatform(wanted), offered },
-  });
-}
-
 /** Tells whether a descriptor is BuildKit's attestation of an image beside it. */
 export function isAttestation(descriptor: Descriptor): boolean {
   return (
@@ -100,22 +69,37 @@ export function isAttestation(descriptor: Descriptor): boolean {
   );
 }
 
-/** How well an offer fits, higher is better; undefined when it does not. */
-function rankOf(offered: Platform, wanted: Platform): number | undefined {
-  if (offered.os !== wanted.os || offered.architecture !== wanted.architecture) return undefined;
-  if (wanted['os.version'] !== undefined && offered['os.version'] !== wanted['os.version']) return undefined;
-  const missing = (wanted['os.features'] ?? []).filter(
-    (feature) => !offered['os.features']?.includes(feature),
-  );
-  if (missing.length > 0) return undefined;
+/** Why an offer does not fit a wish. */
+export type PlatformMismatch =
+  | 'other-os'
+  | 'other-architecture'
+  /** A variant the machine does not run: a higher one, another instruction set, or one that is not known. */
+  | 'other-variant'
+  | 'other-os-version'
+  | 'missing-os-features';
+
+/** How well an offer fits, higher is better; or why it does not. Both are to be normal. */
+export function fitOf(offered: Platform, wanted: Platform): number | PlatformMismatch {
+  if (offered.os !== wanted.os) return 'other-os';
+  if (offered.architecture !== wanted.architecture) return 'other-architecture';
+  if (wanted['os.version'] !== undefined && offered['os.version'] !== wanted['os.version'])
+    return 'other-os-version';
+  const features = offered['os.features'] ?? [];
+  if ((wanted['os.features'] ?? []).some((feature) => !features.includes(feature)))
+    return 'missing-os-features';
   const implied = IMPLIED_VARIANTS[wanted.architecture];
   const have = offered.variant ?? implied;
   const want = wanted.variant ?? implied;
-  if (have === want) return Number.MAX_SAFE_INTEGER;
+  if (have === want) return EXACT;
   const [haveNumber, wantNumber] = [have, want].map((variant) =>
     Number(/^v(\d{1,3})$/.exec(variant ?? '')?.[1]),
   );
-  if (haveNumber === undefined || wantNumber === undefined || !(haveNumber < wantNumber)) return undefined;
+  if (haveNumber === undefined || wantNumber === undefined || !(haveNumber < wantNumber))
+    return 'other-variant';
   // An image for the plain architecture runs on every variant of it; arm below v5 is another instruction set.
-  return implied === undefined || (wanted.architecture === 'arm' && haveNumber < 5) ? undefined : haveNumber;
+  if (implied === undefined || (wanted.architecture === 'arm' && haveNumber < 5)) return 'other-variant';
+  return haveNumber;
 }
+
+/** The best fit. */
+export const EXACT: number = Number.MAX_SAFE_INTEGER;

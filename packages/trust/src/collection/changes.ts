@@ -1,4 +1,4 @@
-import { type Digest, digestAlgorithm, digestHex } from '@imagevet/registry';
+import { type Digest, digestAlgorithm, digestHex } from '@imagevet/registry/names';
 import { TrustError } from '../errors.ts';
 import { canonicalJson, type JsonValue } from '../json/canonical-json.ts';
 import { canonicalKeyId, importPublicKey } from '../keys/public-key.ts';

@@ -150,9 +150,13 @@ interface DecodedKey {
   certificates?: readonly X509Certificate[];
 }
 
-// One verification asks for the ids, the certificate and the key of each signer several times over; decoding them is
-// what costs most of it beside the signatures themselves.
+// One verification asks for the ids, the certificate and the key of each signer several times over, and the next one for the
+// same again from a file read anew; decoding them is what costs most of it beside the signatures themselves.
 const decoded = new WeakMap<PublicKey, DecodedKey>();
+const recent = new Map<string, DecodedKey>();
+/** Keys remembered by what they hold, and the longest of them: a chain of certificates has a few thousand characters. */
+const MAX_RECENT = 256;
+const MAX_RECENT_LENGTH = 8192;
 const curves = new WeakMap<KeyObject, number>();
 
 function decodedOf(key: PublicKey): DecodedKey {
@@ -160,9 +164,20 @@ function decodedOf(key: PublicKey): DecodedKey {
   let known = decoded.get(key);
   // Whoever changes a key object gets what belongs to its new content.
   if (known === undefined || known.keytype !== keytype || known.content !== keyval.public) {
-    known = { keytype, content: keyval.public };
+    known = recentOf(keytype, keyval.public);
     decoded.set(key, known);
   }
+  return known;
+}
+
+function recentOf(keytype: string, content: string): DecodedKey {
+  const id = `${keytype} ${content}`;
+  const known = recent.get(id) ?? { keytype, content };
+  if (content.length > MAX_RECENT_LENGTH) return known;
+  // The map keeps the order of insertion: what was not asked for longest goes first.
+  recent.delete(id);
+  recent.set(id, known);
+  if (recent.size > MAX_RECENT) recent.delete(recent.keys().next().value ?? '');
   return known;
 }
 

@@ -187,7 +187,7 @@ export class NotaryClient implements MetadataSource {
   }
 
   async #call(
-    method: Dispatcher.HttpMethod,
+    method: 'GET' | 'POST' | 'DELETE',
     collection: string,
     path: string,
     actions: string,

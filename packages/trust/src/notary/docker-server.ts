@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Credentials, dockerConfigKeychain, type Keychain } from '@imagevet/registry';
+import type { Credentials, Keychain } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
 import type { NotaryServer } from './client.ts';
 import type { NotaryCredentials } from './credentials.ts';
@@ -38,7 +38,8 @@ export async function dockerNotaryServer(
   const { directory, contentTrustServer, servers = {} } = options;
   const configured = Object.hasOwn(servers, registry) ? servers[registry] : contentTrustServer;
   const url = checkHttps(configured || defaultNotaryUrl(registry));
-  const keychain = options.keychain ?? dockerConfigKeychain({ directory });
+  const keychain =
+    options.keychain ?? (await import('@imagevet/registry')).dockerConfigKeychain({ directory });
   return {
     url: url.href.replace(/\/+$/, ''),
     ...(await readCertificates(join(directory, 'tls', url.host))),

@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { Agent, request as send } from 'undici';
 import type { NotaryServer } from '../notary/client.ts';
+import { createTransport, type Transport } from '../notary/transport.ts';
 import type { NotaryIntercept, NotaryReply } from './notary.ts';
 import { createServerCertificate } from './server-certificate.ts';
 
@@ -34,14 +34,18 @@ export async function startNotaryProxy(options: {
 }): Promise<NotaryProxy> {
   const certificate = options.tls === true ? await createServerCertificate() : undefined;
   const { url: upstream, ca: upstreamCa } = options.server;
-  const agent = new Agent({ connect: upstreamCa === undefined ? {} : { ca: upstreamCa } });
+  const transport = createTransport({ ca: upstreamCa });
   const state: Pick<NotaryProxy, 'intercept' | 'block'> = { intercept: undefined, block: undefined };
   const requests: string[] = [];
   const listener: RequestListener = (request, response) => {
     const { method = 'GET', url: path = '/' } = request;
     requests.push(`${method} ${path}`);
     const blocked = state.block?.({ method, path });
-    void (blocked === undefined ? forward(request, `${upstream}${path}`, agent) : Promise.resolve(blocked))
+    void (
+      blocked === undefined
+        ? forward(request, new URL(`${upstream}${path}`), transport)
+        : Promise.resolve(blocked)
+    )
       .then((reply) => state.intercept?.({ method, path }, reply) ?? reply)
       .catch((): NotaryReply => ({ status: 502, body: Buffer.from('no answer from the notary') }))
       .then((reply) => answer(response, reply));
@@ -63,33 +67,35 @@ export async function startNotaryProxy(options: {
     close: async () => {
       server.closeAllConnections();
       await new Promise<void>((resolve) => server.close(() => resolve()));
-      await agent.close();
+      transport.close();
     },
   });
 }
 
-async function forward(request: IncomingMessage, url: string, dispatcher: Agent): Promise<NotaryReply> {
+async function forward(request: IncomingMessage, url: URL, transport: Transport): Promise<NotaryReply> {
   const chunks: Buffer[] = [];
   for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
   const body = Buffer.concat(chunks);
   const type = request.headers['content-type'];
   const { authorization } = request.headers;
-  const reply = await send(url, {
-    method: (request.method ?? 'GET') as 'GET',
+  const reply = await transport.send(url, {
+    method: request.method ?? 'GET',
     headers: {
       ...(type === undefined ? {} : { 'content-type': type }),
       ...(authorization === undefined ? {} : { authorization }),
     },
-    body: body.length === 0 && request.method !== 'POST' ? null : body,
-    dispatcher,
+    body: body.length === 0 && request.method !== 'POST' ? undefined : body,
+    signal: AbortSignal.timeout(30_000),
   });
   const kept = ['content-type', 'www-authenticate', 'cache-control', 'last-modified'].flatMap((name) => {
     const value = reply.headers[name];
     return value === undefined ? [] : [[name, `${value}`]];
   });
+  const parts: Uint8Array[] = [];
+  for await (const part of reply.body) parts.push(part);
   return {
-    status: reply.statusCode,
-    body: Buffer.from(await reply.body.arrayBuffer()),
+    status: reply.status,
+    body: Buffer.concat(parts),
     headers: Object.fromEntries(kept),
   };
 }

@@ -103,11 +103,22 @@ export async function saveUpdate(
   await state.save(verified.collection, { files, checkedAt: checkedAt.getTime() });
 }
 
+/** Files parsed from a state that is still in memory, beside the texts they were parsed from. */
+const parsed = new WeakMap<TrustState, Map<string, { readonly text: string; readonly file: MetadataFile }>>();
+
 /** Reads the files of a state; what was verified once may have expired since. */
 export function readState(state: TrustState | undefined): Map<string, MetadataFile> {
-  return new Map(
-    Object.entries(state?.files ?? {}).map(([role, text]) => [role, parseMetadata(role, Buffer.from(text))]),
-  );
+  const files = new Map<string, MetadataFile>();
+  if (state === undefined) return files;
+  const known = parsed.get(state) ?? new Map();
+  parsed.set(state, known);
+  for (const [role, text] of Object.entries(state.files)) {
+    const entry = known.get(role);
+    const file = entry?.text === text ? entry.file : parseMetadata(role, Buffer.from(text));
+    known.set(role, { text, file });
+    files.set(role, file);
+  }
+  return files;
 }
 
 /** How far the server's clock may be ahead of ours. */

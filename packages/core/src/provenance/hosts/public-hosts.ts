@@ -29,6 +29,8 @@ export function publicHosts(options: PublicHostsOptions = {}): SourceHost & RefR
     gitLabHost({ ...shared, webUrl: 'https://gitlab.archlinux.org' }),
     bitbucketHost(shared),
     giteaHost(shared),
-    mirrors === undefined ? cgitHost(shared) : gitMirrorHost(mirrors),
+    mirrors === undefined
+      ? cgitHost(shared)
+      : gitMirrorHost({ ...(options.offline === true ? { offline: true } : {}), ...mirrors }),
   ]);
 }

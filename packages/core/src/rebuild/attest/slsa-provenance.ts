@@ -1,7 +1,7 @@
-import { digestHex, digestOf, formatPlatform, formatReference } from '@imagevet/registry';
+import { digestHex, digestOf, formatPlatform, formatReference, parseReference } from '@imagevet/registry';
 import { dockerfileIn } from '../context.ts';
 import { pinnedInput } from '../pin-inputs.ts';
-import type { BuiltImage, RebuildStep } from '../types.ts';
+import type { BuiltImage, RebuildInput, RebuildStep } from '../types.ts';
 
 /** What the statements are about. */
 export const SLSA_PROVENANCE = 'https://slsa.dev/provenance/v1';
@@ -72,7 +72,8 @@ export function slsaProvenance(
     const pin = pinnedInput(input, (parent) => parents.get(parent)?.reference);
     if (pin === undefined) return [];
     const [algorithm = '', hex = ''] = pin.slice(pin.lastIndexOf('@') + 1).split(':');
-    return [{ uri: `docker-image://${pin}`, digest: { [algorithm]: hex }, name: input.kind }];
+    const uri = `docker-image://${lastingName(input, pin)}`;
+    return [{ uri, digest: { [algorithm]: hex }, name: input.kind }];
   });
   return {
     _type: 'https://in-toto.io/Statement/v1',
@@ -113,4 +114,12 @@ export function slsaProvenance(
       },
     },
   };
+}
+
+/** A parent is in the scratch repository while it is built on, and stays where its own name is. */
+function lastingName({ name }: RebuildInput, pin: string): string {
+  if (name === undefined) return pin;
+  const { registry, repository } = parseReference(name);
+  const { digest } = parseReference(pin);
+  return formatReference({ registry, repository, ...(digest === undefined ? {} : { digest }) });
 }

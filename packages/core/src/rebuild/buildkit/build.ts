@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { formatPlatform, formatReference, isDigest, parseReference, resolveImage } from '@imagevet/registry';
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import { CoreError } from '../../errors.ts';
-import { proxyArgs, withoutSecrets } from '../build-proxy.ts';
+import { proxyArgs, refuseProxyInImage, refuseRecordedProxy, withoutSecrets } from '../build-proxy.ts';
 import type { MachineCheck } from '../check-machine.ts';
 import { claimName, toBuiltImage } from '../claim-name.ts';
 import { BuildPosition } from '../engine/failing-line.ts';
@@ -75,6 +75,7 @@ export class BuildkitBuild {
       signal,
     );
     try {
+      this.#checkProxy();
       await this.#checkParents(signal);
       const ref = randomBytes(16).toString('hex');
       const building = solve(this.#solver, this.#solveRequest(ref, session.id, session.contextUrl), signal);
@@ -192,6 +193,11 @@ export class BuildkitBuild {
     });
   }
 
+  #checkProxy(): void {
+    const { platform, parameters } = this.#request;
+    refuseRecordedProxy(this.#options.proxy, parseDockerfile(this.#dockerfile, { platform, ...parameters }));
+  }
+
   /** A daemon builds on a base of another platform with no more than a warning. */
   async #checkParents(signal: AbortSignal): Promise<void> {
     const { platform, unedited, parameters } = this.#request;
@@ -243,6 +249,7 @@ export class BuildkitBuild {
     const { registry } = this.#options;
     const unnamed = { ...target, tag: undefined, digest };
     const pushed = await resolveImage(unnamed, { source: registry, platform, signal });
+    refuseProxyInImage(this.#options.proxy, pushed);
     return claimName(this.#request, { registry, signal }, async () => {
       const { bytes, descriptor } = await registry.fetchManifest(
         { ...unnamed, digest: pushed.manifest.digest },

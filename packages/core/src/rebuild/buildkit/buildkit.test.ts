@@ -118,6 +118,13 @@ describe.skipIf(!available('buildkit', 'docker-engine', 'docker', 'openssl'))('b
     expect(`${log.join('\n')}${JSON.stringify([history, execution])}`).not.toContain('cret@');
   });
 
+  test('row 39: refuses a Dockerfile that would write the password of a proxy into the image', async () => {
+    const proxied = builderOf({ proxy: { http: 'http://me:secret@127.0.0.1:9/' } });
+    await expect(
+      proxied.build(request('FROM debian:bookworm\nARG http_proxy\nRUN true')),
+    ).rejects.toMatchObject({ code: 'BUILD_UNSUPPORTED', details: { line: 2 } });
+  });
+
   test('builds the stage it is asked for, with the build arguments it is given', async () => {
     const text =
       'FROM debian:bookworm AS one\nARG SAY=default\nRUN echo $SAY > /said-$SAY\nFROM debian:bookworm\nRUN exit 7';

@@ -10,7 +10,7 @@ import {
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import type { Dockerfile } from '../../dockerfile/types.ts';
 import { CoreError } from '../../errors.ts';
-import { proxyArgs, withoutSecrets } from '../build-proxy.ts';
+import { proxyArgs, refuseProxyInImage, refuseRecordedProxy, withoutSecrets } from '../build-proxy.ts';
 import type { MachineCheck } from '../check-machine.ts';
 import { claimName, toBuiltImage } from '../claim-name.ts';
 import { packContext } from '../pack-context.ts';
@@ -107,6 +107,7 @@ export class Build {
       buildPlatform: this.#description.platform,
       ...parameters,
     });
+    refuseRecordedProxy(proxy, parsed);
     await this.#checkMachines(parsed, signal, onProgress);
     const backend = chooseBackend(parsed, this.#description, this.#options);
     const reading = { maxBytes: maxLogBytes, onProgress, engine: this.#where };
@@ -210,6 +211,7 @@ export class Build {
           },
         );
       }
+      refuseProxyInImage(this.#options.proxy, pushed);
       const { name, version } = this.#description;
       const image = { ...toBuiltImage(target, pushed), builtBy: { name, version } };
       // Children find it without pulling, as long as both names are there.
