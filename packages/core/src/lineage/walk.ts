@@ -3,6 +3,7 @@ import type { ExternalImage } from '../dockerfile/queries.ts';
 import type { Gap } from '../errors.ts';
 import { alignNode } from './align-node.ts';
 import { type BaseTarget, baseTargetOf } from './base-target.ts';
+import type { ParentSearch } from './find-parent.ts';
 import { frontendOf } from './frontend.ts';
 import { gradeEdge } from './grade-edge.ts';
 import { idOf } from './names.ts';
@@ -98,13 +99,14 @@ export class Walk {
     target: BaseTarget & { kind: 'image' },
     parent: LineageNode,
   ): Promise<ResolvedImage | undefined> {
-    const { labelled, moved, failure } = await this.#reader.search(reading, target);
+    const { named, moved, failure } = await this.#reader.search(reading, target);
     if (failure !== undefined) {
       const message = `what ${target.text} was could not be looked up: ${failure.message}`;
       this.gaps.push({ stage: 'lineage', code: failure.code, message, node: node.id });
     }
     const { pinned, agreeing, text } = target;
-    const digests = [parent.image?.manifest.digest, parent.image?.index?.digest];
+    const digests = digestsOf(parent.image, named);
+    this.#settle(node.id, digests);
     const line = target.line === undefined ? {} : { line: target.line };
     const { grade, evidence } = gradeEdge({
       ...(node.image === undefined ? {} : { child: node.image }),
@@ -112,13 +114,24 @@ export class Walk {
       ...line,
       ...(node.dockerfile.url === undefined ? {} : { dockerfileUrl: node.dockerfile.url }),
       ...(moved === undefined ? {} : { moved }),
-      ...{ claims: agreeing, labelled, parentPinned: pinned !== undefined && digests.includes(pinned) },
+      ...{ claims: agreeing, named, parentPinned: pinned !== undefined && digests.has(pinned) },
     });
     this.edges.push({
       ...{ kind: 'base', from: node.id, to: parent.id, name: text, ...line, grade, evidence },
     });
     this.#options.onProgress?.({ type: 'edge-graded', from: node.id, to: parent.id, grade });
     return grade === 'proven' ? parent.image : undefined;
+  }
+
+  /** An index and the manifest in it are one image: who names the one and who names the other do not disagree. */
+  #settle(node: string, digests: ReadonlySet<string>): void {
+    const at = this.conflicts.findIndex(
+      (conflict) =>
+        conflict.node === node &&
+        conflict.about === 'base' &&
+        conflict.statements.every(({ value }) => digests.has(value)),
+    );
+    if (at >= 0) this.conflicts.splice(at, 1);
   }
 
   /** The limit that lets no other image in below the one being visited. */
@@ -185,4 +198,14 @@ export class Walk {
       node: node.id,
     });
   }
+}
+
+/** The digests that are known to stand for an image. */
+function digestsOf(image: ResolvedImage | undefined, named: ParentSearch['named']): ReadonlySet<string> {
+  if (image === undefined) return new Set();
+  const { index, manifest } = image;
+  const same = named.flatMap(({ claim: { base }, image: other }) =>
+    base?.digest !== undefined && other?.manifest.digest === manifest.digest ? [base.digest] : [],
+  );
+  return new Set([manifest.digest, ...(index === undefined ? [] : [index.digest]), ...same]);
 }
