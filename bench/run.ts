@@ -3,6 +3,7 @@
 import { availableParallelism } from 'node:os';
 import type { ClaimOutcome } from './claim.ts';
 import { benchLineage } from './lineage.ts';
+import { benchLineageCatalog } from './lineage-catalog.ts';
 import { benchFamily } from './lineage-latency.ts';
 import { benchRebuild } from './rebuild.ts';
 import { benchRegistryCopy } from './registry-copy.ts';
@@ -14,7 +15,7 @@ type Bench = (print: (line: string) => void) => Promise<readonly ClaimOutcome[]>
 
 const suites: Readonly<Record<string, readonly Bench[]>> = {
   registry: [benchRegistryLayers, benchRegistryCopy, benchWarmCopy],
-  lineage: [benchLineage],
+  lineage: [benchLineageCatalog, benchLineage],
   family: [benchFamily],
   rebuild: [benchRebuild],
   trust: [benchTrust],

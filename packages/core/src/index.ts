@@ -103,7 +103,13 @@ export { ociAnnotationSource } from './provenance/image/annotations.ts';
 export { imageHistorySource, reconstructDockerfile } from './provenance/image/history.ts';
 export { imageLabelSource } from './provenance/image/labels.ts';
 export { parseSourceAnnotation, type SourceAnnotation } from './provenance/image/source-annotation.ts';
+export { joinVersions } from './provenance/join-versions.ts';
 export { toRepositoryUrl } from './provenance/location.ts';
+export {
+  type ExternalPinVersionsOptions,
+  externalPinVersions,
+  parseExternalPin,
+} from './provenance/official-images/external-pins.ts';
 export {
   type LibraryBuild,
   type LibraryCandidate,
@@ -120,6 +126,8 @@ export {
 } from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
 export { KeptRegistry, type KeptRegistryOptions } from './provenance/registry/kept-registry.ts';
+export { parseRepoInfo, type RepoInfoImage, type RepoInfoPlatform } from './provenance/repo-info/page.ts';
+export { type RepoInfoVersionsOptions, repoInfoVersions } from './provenance/repo-info/versions.ts';
 export type { AllowanceOptions } from './provenance/web/allowance.ts';
 export { AnswerCache, type AnswerCacheOptions, type KeptAnswer } from './provenance/web/answer-cache.ts';
 export type { RequestOptions } from './provenance/web/http.ts';

@@ -21,6 +21,7 @@ import { signDetached } from './collection/ceremony.ts';
 import { createMemoryRotationJournal, rotateKey } from './collection/rotation.ts';
 import { TrustedCollection } from './collection/trusted-collection.ts';
 import { createKeyStore, type KeyStore } from './keys/key-store.ts';
+import { tufKeyId } from './keys/public-key.ts';
 import { issueRootCertificate } from './keys/root-certificate.ts';
 import { signTag, signTags } from './sign.ts';
 import { type NotaryProxy, startNotaryProxy } from './testing/notary-proxy.ts';
@@ -243,6 +244,51 @@ describe.skipIf(!available('docker', 'docker-engine', 'docker-registry', 'notary
         expect((await docker(true, 'pull', two.reference)).ok).toBe(true);
       }
       expect((await verify(two, { root: { keyIds: rootKeyIds } })).versions.root).toBe(5);
+    });
+
+    test('docker pull follows a collection set up under a root of 2 keys by a ceremony, and its change by another', async () => {
+      const image = await pushImage('root-ceremony', '1');
+      const { collection } = image;
+      // Each signer has one key in a store of their own; the publisher has no root key at all.
+      const signers = [createKeyStore(), createKeyStore(), createKeyStore()];
+      const certificates = await Promise.all(
+        signers.map(async (store) =>
+          issueRootCertificate(await store.generate({ role: 'root' }), collection),
+        ),
+      );
+      const publisher = createKeyStore();
+      const draft = () =>
+        new TrustedCollection(collection, {
+          server: stage.proxy.server,
+          keys: publisher,
+          root: { keyIds: certificates.slice(0, 2).map(tufKeyId) },
+        });
+      const rootOf = (keys: typeof certificates) =>
+        ({ type: 'role-keys', role: 'root', keys, threshold: 2 }) as const;
+      const first = await draft()
+        .stage(rootOf(certificates.slice(0, 2)))
+        .setTarget(image.target)
+        .prepare();
+      const own = await signDetached(first, publisher);
+      const [ann, bob] = await Promise.all(signers.slice(0, 2).map((store) => signDetached(first, store)));
+      await expect(draft().publishPrepared(first, [own, ann!])).rejects.toMatchObject({ code: 'THRESHOLD' });
+      expect((await docker(true, 'pull', image.reference)).ok).toBe(false);
+      await draft().publishPrepared(first, [own, ann!, bob!]);
+      expect((await docker(true, 'pull', image.reference)).output).toContain(image.target.digest);
+      // Ann hands over to the third: the two who were and the two who will be have to sign.
+      const change = await draft()
+        .stage(rootOf(certificates.slice(1)))
+        .prepare();
+      const all = await Promise.all(signers.map((store) => signDetached(change, store)));
+      for (const missing of [0, 1, 2]) {
+        const few = all.filter((_, index) => index !== missing);
+        await expect(draft().publishPrepared(change, few)).rejects.toMatchObject({ code: 'THRESHOLD' });
+      }
+      await draft().publishPrepared(change, all);
+      expect((await docker(true, 'pull', image.reference)).ok).toBe(true);
+      rmSync(join(stage.config, 'trust', 'tuf', collection), { recursive: true });
+      expect((await docker(true, 'pull', image.reference)).output).toContain(image.target.digest);
+      expect((await verify(image)).versions.root).toBe(2);
     });
 
     test('8.3: a rotation the server refuses costs notary the key, and us nothing', async () => {

@@ -38,6 +38,8 @@ export type CompareProgress = ScanProgress & { readonly side: 'original' | 'rebu
 const DEFAULT_MAX_DIFFERENCES = 1000;
 /** Layers read at once of each image. */
 const CONCURRENCY = 2;
+/** Bytes kept of a layer that is read again: the caches of apt are 40 MiB each. */
+const MAX_KEPT_AGAIN = 192 * 1024 * 1024;
 const NOTHING_READ = {
   files: { compared: 0, equal: 0, timestampsOnly: 0 },
   differences: [],
@@ -114,11 +116,12 @@ async function readAgain(
 ): Promise<readonly LayerScan[]> {
   const { first, unread } = options;
   const keepContent = ({ path }: LayerEntry) => KEPT_CONTENT.test(path) || unread.has(path);
+  const limits = { maxKeptBytes: MAX_KEPT_AGAIN, ...options.limits };
   const read: LayerScan[] = [];
   for (const [index, scan] of scans.entries()) {
     const start = first + index;
     const again = scan.entries.some(({ path }) => unread.has(path))
-      ? await readSide(side, image, { ...options, start, end: start + 1, keepContent })
+      ? await readSide(side, image, { ...options, limits, start, end: start + 1, keepContent })
       : [scan];
     read.push(...again);
   }

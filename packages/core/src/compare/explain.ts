@@ -1,4 +1,5 @@
 import type { FilesystemEntry, FilesystemView } from '@imagevet/registry';
+import { APT_CACHES, sameAptCache } from './benign/apt-cache.ts';
 import { pythonSource, sameBytecode } from './benign/python-bytecode.ts';
 import { BENIGN_CHANGES, benignChange, FONT_CACHE } from './benign/table.ts';
 import type { PathPair } from './compare-files.ts';
@@ -19,7 +20,7 @@ const SET_ID_BITS = 0o6000;
 const EXECUTE_BITS = 0o111;
 
 /** Content that is kept beyond {@link KEPT_CONTENT} where it differs, of each image. */
-const MAX_UNREAD_BYTES = 32 * 1024 * 1024;
+const MAX_UNREAD_BYTES = 112 * 1024 * 1024;
 
 /** Finds causes of differences between two filesystems by parsing what differs. */
 export class Explainer {
@@ -44,17 +45,27 @@ export class Explainer {
   /** The cause of a difference, `undefined` when there is none that can be checked. */
   explain(pair: PathPair): Explanation | undefined {
     if (!mayHaveCause(pair)) return undefined;
-    return explainChange(pair) ?? this.#explainBytecode(pair) ?? this.#moves.explain(pair);
+    return explainChange(pair) ?? this.#explainUnkept(pair) ?? this.#moves.explain(pair);
   }
 
-  #explainBytecode({ path, original, rebuilt }: PathPair): Explanation | undefined {
+  /** What is too large, or too much, to keep of every file: it is read when it differs. */
+  #explainUnkept({ path, original, rebuilt }: PathPair): Explanation | undefined {
     const source = pythonSource(path);
-    if (source === undefined || original?.size !== rebuilt?.size) return undefined;
+    const isCache = APT_CACHES.has(path);
+    if ((source === undefined && !isCache) || original?.size !== rebuilt?.size) return undefined;
     const [before, after] = [original?.content, rebuilt?.content];
     if (before === undefined || after === undefined) {
       this.#unreadBytes += original?.size ?? 0;
       if (this.#unreadBytes <= MAX_UNREAD_BYTES) this.unread.add(path);
       return undefined;
+    }
+    if (source === undefined) {
+      return sameAptCache(
+        Buffer.from(before.buffer, before.byteOffset, before.byteLength),
+        Buffer.from(after.buffer, after.byteOffset, after.byteLength),
+      )
+        ? { cause: 'times of lists in a cache of apt', benign: true }
+        : undefined;
     }
     const times = {
       original: this.#original.get(source)?.mtime,

@@ -7,6 +7,7 @@ import {
 } from '@imagevet/registry';
 import { pushTestImage, startRegistry, type TestImage, type TestRegistry } from '@imagevet/registry/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { CoreError } from '../errors.ts';
 import { imageLabelSource } from '../provenance/image/labels.ts';
 import type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './options.ts';
 import { resolveLineage } from './resolve-lineage.ts';
@@ -146,6 +147,22 @@ describe('resolveLineage() finds the base', () => {
       message: expect.stringContaining('is unknown') as string,
     });
     expect(lineage.nodes[1]?.image?.manifest.digest).toBe(other.manifest.digest);
+  });
+
+  test('says so when the known images could not be listed', async () => {
+    await moved();
+    const otherVersions = () => {
+      throw new CoreError('SOURCE_UNREACHABLE', 'the record is down');
+    };
+    const lineage = await resolve(APP, { otherVersions });
+    expect(edgeOf(lineage)?.grade).toBe('claimed');
+    expect(lineage.gaps).toContainEqual(
+      expect.objectContaining({
+        stage: 'lineage',
+        code: 'SOURCE_UNREACHABLE',
+        message: 'what base:1 was could not be looked up: the record is down',
+      }),
+    );
   });
 
   test('asks for nothing more when the tag still names it', async () => {

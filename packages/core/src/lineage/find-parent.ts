@@ -2,6 +2,7 @@ import {
   type Digest,
   formatReference,
   type ImageReference,
+  ImagevetError,
   type Platform,
   RegistryError,
   type ResolvedImage,
@@ -26,6 +27,8 @@ export interface ParentSearch {
   /** Today's image, when another is the base. */
   readonly moved?: Digest;
   readonly labelled: readonly LabelledBase[];
+  /** Why the other versions could not be listed to their end. */
+  readonly failure?: ImagevetError;
 }
 
 /** Images tried in place of the one a tag names today. */
@@ -75,13 +78,19 @@ export async function findParent(
   const asOf = buildTimeOf(child, claims).time ?? options.asOf;
   const about = { signal, platform, ...(asOf === undefined ? {} : { asOf }) };
   let tried = 0;
-  for await (const version of otherVersions?.(named, about) ?? []) {
-    if (tried >= MAX_VERSIONS) break;
-    tried += 1;
-    const image = await tryImage(version, options);
-    if (image !== undefined && isSameRepository(version, named) && isBase(image, child)) {
-      return { digest: image.manifest.digest, ...moved, labelled };
+  try {
+    for await (const version of otherVersions?.(named, about) ?? []) {
+      if (tried >= MAX_VERSIONS) break;
+      tried += 1;
+      const image = await tryImage(version, options);
+      if (image !== undefined && isSameRepository(version, named) && isBase(image, child)) {
+        return { digest: image.manifest.digest, ...moved, labelled };
+      }
     }
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!ImagevetError.is(error)) throw error;
+    return { labelled, failure: error };
   }
   return { labelled };
 }

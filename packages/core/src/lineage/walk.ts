@@ -72,8 +72,8 @@ export class Walk {
   /** @returns the base's image, when it is proven to be the base */
   async #addBase(node: Mutable<LineageNode>, reading: NodeReading): Promise<ResolvedImage | undefined> {
     const target = baseTargetOf(reading);
-    if (target.kind === 'scratch') {
-      node.end = 'scratch';
+    if (target.kind === 'scratch' || target.kind === 'rootfs-import') {
+      node.end = target.kind;
       return undefined;
     }
     if (target.kind === 'unresolved') {
@@ -98,7 +98,11 @@ export class Walk {
     target: BaseTarget & { kind: 'image' },
     parent: LineageNode,
   ): Promise<ResolvedImage | undefined> {
-    const { labelled, moved } = await this.#reader.search(reading, target);
+    const { labelled, moved, failure } = await this.#reader.search(reading, target);
+    if (failure !== undefined) {
+      const message = `what ${target.text} was could not be looked up: ${failure.message}`;
+      this.gaps.push({ stage: 'lineage', code: failure.code, message, node: node.id });
+    }
     const { pinned, agreeing, text } = target;
     const digests = [parent.image?.manifest.digest, parent.image?.index?.digest];
     const line = target.line === undefined ? {} : { line: target.line };

@@ -172,6 +172,31 @@ describe('dockerHubSource()', () => {
     expect(await codeOf(claims(source, subject('library/blog:4')))).toBe('SOURCE_UNREACHABLE');
   });
 
+  it('reads the repository of descriptions where Hub left the tag list out, and says so', async () => {
+    const note = '**Note:** longer than the Hub length limit of 25000, so the list has been trimmed.';
+    const description = `# Supported tags and respective \`Dockerfile\` links\n\n${note}\n`;
+    const hub = await startHub({
+      repositories: { 'library/blog': { description }, 'arm64v8/blog': { description } },
+    });
+    const about = subject('library/blog:4');
+    const [claim] = await claims(dockerHubSource({ hubUrl: hub.url, host }), about);
+    expect(claim).toMatchObject({
+      location: { commit: world.commits.blog },
+      foundAt: expect.stringContaining('/docker-library/docs/') as string,
+      note: 'Docker Hub left the tag list out, since the text is too long',
+    });
+    const withoutHost = dockerHubSource({ hubUrl: hub.url });
+    expect(await codeOf(claims(withoutHost, about))).toBe('SOURCE_LIMIT_EXCEEDED');
+    const ofOneArchitecture = claims(dockerHubSource({ hubUrl: hub.url, host }), subject('arm64v8/blog:4'));
+    expect(await codeOf(ofOneArchitecture)).toBe('SOURCE_LIMIT_EXCEEDED');
+    await hub.close();
+  });
+
+  it('says that the description of one architecture has no history', async () => {
+    const about = subject('arm64v8/blog:4', { asOf: TOGETHER });
+    expect(await codeOf(claims(dockerHubSource({ host }), about))).toBe('SOURCE_UNSUPPORTED');
+  });
+
   it('follows a free-form link to a repository of the same owner only', async () => {
     const hub = await startHub({
       repositories: {

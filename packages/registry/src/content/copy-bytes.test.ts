@@ -37,6 +37,40 @@ function expectNothingOf(layout: OciLayout, blob: Descriptor): void {
   expect(readdirSync(layout.directory).filter((name) => name.startsWith('.partial'))).toEqual([]);
 }
 
+describe('copyImage() into a registry', () => {
+  test('sends every byte in its place, though a connection is held up meanwhile', async () => {
+    const received = new Map<string, Buffer>();
+    const othersArrived = Promise.withResolvers<void>();
+    let stalled: string;
+    await using from = await startRegistry();
+    await using to = await startRegistry({
+      intercept: async (request, response) => {
+        if (request.method !== 'PUT' || request.url?.includes('/uploads/') !== true) return false;
+        const digest = new URL(request.url, to.url).searchParams.get('digest')!;
+        if (digest === stalled) await othersArrived.promise;
+        const chunks: Buffer[] = [];
+        for await (const chunk of request) chunks.push(chunk);
+        received.set(digest, Buffer.concat(chunks));
+        if (received.size === 4) othersArrived.resolve();
+        response.writeHead(201).end();
+        return true;
+      },
+    });
+    await using client = new RegistryClient();
+    const source = parseReference(`${from.host}/slow`);
+    const target = parseReference(`${to.host}/slow`);
+    // More than the sockets of both sides hold.
+    const contents = [32, 8, 8, 8, 8].map((mebibytes) => randomBytes(mebibytes * 2 ** 20 + 7));
+    const blobs = await Promise.all(contents.map((content) => pushBytes(client, source, content)));
+    stalled = blobs[0]!.digest;
+    const options = { source: client, destination: client };
+    await Promise.all(blobs.map((blob) => copyBlob(source, target, blob, options)));
+    for (const [index, { digest }] of blobs.entries()) {
+      expect(received.get(digest)?.equals(contents[index]!)).toBe(true);
+    }
+  });
+});
+
 describe('copyImage() into a layout', () => {
   test('brings many layers, each byte in its place', async () => {
     await using registry = await startRegistry();

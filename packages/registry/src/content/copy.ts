@@ -4,6 +4,7 @@ import { RegistryError } from '../errors.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, type Repository, withDefaultTag } from '../reference.ts';
+import { Attached } from './attached.ts';
 import { copyBlob, isDistributable } from './copy-blob.ts';
 import type { BlobResolver, Fetcher, Pusher, ReferrerLister, Resolver } from './interfaces.ts';
 
@@ -49,7 +50,6 @@ export interface CopyReport {
   readonly digestTags: readonly string[];
 }
 
-const DIGEST_TAG_SUFFIXES = ['sig', 'att', 'sbom'] as const;
 const MAX_MANIFESTS = 4096;
 const MAX_DEPTH = 8;
 const MAX_CONCURRENCY = 64;
@@ -66,15 +66,16 @@ export async function copyImage(
   options: CopyImageOptions,
 ): Promise<CopyReport> {
   const copy = new Copy(from, to, options);
-  const root = await copy.manifest(from, 0);
   const target = withDefaultTag(to);
+  const root = await options.source.fetchManifest(from, { signal: options.signal });
   if (target.digest !== undefined && target.digest !== root.descriptor.digest) {
     throw new RegistryError(
       'DIGEST_MISMATCH',
       `copying to ${formatReference(to)}: the image is ${root.descriptor.digest}`,
     );
   }
-  if (target.tag !== undefined) await copy.tag(root, target.tag);
+  copy.lookAhead(root.descriptor.digest);
+  await copy.manifest(root, 0, target.tag);
   if (options.digestTags !== false) await copy.digestTags();
   if (options.referrers !== false) await copy.referrers();
   return copy.report(root.descriptor);
@@ -84,6 +85,7 @@ class Copy {
   readonly #from: Repository;
   readonly #to: Repository;
   readonly #options: CopyImageOptions;
+  readonly #attached: Attached;
   readonly #limit: ReturnType<typeof pLimit>;
   readonly #blobs = new Map<Digest, Promise<void>>();
   readonly #manifests = new Map<Digest, Descriptor>();
@@ -96,68 +98,49 @@ class Copy {
     this.#from = { registry: from.registry, repository: from.repository };
     this.#to = { registry: to.registry, repository: to.repository };
     this.#options = options;
+    this.#attached = new Attached(this.#from, options.source, options);
     this.#limit = pLimit(Math.min(MAX_CONCURRENCY, Math.max(1, options.concurrency ?? 4)));
   }
 
-  /** Copies a manifest by digest, after all it points to. */
-  async manifest(reference: ImageReference, depth: number): Promise<VerifiedManifest> {
-    const { source, destination, signal, onProgress } = this.#options;
-    if (depth > MAX_DEPTH) throw tooMuch(reference, `indexes nested deeper than ${MAX_DEPTH}`);
-    const found = await source.fetchManifest(reference, { signal });
+  /** Copies a manifest, after all it points to; under a tag, or by its digest. */
+  async manifest(found: VerifiedManifest, depth: number, tag?: string): Promise<void> {
+    const { destination, signal, onProgress } = this.#options;
     const { bytes, descriptor } = found;
-    if (this.#manifests.has(descriptor.digest)) return found;
-    if (this.#manifests.size >= MAX_MANIFESTS)
-      throw tooMuch(reference, `more than ${MAX_MANIFESTS} manifests`);
-    this.#manifests.set(descriptor.digest, descriptor);
-    if (found.kind === 'index') {
-      for (const { digest } of found.index.manifests) {
-        if (!this.#manifests.has(digest)) await this.manifest({ ...this.#from, digest }, depth + 1);
-      }
-    } else if (!(await this.#isThere(descriptor.digest))) {
-      const blobs = await this.#blobsOf(found);
-      await Promise.all(blobs.filter(isDistributable).map((blob) => this.#blob(blob)));
-    }
-    const target = { ...this.#to, digest: descriptor.digest };
-    await destination.pushManifest(target, { bytes, mediaType: descriptor.mediaType }, { signal });
+    const { digest, mediaType } = descriptor;
+    const known = this.#manifests.has(digest);
+    if (!known) await this.#content(found, depth);
+    if (known && tag === undefined) return;
+    const target = { ...this.#to, ...(tag === undefined ? { digest } : { tag }) };
+    await destination.pushManifest(target, { bytes, mediaType }, { signal });
+    if (known) return;
     // In the order they were stored: children first.
-    this.#manifests.delete(descriptor.digest);
-    this.#manifests.set(descriptor.digest, descriptor);
+    this.#manifests.delete(digest);
+    this.#manifests.set(digest, descriptor);
     onProgress?.({ type: 'manifest-done', descriptor });
-    return found;
   }
 
-  async tag({ bytes, descriptor }: VerifiedManifest, tag: string): Promise<void> {
-    const { destination, signal } = this.#options;
-    await destination.pushManifest(
-      { ...this.#to, tag },
-      { bytes, mediaType: descriptor.mediaType },
-      { signal },
-    );
+  /** Asks what is attached to the image while its blobs are on their way. */
+  lookAhead(subject: Digest): void {
+    if (this.#options.digestTags !== false) void this.#attached.tagsOf(subject);
+    if (this.#options.referrers !== false) void this.#attached.referrersOf(subject);
   }
 
   async digestTags(): Promise<void> {
-    for (const digest of [...this.#manifests.keys()]) {
-      for (const suffix of DIGEST_TAG_SUFFIXES) {
-        const tag = `${digest.replace(':', '-')}.${suffix}`;
-        if (tag.length > 128) continue;
-        try {
-          await this.tag(await this.manifest({ ...this.#from, tag }, 0), tag);
-          this.#digestTags.push(tag);
-        } catch (error) {
-          if (!(error instanceof RegistryError && error.code === 'NOT_FOUND')) throw error;
-        }
+    const answers = [...this.#manifests.keys()].map((subject) => this.#attached.tagsOf(subject));
+    for (const answer of answers) {
+      for (const { tag, manifest } of await answer) {
+        await this.manifest(manifest, 0, tag);
+        this.#digestTags.push(tag);
       }
     }
   }
 
   async referrers(): Promise<void> {
-    const { source, signal } = this.#options;
-    if (source.referrers === undefined) return;
     // The map grows while it is walked: referrers have referrers.
     for (const subject of this.#manifests.keys()) {
-      for await (const descriptor of source.referrers(this.#from, subject, { signal })) {
+      for (const descriptor of await this.#attached.referrersOf(subject)) {
         if (this.#manifests.has(descriptor.digest)) continue;
-        await this.manifest({ ...this.#from, digest: descriptor.digest }, 0);
+        await this.manifest(await this.#fetch(descriptor.digest), 0);
         this.#referrers.push(descriptor);
       }
     }
@@ -172,6 +155,35 @@ class Copy {
       referrers: this.#referrers,
       digestTags: this.#digestTags,
     };
+  }
+
+  /** Copies what a manifest points to. */
+  async #content(found: VerifiedManifest, depth: number): Promise<void> {
+    const { digest } = found.descriptor;
+    if (depth > MAX_DEPTH) throw this.#tooMuch(digest, `indexes nested deeper than ${MAX_DEPTH}`);
+    if (this.#manifests.size >= MAX_MANIFESTS)
+      throw this.#tooMuch(digest, `more than ${MAX_MANIFESTS} manifests`);
+    this.#manifests.set(digest, found.descriptor);
+    if (found.kind === 'index') {
+      for (const child of found.index.manifests) {
+        if (!this.#manifests.has(child.digest))
+          await this.manifest(await this.#fetch(child.digest), depth + 1);
+      }
+    } else if (!(await this.#isThere(digest))) {
+      const blobs = await this.#blobsOf(found);
+      await Promise.all(blobs.filter(isDistributable).map((blob) => this.#blob(blob)));
+    }
+  }
+
+  #fetch(digest: Digest): Promise<VerifiedManifest> {
+    return this.#options.source.fetchManifest({ ...this.#from, digest }, { signal: this.#options.signal });
+  }
+
+  #tooMuch(digest: Digest, what: string): RegistryError {
+    return new RegistryError(
+      'LIMIT_EXCEEDED',
+      `copying ${formatReference({ ...this.#from, digest })}: ${what}`,
+    );
   }
 
   async #blobsOf(found: VerifiedManifest): Promise<readonly Descriptor[]> {
@@ -226,8 +238,4 @@ function unsized(digest: Digest): RegistryError {
     'UNSUPPORTED',
     `copying ${digest}: the source cannot tell the sizes of its layers`,
   );
-}
-
-function tooMuch(reference: ImageReference, what: string): RegistryError {
-  return new RegistryError('LIMIT_EXCEEDED', `copying ${formatReference(reference)}: ${what}`);
 }

@@ -63,8 +63,8 @@ export class VerifiedStream implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * Gives back a chunk of a stream that {@link verified} returned: nobody else has seen it. Call once for a chunk, when
-   * nothing will look at its bytes again.
+   * Gives back a chunk of a stream that {@link verified} or `untouched` returned: nobody else has seen it. Call once for a
+   * chunk, when nothing will look at its bytes again.
    */
   static release(stream: VerifiedStream, chunk: Uint8Array): void {
     stream.#release?.(chunk);

@@ -6,6 +6,7 @@ import { formatReference, type Repository } from '../reference.ts';
 import { type Ask, PUSH } from './ask.ts';
 import { putChunks } from './chunks.ts';
 import { type Session, sessionOf } from './session.ts';
+import { uploadBody } from './upload-body.ts';
 
 /** Whole uploads tried before giving up; a lost session cannot be continued, only started again. */
 const MAX_UPLOADS = 3;
@@ -143,7 +144,7 @@ async function send(ask: Ask, blob: BlobSource, session: Session, options: PushB
       repository: session.repository,
       path: url,
       headers: { 'content-type': 'application/octet-stream', 'content-length': String(chunked ? 0 : size) },
-      body: chunked ? new Uint8Array() : () => blob.open(),
+      body: chunked ? new Uint8Array() : () => uploadBody(blob),
       patienceMs: LEAST_PATIENCE_MS + Math.ceil(size / BYTES_TAKEN_IN_A_MS),
       action: PUSH,
       accept: [201, 204],

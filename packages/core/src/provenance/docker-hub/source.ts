@@ -18,8 +18,8 @@ export interface DockerHubOptions extends HttpOptions {
   /** @defaultValue `https://hub.docker.com` */
   readonly hubUrl?: string;
   /**
-   * Reads the repository official descriptions are made from, when asked as of a date: Hub itself keeps no
-   * history. Without it there are no claims as of a date.
+   * Reads the repository official descriptions are made from, when asked as of a date, since Hub itself keeps no
+   * history, and where Hub left the tag list out. Without it there are no claims as of a date.
    */
   readonly host?: SourceHost;
   /** @defaultValue `https://github.com/docker-library/docs` */
@@ -28,7 +28,8 @@ export interface DockerHubOptions extends HttpOptions {
 
 /**
  * Creates the source that reads an image's description on Docker Hub and follows the link of its tag to a
- * Dockerfile: what a person would do. Claims for anything but an official image are heuristic, since a
+ * Dockerfile: what a person would do. Where Docker Hub left the tag list out for its length, the repository the description is
+ * made from is read instead, and the claim says so. Claims for anything but an official image are heuristic, since a
  * description can link anywhere; only links to a repository of the same owner count.
  */
 export function dockerHubSource(options: DockerHubOptions = {}): ProvenanceSource {
@@ -44,13 +45,29 @@ export function dockerHubSource(options: DockerHubOptions = {}): ProvenanceSourc
       if (image === undefined) return;
       const host =
         cache === undefined || options.host === undefined ? options.host : sharedHost(options.host, cache);
+      const { asOf } = subject;
+      if (asOf !== undefined) refuseUnrecorded(image);
+      const docs = { ...options, host };
       const description =
-        subject.asOf === undefined
+        asOf === undefined
           ? await sharedDescription(image, services, { ...operation, cache })
-          : await readHistory(image, { ...options, host }, { ...operation, asOf: subject.asOf });
+          : await readDocs(image, docs, { ...operation, asOf });
       if (description === undefined) return;
-      if (image.official) yield* officialClaims(description, image, subject);
-      else yield* freeFormClaims(description, image, host, operation);
+      if (!image.official) {
+        yield* freeFormClaims(description, image, host, operation);
+        return;
+      }
+      const claims = [...officialClaims(description, image, subject)];
+      yield* claims;
+      if (claims.length > 0 || !parseDescriptionLinks(description.text).truncated) return;
+      const whole = asOf === undefined ? await readDocs(image, docs, operation) : undefined;
+      if (whole === undefined) throw trimmed(image, description.url);
+      yield* officialClaims(
+        whole,
+        image,
+        subject,
+        'Docker Hub left the tag list out, since the text is too long',
+      );
     },
   };
 }
@@ -72,6 +89,8 @@ interface Description {
 }
 
 const MAX_DESCRIPTION = 4 * 1024 * 1024;
+/** Bytes Docker Hub takes; of a longer text the tag list is left out first. */
+const HUB_LIMIT = 25_000;
 
 function toHubImage({ registry, repository, tag, digest }: ImageReference): HubImage | undefined {
   const [namespace = '', name, ...more] = repository.split('/');
@@ -125,10 +144,29 @@ function fullDescription(json: string): string | undefined {
   }
 }
 
-async function readHistory(
+/** Descriptions of one architecture are on branches that hold nothing but the present. */
+function refuseUnrecorded(image: HubImage): void {
+  if (!image.official || image.namespace === 'library') return;
+  const what = `the description of ${image.namespace}/${image.name}`;
+  throw new CoreError('SOURCE_UNSUPPORTED', `${what} has no history: only what it says now is kept`, {
+    hint: `Ask about library/${image.name} on the platform of ${image.namespace}.`,
+  });
+}
+
+function trimmed(image: HubImage, url: string): CoreError {
+  const what = `the description of ${image.namespace}/${image.name}`;
+  return new CoreError(
+    'SOURCE_LIMIT_EXCEEDED',
+    `${what} lists no tags at ${url}: it was cut at ${HUB_LIMIT} bytes`,
+    { hint: 'Give dockerHubSource() a host: the docs repository holds the whole text.', details: { url } },
+  );
+}
+
+/** What official descriptions are made from, as of a time or now. */
+async function readDocs(
   image: HubImage,
   options: DockerHubOptions,
-  operation: OperationOptions & { readonly asOf: Date },
+  operation: OperationOptions & { readonly asOf?: Date },
 ): Promise<Description | undefined> {
   const { host, docsRepository = 'https://github.com/docker-library/docs' } = options;
   // The default branch holds the descriptions of library/ only.
@@ -148,22 +186,38 @@ function* officialClaims(
   { text, url }: Description,
   image: HubImage,
   subject: ProvenanceSubject,
+  remark?: string,
 ): Iterable<ProvenanceClaim> {
   const { links } = parseDescriptionLinks(text);
+  const isLong = subject.asOf !== undefined && Buffer.byteLength(text) > HUB_LIMIT;
+  const about = remark ?? (isLong ? 'Docker Hub cannot have shown it: the text is too long' : undefined);
   const matching = links.filter((link) => link.tags.includes(image.tag));
   // The list links the amd64 source of a tag that has one; on other platforms it can be another commit.
   const foreign = image.namespace === 'library' && !architecturesOf(subject.platform).includes('amd64');
-  for (const link of matching) yield toClaim(link, matching.length, url, subject.asOf, foreign);
+  for (const link of matching) {
+    yield toClaim(link, { count: matching.length, foundAt: url, asOf: subject.asOf, foreign, remark: about });
+  }
 }
 
 function toClaim(
   link: TagLink,
-  count: number,
-  foundAt: string,
-  asOf: Date | undefined,
-  foreign: boolean,
+  {
+    count,
+    foundAt,
+    asOf,
+    foreign,
+    remark,
+  }: {
+    readonly count: number;
+    readonly foundAt: string;
+    readonly asOf: Date | undefined;
+    /** Found for another architecture. */
+    readonly foreign: boolean;
+    readonly remark: string | undefined;
+  },
 ): ProvenanceClaim {
   const notes = [
+    ...(remark === undefined ? [] : [remark]),
     ...(count > 1 ? [`one of ${count} links for this tag`] : []),
     ...(foreign ? ['descriptions link the amd64 source'] : []),
     ...(link.location === undefined ? [`links no commit: ${link.url ?? 'no link'}`] : []),

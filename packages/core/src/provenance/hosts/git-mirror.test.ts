@@ -1,9 +1,11 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ImagevetError } from '@imagevet/registry';
 import { createRepository } from '@imagevet/registry/testing';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { collect } from '../__fixtures__/collect.ts';
 import { startWorld, type World } from '../__fixtures__/world.ts';
 import { type GitMirrorHostOptions, gitMirrorHost } from './git-mirror.ts';
@@ -43,6 +45,100 @@ async function codeOf(work: Promise<unknown>): Promise<string> {
   if (!ImagevetError.is(error)) throw error;
   return error.code;
 }
+
+describe('a mirror', () => {
+  let own: string;
+  beforeEach(() => {
+    own = mkdtempSync(join(tmpdir(), 'imagevet-mirror-'));
+  });
+  afterEach(() => rmSync(own, { recursive: true, force: true }));
+  const mirrorOf = () => join(own, readdirSync(own).find((name) => name.endsWith('.git'))!);
+  const read = async (options: Partial<GitMirrorHostOptions> = {}) =>
+    text(
+      (
+        await connect({ directory: own, maxAgeMs: 0, ...options }).readFile(
+          BLOG,
+          world.commits.blog,
+          'README.md',
+        )
+      ).content,
+    );
+
+  it('runs no hook, and believes no configuration of its surroundings', async () => {
+    await read();
+    const trace = join(own, 'trace');
+    for (const hook of ['reference-transaction', 'post-checkout', 'pre-auto-gc']) {
+      const path = join(mirrorOf(), 'hooks', hook);
+      mkdirSync(join(path, '..'), { recursive: true });
+      writeFileSync(path, `#!/bin/sh\ntouch ${trace}\n`, { mode: 0o755 });
+    }
+    const surroundings = {
+      GIT_CONFIG_COUNT: '1',
+      GIT_CONFIG_KEY_0: 'core.fsmonitor',
+      GIT_CONFIG_VALUE_0: `touch ${trace}`,
+      GIT_SSH_COMMAND: `touch ${trace}`,
+      GIT_DIR: '/nonexistent',
+    };
+    for (const [name, value] of Object.entries(surroundings)) vi.stubEnv(name, value);
+    await connect({ directory: own, maxAgeMs: 0 }).refOf(BLOG, 'HEAD');
+    expect(await read()).toBe('outside\n');
+    vi.unstubAllEnvs();
+    expect(existsSync(trace)).toBe(false);
+  });
+
+  it('is usable after a fetch was killed, whatever git left behind', async () => {
+    const program = `
+      const { gitMirrorHost } = await import('@imagevet/core');
+      process.stdout.write('ready');
+      const host = gitMirrorHost(${JSON.stringify({ directory: own, remotes })});
+      await host.readFile(${JSON.stringify(BLOG)}, ${JSON.stringify(world.commits.blog)}, 'README.md');
+    `;
+    world.host.faults.slow = 30_000;
+    const flags = ['--conditions=@imagevet/source', '--input-type=module', '-e', program];
+    const child = spawn(process.execPath, flags, { cwd: import.meta.dirname });
+    const arrived = Promise.withResolvers<void>();
+    world.host.faults.when = () => {
+      arrived.resolve();
+      return true;
+    };
+    await arrived.promise;
+    child.kill('SIGKILL');
+    await once(child, 'close');
+    world.host.faults.slow = undefined;
+    world.host.faults.when = undefined;
+    const mirror = mirrorOf();
+    for (const name of ['HEAD.lock', 'packed-refs.lock', 'config.lock', 'refs/heads/master.lock'])
+      writeFileSync(join(mirror, name), '');
+    mkdirSync(join(mirror, 'objects/pack'), { recursive: true });
+    writeFileSync(join(mirror, 'objects/pack/tmp_pack_x'), 'half');
+    const long = new Date(Date.now() - 60_000);
+    utimesSync(`${mirror}.lock`, long, long); // nobody shows that they live
+    expect(await read()).toBe('outside\n');
+    expect(readdirSync(join(mirror, 'objects/pack')).filter((name) => name.startsWith('tmp_'))).toEqual([]);
+    expect(readdirSync(own)).toEqual([expect.stringMatching(/\.git$/)]);
+  }, 60_000);
+
+  it('is fetched by one process at a time', async () => {
+    const hosts = Array.from({ length: 4 }, () => connect({ directory: own, maxAgeMs: 60_000 }));
+    const found = await Promise.all(
+      hosts.map((host) => host.readFile(BLOG, world.commits.blog, 'README.md')),
+    );
+    expect(found.map(({ content }) => text(content))).toEqual(Array(4).fill('outside\n'));
+    expect(readdirSync(own).length).toBe(1);
+  });
+
+  it('lets who waits for another give up', async () => {
+    await read();
+    writeFileSync(`${mirrorOf()}.lock`, 'somebody');
+    const controller = new AbortController();
+    const reason = new Error('stop');
+    const waiting = connect({ directory: own, maxAgeMs: 0 }).refOf(BLOG, 'HEAD', {
+      signal: controller.signal,
+    });
+    setTimeout(() => controller.abort(reason), 50);
+    await expect(waiting).rejects.toBe(reason);
+  });
+});
 
 describe('gitMirrorHost()', () => {
   it('mirrors a repository once and reads files from it', async () => {

@@ -3,6 +3,7 @@ import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CoreError } from '../../errors.ts';
 import { GitExit, type GitOptions, runGit } from './git-command.ts';
+import { lockMirror } from './mirror-lock.ts';
 import { resolvePublicAddress } from './public-address.ts';
 
 /** Options of `MirrorStore`. */
@@ -72,7 +73,7 @@ export class MirrorStore {
       await running.catch(() => {}); // the caller that started it hears of it; this one looks again
       return this.open(url, options);
     }
-    const fetching = this.#fetch(url, remote, directory, options.signal).finally(() =>
+    const fetching = this.#fetchAlone(url, remote, directory, options).finally(() =>
       this.#fetches.delete(directory),
     );
     this.#fetches.set(directory, fetching);
@@ -87,6 +88,25 @@ export class MirrorStore {
     return notBefore === 'now' ? Date.now() - fetched <= maxAgeMs : notBefore.getTime() < fetched;
   }
 
+  /** One process fetches; those that waited for it look again. */
+  async #fetchAlone(
+    url: string,
+    remote: string | undefined,
+    directory: string,
+    { notBefore, signal }: { readonly notBefore?: Date | 'now'; readonly signal?: AbortSignal },
+  ): Promise<void> {
+    await mkdir(this.#options.directory, { recursive: true });
+    const before = await lastFetch(directory);
+    const unlock = await lockMirror(directory, signal);
+    try {
+      const now = await lastFetch(directory);
+      if (now !== before && this.#isFresh(now, notBefore)) return;
+      await this.#fetch(url, remote, directory, signal);
+    } finally {
+      await unlock();
+    }
+  }
+
   async #fetch(
     url: string,
     remote: string | undefined,
@@ -95,7 +115,6 @@ export class MirrorStore {
   ): Promise<void> {
     const run = (args: readonly string[], settings: Readonly<Record<string, string>> = {}) =>
       runGit({ directory, arguments: args, settings, maxBytes: 64 * 1024 * 1024, signal }, this.#options);
-    await mkdir(this.#options.directory, { recursive: true });
     const settings = remote === undefined ? await publicSettings(url) : { 'protocol.allow': 'always' };
     const from = remote ?? url;
     const watch = this.#watchSize(directory);
