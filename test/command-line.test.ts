@@ -139,7 +139,7 @@ describe('imagevet', () => {
     });
     expect(
       JSON.parse((await imagevet('audit', world.image, '--format', 'json', ...flags)).stdout),
-    ).toMatchObject([{ rule: 'VET001' }, {}]);
+    ).toMatchObject([{ rule: 'VET001' }, { rule: 'VET002' }, { rule: 'VET084' }]);
     expect(
       JSON.parse((await imagevet('audit', world.image, '--format', 'sarif', ...flags)).stdout),
     ).toMatchObject({ version: '2.1.0' });

@@ -19,7 +19,7 @@ export function alignNode(
   const { consistency, inconsistency } = alignHistory(dockerfile, node.image.history, {
     ...(proven
       ? { parentEntries: parent.history.length }
-      : node.end === 'scratch'
+      : node.end === 'scratch' || node.end === 'rootfs-import'
         ? { parentEntries: 0 }
         : {}),
     ...(parent === undefined ? {} : { base: parent.execution }),

@@ -2,6 +2,7 @@ import { type Digest, type ImageReference, withDefaultTag } from '@imagevet/regi
 import type { ExternalImage } from '../dockerfile/queries.ts';
 import { baseFromClaims, names } from './names.ts';
 import type { NodeReading } from './read-node.ts';
+import { rootfsArchiveOf } from './rootfs.ts';
 import type { ProvenanceClaim } from './types.ts';
 
 /** The image a node is said to be built on. */
@@ -10,6 +11,7 @@ export type BaseTarget = {
   readonly line?: number;
 } & (
   | { readonly kind: 'scratch' }
+  | { readonly kind: 'rootfs-import' }
   | { readonly kind: 'unresolved'; readonly reason: string }
   | {
       readonly kind: 'image';
@@ -27,7 +29,13 @@ export type BaseTarget = {
  * Tells what a node is built on: what its Dockerfile says, or else a claim. Labels are not asked: an image inherits them from
  * its base.
  */
-export function baseTargetOf({ inputs, claims }: Pick<NodeReading, 'inputs' | 'claims'>): BaseTarget {
+export function baseTargetOf({
+  inputs,
+  claims,
+  dockerfile,
+  record,
+}: Pick<NodeReading, 'inputs' | 'claims' | 'dockerfile' | 'record'>): BaseTarget {
+  if (record.builder === 'oci-import') return { kind: 'rootfs-import' };
   const base = inputs.find(({ kind }) => kind === 'base');
   const firm = claims.filter((claim) => claim.base !== undefined && claim.kind !== 'image-label');
   const target: ExternalImage['name'] | undefined = base === undefined ? baseFromClaims(firm) : base.name;
@@ -37,7 +45,10 @@ export function baseTargetOf({ inputs, claims }: Pick<NodeReading, 'inputs' | 'c
     const reason = `its base ${target.text} cannot be known: ${target.reason}`;
     return { ...line, kind: 'unresolved', reason };
   }
-  if (target.kind === 'scratch') return { ...line, kind: 'scratch' };
+  if (target.kind === 'scratch') {
+    const imports = dockerfile !== undefined && rootfsArchiveOf(dockerfile) !== undefined;
+    return { ...line, kind: imports ? 'rootfs-import' : 'scratch' };
+  }
   const named = withDefaultTag(target.reference);
   const agreeing = firm.filter((claim) => names(claim, named));
   const pinned = named.digest ?? agreeing.find((claim) => claim.base?.digest !== undefined)?.base?.digest;

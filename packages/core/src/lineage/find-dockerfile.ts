@@ -78,6 +78,7 @@ export async function findDockerfile(
     const stands = {
       location,
       kind: claim.kind,
+      ...(claim.builder === undefined ? {} : { builder: claim.builder }),
       reachability: 'unchecked',
       consistency: 'unchecked',
     } as const;
@@ -91,9 +92,10 @@ export async function findDockerfile(
     try {
       const { repository, commit, path } = location;
       const { content, url } = await host.readFile(repository, commit, path, options);
+      const read = { ...stands, url, digest: digestOf(content) };
+      if (claim.builder === 'oci-import') return { record: { ...read, status: 'imported' }, gaps, claim };
       const text = new TextDecoder().decode(content);
-      const record = { ...stands, status: 'found', url, text, digest: digestOf(content) } as const;
-      return { record, gaps, claim };
+      return { record: { ...read, status: 'found', text }, gaps, claim };
     } catch (error) {
       options.signal?.throwIfAborted();
       if (!ImagevetError.is(error)) throw error;

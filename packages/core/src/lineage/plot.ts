@@ -7,7 +7,8 @@ export function lineageToMermaid(lineage: Lineage): string {
   const lines = ['flowchart BT'];
   for (const node of lineage.nodes) {
     lines.push(`  ${names.get(node.id)}["${captionOf(node).map(escapeMermaid).join('<br/>')}"]`);
-    if (node.end === 'scratch') lines.push(`  scratch(("scratch")) --> ${names.get(node.id)}`);
+    const ground = groundOf(node);
+    if (ground !== undefined) lines.push(`  ${ground}(("${ground}")) --> ${names.get(node.id)}`);
   }
   for (const { from, to, kind, grade } of lineage.edges) {
     const arrow = kind === 'base' && grade !== 'contradicted' ? '-->' : '-.->';
@@ -32,8 +33,9 @@ export function lineageToDot(lineage: Lineage): string {
   const lines = ['digraph lineage {', '  rankdir=BT;', '  node [shape=box];'];
   for (const node of lineage.nodes) {
     lines.push(`  ${names.get(node.id)} [label=${quoteDot(captionOf(node).join('\n'))}];`);
-    if (node.end === 'scratch')
-      lines.push(`  scratch [shape=circle];`, `  scratch -> ${names.get(node.id)};`);
+    const ground = groundOf(node);
+    if (ground !== undefined)
+      lines.push(`  ${ground} [shape=circle];`, `  ${ground} -> ${names.get(node.id)};`);
   }
   for (const { from, to, kind, grade } of lineage.edges) {
     const label = kind === 'base' ? grade : `${kind}, ${grade}`;
@@ -44,6 +46,12 @@ export function lineageToDot(lineage: Lineage): string {
 
 function nameNodes(lineage: Lineage): ReadonlyMap<string, string> {
   return new Map(lineage.nodes.map(({ id }, index) => [id, `n${index}`]));
+}
+
+/** What the first image of a lineage stands on. */
+function groundOf({ end }: LineageNode): 'scratch' | 'rootfs' | undefined {
+  if (end === 'rootfs-import') return 'rootfs';
+  return end === 'scratch' ? end : undefined;
 }
 
 function captionOf(node: LineageNode): readonly string[] {

@@ -179,7 +179,7 @@ describe.each([
       Array.from({ length: 4 }, () => 'consistent'),
     );
     expect(grades(lineage)).toEqual(['proven', 'proven', 'proven']);
-    expect(lineage.nodes.at(-1)?.end).toBe('scratch');
+    expect(lineage.nodes.at(-1)?.end).toBe('rootfs-import');
     expect(lineage.gaps).toEqual([]);
   });
 

@@ -40,6 +40,8 @@ export interface ProvenanceClaim {
   readonly finishedOn?: string;
   /** What it was built with, when the claim says. */
   readonly parameters?: BuildParameters;
+  /** How the image is made, when the claim says; `oci-import`: not built, but taken over from an OCI layout. */
+  readonly builder?: 'buildkit' | 'classic' | 'oci-import';
   /** True for a guess (free-form description, reverse-engineered history). */
   readonly heuristic?: boolean;
   /** RFC 3339 time as of which the source was read, when not now. */
@@ -152,11 +154,15 @@ export interface DockerfileRecord {
     | 'commit-unreachable'
     | 'file-missing'
     | 'host-unreachable'
+    /** What is named was read and is no Dockerfile: an OCI layout the image is taken over from. */
+    | 'imported'
     /** No source names a Dockerfile. */
     | 'not-named';
   readonly location?: SourceLocation;
   /** The claim it was taken from. */
   readonly kind?: ProvenanceKind;
+  /** As that claim says. */
+  readonly builder?: ProvenanceClaim['builder'];
   readonly url?: string;
   readonly text?: string;
   /** sha256 of the bytes. */
@@ -200,8 +206,11 @@ export interface LineageNode {
   readonly asOf?: string;
   /** Why the time the image gives is not taken for that of its build, where lineages are asked for as of builds. */
   readonly buildTimeDoubt?: string;
-  /** Set where the lineage ends: `scratch` (FROM scratch), or the reason it could not go on. */
-  readonly end?: 'scratch' | 'unresolved' | 'cycle' | 'depth-limit';
+  /**
+   * Set where the lineage ends. `scratch`: FROM scratch; `rootfs-import`: its files come as a whole from an archive or an OCI
+   * layout, made by nothing the lineage can show; else the reason it could not go on.
+   */
+  readonly end?: 'scratch' | 'rootfs-import' | 'unresolved' | 'cycle' | 'depth-limit';
 }
 
 /** What another image is to this one. `base` edges are the spine. */

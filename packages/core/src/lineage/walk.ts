@@ -72,8 +72,8 @@ export class Walk {
   /** @returns the base's image, when it is proven to be the base */
   async #addBase(node: Mutable<LineageNode>, reading: NodeReading): Promise<ResolvedImage | undefined> {
     const target = baseTargetOf(reading);
-    if (target.kind === 'scratch') {
-      node.end = 'scratch';
+    if (target.kind === 'scratch' || target.kind === 'rootfs-import') {
+      node.end = target.kind;
       return undefined;
     }
     if (target.kind === 'unresolved') {

@@ -48,7 +48,7 @@ function missing(facts: Facts, nodes: readonly LineageNode[]): readonly Gap[] {
     if (image === undefined) {
       gaps.push(gap('resolve', 'IMAGE_NOT_SHOWN', 'no registry showed the image', id));
     }
-    if (dockerfile.text === undefined) {
+    if (dockerfile.text === undefined && dockerfile.status !== 'imported') {
       gaps.push(gap('provenance', 'DOCKERFILE_NOT_READ', 'its Dockerfile was not read', id));
     } else if (dockerfile.reachability === 'unchecked') {
       const message = 'whether a branch or tag of its repository contains the commit was not checked';

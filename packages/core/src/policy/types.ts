@@ -7,7 +7,7 @@ import type { RebuildPlan, RebuildResult } from '../rebuild/types.ts';
 
 /** A rule of a policy; parameters have documented defaults. */
 export type PolicyRule =
-  /** The spine reaches `scratch`; no cycle, no depth limit, no unresolved base. */
+  /** The spine reaches `scratch` or an imported root filesystem; no cycle, no depth limit, no unresolved base. */
   | { readonly rule: 'lineage.complete' }
   /** Every base edge has at least this grade. */
   | { readonly rule: 'lineage.min-grade'; readonly grade: Exclude<EdgeGrade, 'contradicted' | 'unknown'> }

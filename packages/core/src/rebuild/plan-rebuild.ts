@@ -181,9 +181,11 @@ class Planner {
 
 function unbuildable(node: LineageNode): string | undefined {
   const { status, text, location } = node.dockerfile;
+  if (status === 'imported') return 'it is taken over from an OCI layout, and no Dockerfile makes it';
   if (text === undefined) return `its Dockerfile is not at hand (${status})`;
   if (location === undefined) return 'no source repository is known for its build context';
-  if (node.end !== undefined && node.end !== 'scratch') return `its base is not known (${node.end})`;
+  const isGround = node.end === 'scratch' || node.end === 'rootfs-import';
+  if (node.end !== undefined && !isGround) return `its base is not known (${node.end})`;
   return undefined;
 }
 

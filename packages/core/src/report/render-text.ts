@@ -77,6 +77,7 @@ function lineageLines({ images }: ReportView, paint: Paint): readonly string[] {
 
 const END_WORDS: Readonly<Record<NonNullable<ImageView['node']['end']>, string>> = {
   scratch: 'built from scratch',
+  'rootfs-import': 'a root filesystem, imported as it is',
   unresolved: 'its base could not be resolved',
   cycle: 'its bases lead back to itself',
   'depth-limit': 'not followed further: depth limit',
@@ -86,7 +87,7 @@ function source({ role, node: { dockerfile } }: ImageView): string {
   const { location, status } = dockerfile;
   if (location === undefined) return role === 'frontend' ? 'named, not followed' : `Dockerfile: ${status}`;
   const where = `${location.repository}@${location.commit.slice(0, 12)} ${location.path}`;
-  return line(status === 'found' ? where : `${where} (${status})`);
+  return line(status === 'found' || status === 'imported' ? where : `${where} (${status})`);
 }
 
 function reasonLines(reason: Reason, view: ReportView, paint: Paint): readonly string[] {

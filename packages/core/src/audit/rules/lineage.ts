@@ -1,3 +1,4 @@
+import { rootfsArchiveOf } from '../../lineage/rootfs.ts';
 import type { LineageNode } from '../../lineage/types.ts';
 import type { AuditRule } from '../rule.ts';
 import { fromLines } from './bases.ts';
@@ -165,6 +166,25 @@ export const lineageRules: readonly AuditRule[] = [
       for (const [node, reason] of unparsed) yield { message: `not audited: ${reason}`, node };
     },
   },
+  {
+    id: 'VET084',
+    title: 'Root filesystem is imported as it is',
+    severity: 'info',
+    rationale:
+      'Its files come as a whole from an archive or an OCI layout. Nothing in this source says how they were made, and building it again only unpacks them again.',
+    remediation: 'Know who makes the archive, and how; hold it against a build of your own or a signature.',
+    appliesTo: 'lineage',
+    *check({ lineage, dockerfiles }) {
+      for (const { id, end, dockerfile } of lineage.nodes) {
+        if (end !== 'rootfs-import') continue;
+        const file = dockerfiles.get(id)?.dockerfile;
+        const archive = file === undefined ? undefined : rootfsArchiveOf(file);
+        const from = shown(archive?.path ?? dockerfile.location?.path ?? 'an OCI layout');
+        const message = `all its files come from ${from}`;
+        yield { message, node: id, lines: archive?.instruction };
+      }
+    },
+  },
 ];
 
 function missing(node: LineageNode): string {
@@ -175,6 +195,8 @@ function missing(node: LineageNode): string {
       return 'the named file is not in the repository';
     case 'host-unreachable':
       return 'the source host could not be asked';
+    case 'imported':
+      return 'it is taken over from an OCI layout, and has no Dockerfile';
     default:
       return 'no source names a Dockerfile';
   }

@@ -5,7 +5,7 @@ import { answer, type Failure, gapFailures, type RuleCheck } from '../rule.ts';
 
 /** `lineage.complete` */
 export const lineageComplete: RuleCheck<{ readonly rule: 'lineage.complete' }> = {
-  title: 'Every base image down to scratch is known',
+  title: 'Every base image down to scratch or an imported root filesystem is known',
   rationale:
     'An image is as trustworthy as the least known image it stands on. A lineage that stops early leaves the rest of the filesystem to an unknown author.',
   check: (_rule, view) => {
@@ -90,9 +90,8 @@ function causeOf(node: LineageNode, view: FactsView): string {
 }
 
 function explainsEnd(gap: Gap, node: LineageNode | undefined): boolean {
-  return (
-    gap.stage === 'lineage' && gap.node === node?.id && node?.end !== undefined && node.end !== 'scratch'
-  );
+  if (node?.end === undefined || node.end === 'scratch' || node.end === 'rootfs-import') return false;
+  return gap.stage === 'lineage' && gap.node === node.id;
 }
 
 function blind(view: FactsView): readonly Failure[] {

@@ -43,9 +43,11 @@ export const lineageConsistent: RuleCheck<{ readonly rule: 'lineage.consistent' 
         failures.push({ outcome: 'error', code: 'lineage.image-not-shown', message, ...at });
       } else if (consistency === 'unchecked' || text === undefined) {
         const message =
-          text === undefined
-            ? 'there is no Dockerfile to hold against its history'
-            : 'whether its Dockerfile fits its history was not checked';
+          node.dockerfile.status === 'imported'
+            ? 'whether it is the image of the layout it is said to be taken from was not checked'
+            : text === undefined
+              ? 'there is no Dockerfile to hold against its history'
+              : 'whether its Dockerfile fits its history was not checked';
         failures.push({ outcome: 'error', code: 'lineage.consistency-unchecked', message, ...at });
       }
     }

@@ -36,8 +36,9 @@ export const lineageMinGrade: RuleCheck<MinGrade> = {
       ];
     });
     for (const node of view.nodes) {
-      if (node.end === 'scratch' || view.baseEdges.some(({ from }) => from === node.id)) continue;
-      const message = 'there is no base image to grade, and it is not built from scratch';
+      if (node.end === 'scratch' || node.end === 'rootfs-import') continue;
+      if (view.baseEdges.some(({ from }) => from === node.id)) continue;
+      const message = 'there is no base image to grade, and it is neither built from scratch nor imported';
       failures.push({
         outcome: 'error',
         code: 'lineage.edge-missing',

@@ -62,7 +62,9 @@ function problemOf(record: DockerfileRecord): Failure | undefined {
       REPLACED,
     );
   }
-  if (record.text === undefined) return failed('error', 'not-read', 'its Dockerfile was found but not read');
+  // An imported layout has no Dockerfile; that its commit is the repository's own is asked all the same.
+  if (record.text === undefined && record.status !== 'imported')
+    return failed('error', 'not-read', 'its Dockerfile was found but not read');
   if (record.reachability === 'unreachable') {
     return failed(
       'fail',

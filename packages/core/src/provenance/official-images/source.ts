@@ -127,6 +127,7 @@ function toClaim(
     kind: 'official-images',
     foundAt: `${foundAt}#L${entry.line}`,
     ...(location === undefined ? {} : { location }),
+    ...(build.builder === undefined ? {} : { builder: build.builder }),
     ...(asOf === undefined ? {} : { asOf: asOf.toISOString() }),
     ...(notes.length === 0 ? {} : { note: notes.join('; ') }),
   };

@@ -113,6 +113,7 @@ function openWhen(open: boolean): Content {
 function endWords(end: ImageView['node']['end']): string {
   const words = {
     scratch: 'nothing: built from scratch',
+    'rootfs-import': 'a root filesystem, imported as it is',
     unresolved: 'a base that could not be resolved',
     cycle: 'itself: its bases lead back here',
     'depth-limit': 'not followed further: the depth limit was reached',
@@ -133,6 +134,7 @@ function sourceOf({ node: { dockerfile } }: ImageView): Content {
   const { location, status, url, reachability, consistency, digest } = dockerfile;
   const words = {
     found: undefined,
+    imported: chip('an OCI layout, no Dockerfile', 'none'),
     'commit-unreachable': chip('commit gone', 'bad'),
     'file-missing': chip('file missing', 'bad'),
     'host-unreachable': chip('host did not answer', 'warn'),
@@ -152,8 +154,10 @@ function sourceOf({ node: { dockerfile } }: ImageView): Content {
     location === undefined
       ? undefined
       : markup`<div>${linkTo(location.repository, location.repository)}<br>commit ${code(location.commit)}<br>${linkTo(url, location.path)}</div>`,
-    markup`<div>${words[status]}${status === 'found' ? [reach[reachability], ' ', fits[consistency]] : undefined}</div>`,
-    digest === undefined ? undefined : markup`<div class="soft">Dockerfile ${code(digest)}</div>`,
+    markup`<div>${words[status]}${status === 'found' ? [reach[reachability], ' ', fits[consistency]] : status === 'imported' ? [' ', reach[reachability]] : undefined}</div>`,
+    digest === undefined
+      ? undefined
+      : markup`<div class="soft">${status === 'imported' ? 'index' : 'Dockerfile'} ${code(digest)}</div>`,
   ];
 }
 

@@ -225,8 +225,9 @@ class Picture {
 
   #end({ node }: ImageView, x: number, from: number, width: number): number {
     const { end } = node;
-    const tone = end === 'scratch' ? '' : 'bad';
-    const edge = end === 'scratch' ? '' : 'unknown';
+    const isGround = end === 'scratch' || end === 'rootfs-import';
+    const tone = isGround ? '' : 'bad';
+    const edge = isGround ? '' : 'unknown';
     const stem = x + STEM;
     const to = from + 34;
     this.parts.push(
@@ -251,6 +252,7 @@ class Picture {
 
 const END_WORDS = {
   scratch: 'scratch: nothing below',
+  'rootfs-import': 'a root filesystem, imported',
   unresolved: 'base not resolved',
   cycle: 'leads back to itself',
   'depth-limit': 'not followed further',
@@ -271,7 +273,7 @@ function marksOf(image: ImageView): readonly Mark[] {
     ...(image.findings.length === 0
       ? []
       : [{ text: countedBySeverity(image.findings), tone: severe ? 'bad' : 'warn' } as const]),
-    ...(status === 'found' || image.role === 'frontend'
+    ...(status === 'found' || status === 'imported' || image.role === 'frontend'
       ? []
       : [{ text: STATUS_WORDS[status], tone: 'bad' } as const]),
     ...(image.conflicts.length === 0 ? [] : [{ text: 'sources disagree', tone: 'bad' } as const]),
