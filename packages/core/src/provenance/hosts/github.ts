@@ -1,5 +1,4 @@
 import type { RefReader } from '../../drift/types.ts';
-import { CoreError } from '../../errors.ts';
 import type { SourceHost } from '../../lineage/types.ts';
 import { HostApi } from './api.ts';
 import { type ApiHostOptions, apiHost, type HostDialect, webOf } from './api-host.ts';
@@ -70,13 +69,11 @@ function gitHubDialect(options: GitHubHostOptions): HostDialect {
       const tree = await api.json(`/repos/${name}/git/trees/${commit}?recursive=1`, question);
       return tree === undefined ? undefined : toTreeFiles(tree, directory, question.operation);
     },
-    async openArchive(name, commit, _directory, _files, question) {
-      const redirectOrigins = [new URL(archiveUrl).origin];
-      const path = `/repos/${name}/tarball/${commit}`;
-      const body = await api.download(path, { ...question, redirectOrigins });
-      if (body !== undefined) return body;
-      throw new CoreError('SOURCE_INVALID', `${question.operation}: a commit that has a tree has no archive`);
-    },
+    openArchive: (name, commit, _directory, _files, question) =>
+      api.download(`/repos/${name}/tarball/${commit}`, {
+        ...question,
+        redirectOrigins: [new URL(archiveUrl).origin],
+      }),
     async commitOf(name, path, asOf, question) {
       const query = new URLSearchParams({ path, per_page: '1' });
       if (asOf !== undefined) query.set('until', `${asOf.toISOString().slice(0, 19)}Z`);
