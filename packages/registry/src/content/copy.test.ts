@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -120,6 +121,36 @@ describe('copyImage()', () => {
     const platform = { os: 'linux', architecture: 'arm64' };
     const image = await resolveImage(back, { source: client, platform });
     expect(image.manifest).toEqual((await resolveImage(reference, { source: layout, platform })).manifest);
+  });
+
+  test('tells of bytes while it copies, and of nothing that is there already', async () => {
+    await using registry = await startRegistry();
+    await using client = new RegistryClient();
+    const reference = parseReference(`${registry.host}/big:1`);
+    const content = randomBytes(5 * 2 ** 20);
+    const image = await pushTestImage(client, reference, { layers: [[{ path: 'big', content }]] });
+    const layout = await freshLayout();
+    const copying = async () => {
+      const told: number[] = [];
+      await copyImage(reference, reference, {
+        ...{ source: client, destination: layout },
+        onProgress: (event) => {
+          if (event.type !== 'blob-progress') return;
+          expect(event.descriptor).toEqual(image.layers[0]);
+          told.push(event.bytes);
+        },
+      });
+      return told;
+    };
+    const told = await copying();
+    expect(told.length).toBeGreaterThanOrEqual(3);
+    expect(told).toEqual(told.toSorted((one, other) => one - other));
+    expect(told.at(-1)).toBeLessThanOrEqual(image.layers[0]!.size);
+    expect(told.at(-1)).toBeGreaterThan(image.layers[0]!.size - 2 * 2 ** 20);
+    expect(
+      digestOf(readFileSync(join(layout.directory, 'blobs', 'sha256', digestHex(image.layers[0]!.digest)))),
+    ).toBe(image.layers[0]!.digest);
+    expect(await copying()).toEqual([]);
   });
 
   test('stops when told to', async () => {

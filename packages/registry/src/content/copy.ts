@@ -11,6 +11,13 @@ import type { BlobResolver, Fetcher, Pusher, ReferrerLister, Resolver } from './
 /** Something {@link copyImage} did. */
 export type CopyEvent =
   | {
+      /** Told about every mebibyte. */
+      readonly type: 'blob-progress';
+      readonly descriptor: Descriptor;
+      /** Bytes read from the source; fewer than before when an upload had to start again. */
+      readonly bytes: number;
+    }
+  | {
       readonly type: 'blob-done';
       readonly descriptor: Descriptor;
       readonly how: 'exists' | 'mounted' | 'uploaded';
@@ -225,7 +232,9 @@ class Copy {
 
   async #send(descriptor: Descriptor): Promise<void> {
     const { source, destination, signal, onProgress } = this.#options;
-    const how = await copyBlob(this.#from, this.#to, descriptor, { source, destination, signal });
+    const onBytes =
+      onProgress && ((bytes: number) => onProgress({ type: 'blob-progress', descriptor, bytes }));
+    const how = await copyBlob(this.#from, this.#to, descriptor, { source, destination, signal, onBytes });
     this.#counts[how] += 1;
     if (how === 'uploaded') this.#uploadedBytes += descriptor.size;
     onProgress?.({ type: 'blob-done', descriptor, how });
