@@ -162,6 +162,29 @@ describe('copyImage()', () => {
     const options = { source: client, destination: client, signal: AbortSignal.abort(reason) };
     await expect(copyImage(reference, target, options)).rejects.toBe(reason);
   });
+
+  test('has nothing under way any more when it fails', async () => {
+    await using registry = await startRegistry();
+    await using client = new RegistryClient();
+    const reference = parseReference(`${registry.host}/app:1`);
+    const layers = ['one', 'two', 'three'].map((path) => [{ path, content: path }]);
+    const { layers: blobs } = await pushTestImage(client, reference, { layers });
+    const underWay = new Set<string>();
+    const destination: Pusher = {
+      pushManifest: () => Promise.reject(new Error('never asked')),
+      async pushBlob(_, { descriptor }, { signal } = {}) {
+        if (descriptor.digest === blobs[0]?.digest) throw new Error('full');
+        underWay.add(descriptor.digest);
+        // Goes on for ever unless it is told to stop, and takes its time then.
+        await new Promise((resolve) => signal?.addEventListener('abort', resolve, { once: true }));
+        await new Promise((resolve) => setImmediate(resolve));
+        underWay.delete(descriptor.digest);
+        throw signal?.reason;
+      },
+    };
+    await expect(copyImage(reference, reference, { source: client, destination })).rejects.toThrow('full');
+    expect([...underWay]).toEqual([]);
+  });
 });
 
 describe('OciLayout', () => {
