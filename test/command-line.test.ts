@@ -94,6 +94,7 @@ describe('imagevet', () => {
       ['lineage', 'x', '--format', 'html'],
       ['lineage', 'x', '--hub', 'lol'],
       ['lineage', 'x', '--git-host', 'file:///x'],
+      ['lineage', 'x', '--offline'],
       ['audit', 'x', '--format', 'dot'],
       ['dockerfile', 'x', '--format', 'json'],
       ['verify', 'x', '--trust-server', 'lol', '--root-key', '0'.repeat(64)],
@@ -122,6 +123,15 @@ describe('imagevet', () => {
       'flowchart',
     );
     expect((await imagevet('lineage', world.image, '--format', 'dot', ...flags)).stdout).toContain('digraph');
+  });
+
+  test('lineage --offline prints what --cache kept, and says what it did not', async () => {
+    const cache = ['--cache', join(directory, 'cache')];
+    const online = await imagevet('lineage', world.image, ...cache, ...flags);
+    expect(online.code).toBe(0);
+    expect(await imagevet('lineage', world.image, '--offline', ...cache, ...flags)).toEqual(online);
+    const other = await imagevet('lineage', `${world.image}-other`, '--offline', ...cache, ...flags);
+    expect([other.code, other.stderr]).toEqual([3, expect.stringContaining('OFFLINE')]);
   });
 
   test('dockerfile prints the file, and its source beside it', async () => {

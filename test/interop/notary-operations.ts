@@ -138,6 +138,12 @@ const shortLived: Readonly<Record<string, (place: Place, subject: Tag) => Promis
     draftOf(place, subject.collection, { now: longAgo(1095), snapshotKey: 'client' })
       .setTarget(await targetOf(place, subject))
       .publish(),
+  root: async (place, subject) => {
+    await imagevet.sign(place, subject.collection, [subject.tag]);
+    await draftOf(place, subject.collection, { now: longAgo(3650) })
+      .witness('root')
+      .publish();
+  },
   'root certificate': async (place, subject) => {
     await imagevet.sign(place, subject.collection, [subject.tag]);
     const keypair = await keysOf(place).generate({ role: 'root' });
@@ -162,8 +168,41 @@ const expire: Operation = async (writer, place, matrix) => {
   }
 };
 
+/** Releases that end shortly, above an older tag of `targets`: whoever skips them goes back to that. */
+const expireReleases: Operation = async (writer, place, matrix) => {
+  if (writer !== imagevet) return;
+  const collection = await collectionFor(writer, place, 'expire-releases', ['signed', 'newer']);
+  const signed = { collection, tag: 'signed' };
+  const [older, newer] = await Promise.all([
+    pushedAs(place, signed),
+    pushedAs(place, { collection, tag: 'newer' }),
+  ]);
+  const expiring = (async () => {
+    await imagevet.sign(place, collection, ['signed']);
+    await imagevet.addSigners(place, collection, ['cleo']);
+    await draftOf(place, collection, { now: longAgo(1095) })
+      .setTarget({ tag: 'signed', digest: newer.digest, size: newer.size })
+      .publish();
+    await sleep(SHORT_LIFE + 1_000);
+  })();
+  await everyReader(matrix, 'expired releases', expiring, async (reader) => {
+    const outcome = await reader.read(place, signed).catch((error: unknown) => error);
+    if (outcome === older.digest && reader !== imagevet)
+      throw new PeerDefect(`${reader.name} went back to the older digest of targets; imagevet refuses`);
+    await expectRefusal(reader, place, signed, ['expired']);
+  });
+};
+
 /** All of them, in the order of the tables. */
-export const operations: readonly Operation[] = [init, sign, delegate, rotate, expire, remove];
+export const operations: readonly Operation[] = [
+  init,
+  sign,
+  delegate,
+  rotate,
+  expire,
+  expireReleases,
+  remove,
+];
 
 async function collectionFor(
   writer: Tool,

@@ -9,6 +9,7 @@ let directory: string;
 let mirrors: readonly string[];
 let blog: string;
 let base: string;
+let armBase: string;
 
 // An image on a base whose commit was force-pushed away, described by a library file and a README.
 beforeAll(async () => {
@@ -32,14 +33,15 @@ beforeAll(async () => {
   );
   blog = blogs.commits[0]!;
   base = bases.commits[0]!;
+  armBase = bases.commits[1]!;
   const library = (repository: string, tag: string, commit: string, path: string) =>
-    `Maintainers: A (@a)\nGitRepo: https://github.com/acme/${repository}.git\n\nTags: ${tag}\nGitCommit: ${commit}\nDirectory: ${path}\n`;
+    `Maintainers: A (@a)\nGitRepo: https://github.com/acme/${repository}.git\nArchitectures: amd64, arm64v8\n\nTags: ${tag}\nGitCommit: ${commit}\nDirectory: ${path}\n`;
   const readme = (repository: string, tag: string, commit: string, path: string) =>
     `# Supported tags and respective \`Dockerfile\` links\n\n-\t[\`${tag}\` (*${path}*)](https://github.com/acme/${repository}/blob/${commit}/${path})\n`;
   await make('library', {
     files: {
       'library/blog': library('blog', '4', blog, 'web'),
-      'library/base': library('base', 'slim', base, '.'),
+      'library/base': `${library('base', 'slim', base, '.')}arm64v8-GitCommit: ${armBase}\n`,
     },
     message: 'library',
     date,
@@ -74,6 +76,17 @@ it('main() finds the same commits in library files and descriptions, and says wh
   const text = lines.join('\n');
   expect(text.split(chain.join('\n')).length).toBe(3); // once by each
   expect(lines.at(-1)).toMatch(/^\nBoth agree\. \d+ requests\.$/);
+});
+
+it('main() takes the link of a description for a guess where another platform is built from its own commit', async () => {
+  const lines: string[] = [];
+  const args = ['blog:4', '2018-01-04', '--platform=linux/arm64', ...mirrors];
+  expect(await main(args, (line) => lines.push(line))).toBe(0);
+  const text = lines.join('\n');
+  expect(text).toContain(`base:slim  https://github.com/acme/base ${armBase} Dockerfile`);
+  expect(text).toContain(`base:slim  https://github.com/acme/base ${base} Dockerfile`);
+  expect(text).toContain('base:slim: the description links what amd64 is built from, a guess here.');
+  expect(lines.at(-1)).toContain('Both agree.');
 });
 
 it('main() explains its use', async () => {

@@ -60,7 +60,9 @@ export async function main(args: readonly string[], print: (line: string) => voi
       print('\nNeither names a Dockerfile: is the name right, and are the repositories there?');
       return 1;
     }
-    const same = steps(library).join('\n') === steps(described).join('\n');
+    const { same, guesses } = compare(library, described);
+    for (const name of guesses)
+      print(`\n${name}: the description links what amd64 is built from, a guess here.`);
     print(`\n${same ? 'Both agree.' : 'They differ.'} ${github.requests.length} requests.`);
     return same ? 0 : 1;
   } finally {
@@ -75,6 +77,21 @@ function steps(lineage: Lineage): readonly string[] {
       location === undefined ? 'not named' : `${location.repository} ${location.commit} ${location.path}`;
     return `${familiarReference(reference)}  ${source}`;
   });
+}
+
+/** Descriptions link one commit for all platforms; where another is built from its own, theirs says nothing against it. */
+function compare(
+  library: Lineage,
+  described: Lineage,
+): { readonly same: boolean; readonly guesses: readonly string[] } {
+  const nodes = spine(described);
+  const [built, linked] = [steps(library), steps(described)];
+  const differing = built.flatMap((step, at) => (step === linked[at] ? [] : [nodes[at]]));
+  const guessed = differing.filter((node) => node?.claims.every((claim) => claim.heuristic) === true);
+  return {
+    same: built.length === linked.length && guessed.length === differing.length,
+    guesses: guessed.flatMap((node) => (node === undefined ? [] : [familiarReference(node.reference)])),
+  };
 }
 
 function printLineage(lineage: Lineage, print: (line: string) => void): void {

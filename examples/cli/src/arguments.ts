@@ -45,6 +45,11 @@ export interface Arguments {
   readonly hub?: string;
   readonly gitHost?: string;
   readonly gitHubToken?: string;
+  /** Folder for what was answered. */
+  readonly cache?: string;
+  /** Folder for mirrors of git servers without an API we know. */
+  readonly mirrors?: string;
+  readonly offline: boolean;
   readonly target?: PlanTarget;
   readonly engine?: string;
   readonly concurrency?: number;
@@ -77,6 +82,9 @@ const OPTIONS = {
   'registry-host': { type: 'string', multiple: true },
   hub: { type: 'string' },
   'git-host': { type: 'string' },
+  cache: { type: 'string' },
+  mirrors: { type: 'string' },
+  offline: { type: 'boolean' },
   target: { type: 'string' },
   scratch: { type: 'string' },
   engine: { type: 'string' },
@@ -120,6 +128,9 @@ export function parseArguments(
     hub: readUrl('--hub', values.hub),
     gitHost: readUrl('--git-host', values['git-host']),
     gitHubToken: env.GITHUB_TOKEN,
+    cache: values.cache,
+    mirrors: values.mirrors,
+    offline: readOffline(values),
     target: values.target === undefined ? undefined : parseTarget(values.target, values.scratch),
     engine: values.engine ?? env.DOCKER_HOST,
     concurrency: values.concurrency === undefined ? undefined : parseCount(values.concurrency),
@@ -156,6 +167,9 @@ options
   --max-staleness DAYS          verify: how long ago the server may have signed its timestamp
   --trust-state FOLDER          verify: what was verified last; default ~/.local/state/imagevet/trust
   --trust-archive FOLDER        verify: ask an archive instead of a server, as of --as-of
+  --cache FOLDER                keep what is answered, and ask only what may have changed
+  --mirrors FOLDER              git mirrors of repositories whose server has no API we know
+  --offline                     no connection at all: --cache and --mirrors alone are read
   --registry-host [NAME=]URL (repeatable)   --hub URL   --git-host URL   other places than the public ones
 
 environment
@@ -192,6 +206,13 @@ function readUrl<T extends string | undefined>(option: string, text: T): T {
   const url = text === undefined ? undefined : URL.parse(text);
   if (text === undefined || url?.protocol === 'http:' || url?.protocol === 'https:') return text;
   throw new UsageError(`${option} ${JSON.stringify(text)} is not an http or https URL`);
+}
+
+function readOffline({ offline = false, cache, mirrors }: ReturnType<typeof readOptions>['values']): boolean {
+  if (offline && cache === undefined && mirrors === undefined) {
+    throw new UsageError('--offline needs --cache or --mirrors: there is nothing else to read');
+  }
+  return offline;
 }
 
 function parseAsOf(text: string | undefined): Arguments['asOf'] {

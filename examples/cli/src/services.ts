@@ -24,6 +24,10 @@ export function servicesOf(args: Arguments, io: Io): PublicServices {
     hubUrl: args.hub,
     gitUrl: args.gitHost,
     gitHubToken: args.gitHubToken,
+    cacheDirectory: args.cache,
+    mirrorDirectory: args.mirrors,
+    offline: args.offline,
+    onCacheProblem: ({ message }) => io.stderr(`cache: ${message}\n`),
   });
 }
 

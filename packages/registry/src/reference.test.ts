@@ -98,6 +98,45 @@ describe('parseReference()', () => {
   });
 });
 
+describe('parseReference() of what the grammar makes', () => {
+  const component = fc.stringMatching(/^[a-z0-9]{1,6}(?:(?:\.|_|__|-{1,3})[a-z0-9]{1,6}){0,2}$/);
+  const domain = fc.oneof(
+    fc.stringMatching(/^[a-z0-9]{1,8}(?:-[a-z0-9]{1,4})?\.[a-zA-Z]{2,6}(?::[0-9]{1,5})?$/),
+    fc.constantFrom('localhost', 'localhost:5000', '[::1]', '[2001:db8::1]:5000', 'UPPER'),
+  );
+  const parts = fc.record({
+    domain,
+    path: fc.array(component, { minLength: 1, maxLength: 4 }),
+    tag: fc.option(fc.stringMatching(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}$/), { nil: undefined }),
+    digest: fc.option(fc.constantFrom(SHA256, SHA512), { nil: undefined }),
+  });
+
+  test('takes it apart as it was put together', () => {
+    fc.assert(
+      fc.property(parts, ({ domain: host, path, tag, digest }) => {
+        const text = `${host}/${path.join('/')}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
+        expect(parseReference(text)).toEqual({
+          ...{ registry: host, repository: path.join('/') },
+          ...(tag === undefined ? {} : { tag }),
+          ...(digest === undefined ? {} : { digest }),
+        });
+      }),
+    );
+  });
+
+  test('refuses it with one foreign character anywhere', () => {
+    const foreign = fc.constantFrom(' ', '\n', '\0', '\\', '?', '#', '%', '\u202e', '\u0430', '"', '//');
+    fc.assert(
+      fc.property(parts, foreign, fc.nat(), ({ domain: host, path, tag }, character, at) => {
+        const whole = `${host}/${path.join('/')}${tag === undefined ? '' : `:${tag}`}`;
+        const place = at % (whole.length + 1);
+        const broken = `${whole.slice(0, place)}${character}${whole.slice(place)}`;
+        expect(() => parseReference(broken)).toThrow(RegistryError);
+      }),
+    );
+  });
+});
+
 test('withDefaultTag() adds latest only to a bare name', () => {
   expect(withDefaultTag(parseReference('php')).tag).toBe('latest');
   expect(withDefaultTag(parseReference('php:8')).tag).toBe('8');

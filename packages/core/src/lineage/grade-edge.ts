@@ -1,4 +1,4 @@
-import { formatReference, type ResolvedImage } from '@imagevet/registry';
+import { formatPlatform, formatReference, type ResolvedImage } from '@imagevet/registry';
 import { isBase, type ParentSearch } from './find-parent.ts';
 import { provePrefix } from './prove-prefix.ts';
 import type { EdgeEvidence, EdgeGrade, ProvenanceClaim } from './types.ts';
@@ -7,6 +7,8 @@ import type { EdgeEvidence, EdgeGrade, ProvenanceClaim } from './types.ts';
 export interface EdgeFacts {
   readonly child?: ResolvedImage;
   readonly parent?: ResolvedImage;
+  /** What the digest that claims name is, when that is an image of another platform. */
+  readonly foreign?: ResolvedImage;
   /** Claims about the child that name its base. */
   readonly claims: readonly ProvenanceClaim[];
   /** Line of the Dockerfile instruction that names the parent. */
@@ -46,6 +48,7 @@ export function gradeEdge(facts: EdgeFacts): {
     evidence.push({ kind, verdict: 'supports', message: `names ${base.reference}${digest}`, foundAt });
   }
   evidence.push(...namedEvidence(facts));
+  evidence.push(...foreignEvidence(facts));
   const layers = layerEvidence(facts);
   if (layers !== undefined) evidence.push(layers);
   if (facts.moved !== undefined) {
@@ -70,8 +73,8 @@ function namedEvidence({ child, parent, named = [] }: EdgeFacts): readonly EdgeE
     ];
     if (image === undefined) return evidence('neutral', `${says}, which could not be read`);
     if (isBase(image, child)) {
-      const isParent = agrees || image.manifest.digest === parent?.manifest.digest;
-      return isParent ? evidence('supports', says) : evidence('neutral', `${says}, which is below it too`);
+      // By another name it is an image further down, or the same one: nothing against the base, and nothing for its name.
+      return agrees ? evidence('supports', says) : [];
     }
     const { result, historyDiffersAt } = provePrefix(image, child);
     const isRefuted = result === 'refuted' || historyDiffersAt !== undefined;
@@ -80,6 +83,18 @@ function namedEvidence({ child, parent, named = [] }: EdgeFacts): readonly EdgeE
       ? evidence('refutes', `${says}, which is not its base`)
       : evidence('neutral', `${says}, which is not proven`);
   });
+}
+
+/** Who names an image of another platform is wrong, unless its layers are the child's all the same. */
+function foreignEvidence({ child, foreign }: EdgeFacts): readonly EdgeEvidence[] {
+  if (child === undefined || foreign === undefined) return [];
+  const { registry, repository } = foreign.reference;
+  const at = formatReference({ registry, repository, digest: foreign.manifest.digest });
+  const says = `${at} is of ${formatPlatform(foreign.platform)}`;
+  const { result, differsAt } = provePrefix(foreign, child);
+  return result === 'refuted'
+    ? [{ kind: 'layers', verdict: 'refutes', message: `${says}, and its layer ${differsAt} is not its own` }]
+    : [{ kind: 'layers', verdict: 'neutral', message: says }];
 }
 
 const BASE_DIGEST = 'org.opencontainers.image.base.digest';

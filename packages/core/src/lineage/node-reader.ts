@@ -34,7 +34,12 @@ export class NodeReader {
     this.#options = options;
     this.#services = {
       ...{ ...services, sources, buildArgs, onProgress, atBuild: asOf === 'build' },
-      ...(registry === undefined ? {} : { readImage: imageReader(registry, platform, services) }),
+      ...(registry === undefined
+        ? {}
+        : {
+            readImage: imageReader(registry, platform, services),
+            readForeign: imageReader(registry, undefined, services),
+          }),
       ...(host === undefined ? {} : { host: limitedHost(sharedHost(host, cache), cache) }),
     };
   }

@@ -21,6 +21,7 @@ export interface ReadNodeServices
   /** Whether sources are asked as of the build of the image. */
   readonly atBuild: boolean;
   readonly readImage?: ReadImage;
+  readonly readForeign?: ReadImage;
   readonly host?: SourceHost;
   readonly cache: LineageCache;
   readonly signal: AbortSignal;
@@ -30,6 +31,8 @@ export interface ReadNodeServices
 export interface NodeReading {
   readonly subject: ShownSubject;
   readonly image?: ResolvedImage;
+  /** What the digest it is pinned to names instead, when that is an image of another platform. */
+  readonly foreign?: ResolvedImage;
   /** Why no registry showed it. */
   readonly failure?: RegistryError;
   readonly claims: readonly ProvenanceClaim[];
@@ -56,10 +59,10 @@ export interface NodeReading {
  */
 export async function readNode(subject: ShownSubject, services: ReadNodeServices): Promise<NodeReading> {
   const { id } = subject;
-  const { readImage, signal, onProgress } = services;
+  const { signal, onProgress } = services;
   const eager = services.host === undefined ? undefined : eagerHost(services.host, { signal });
-  const showing = showImage(subject, readImage, signal);
-  const [{ image, failure, gaps: unshown }, asked] = await Promise.all([
+  const showing = showImage(subject, services);
+  const [{ image, foreign, failure, gaps: unshown }, asked] = await Promise.all([
     showing,
     askSources(subject, showing, { ...services, onEarlyClaims: (claims) => eager?.start(claims) }),
   ]);
@@ -77,6 +80,7 @@ export async function readNode(subject: ShownSubject, services: ReadNodeServices
     ...{ subject, ...own, claims, conflicts: findConflicts(id, claims), ...when },
     ...{ check, ...parsed, parseGaps },
     ...(failure === undefined ? {} : { failure }),
+    ...(foreign === undefined ? {} : { foreign }),
     gaps: [...unshown, ...unasked, ...found.gaps],
   };
 }

@@ -17,8 +17,18 @@ export interface ShownSubject {
 /** What a registry showed of an image. */
 export interface ShownImage {
   readonly image?: ResolvedImage;
+  /** What the digest it is pinned to names instead, when that is an image of another platform. */
+  readonly foreign?: ResolvedImage;
   readonly failure?: RegistryError;
   readonly gaps: readonly Gap[];
+}
+
+/** Who shows images. */
+export interface ShowImageServices {
+  readonly readImage?: ReadImage;
+  /** Reads what a digest names whatever its platform. */
+  readonly readForeign?: ReadImage;
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -28,13 +38,13 @@ export interface ShownImage {
  */
 export async function showImage(
   { id, reference, pinned, isRoot, upTo }: ShownSubject,
-  read: ReadImage | undefined,
-  signal: AbortSignal,
+  { readImage: read, readForeign, signal }: ShowImageServices,
 ): Promise<ShownImage> {
   if (read === undefined) return { gaps: [] };
   const candidates =
     pinned === undefined ? [reference] : [{ ...reference, tag: undefined, digest: pinned }, reference];
   let failure: RegistryError | undefined;
+  let foreign: { readonly foreign?: ResolvedImage } = {};
   for (const candidate of candidates) {
     try {
       const found = await read(candidate);
@@ -44,22 +54,39 @@ export async function showImage(
         candidate.digest !== undefined ||
         Date.parse(found.created ?? '') <= upTo.getTime()
       ) {
-        return { image: { ...found, reference }, gaps: [] };
+        return { image: { ...found, reference }, ...foreign, gaps: [] };
       }
       const message = `the registry's image was made ${created}, after the time asked about`;
-      return { gaps: [{ stage: 'resolve', code: 'IMAGE_NEWER_THAN_AS_OF', message, node: id }] };
+      return { ...foreign, gaps: [{ stage: 'resolve', code: 'IMAGE_NEWER_THAN_AS_OF', message, node: id }] };
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof RegistryError)) throw error;
       // Content that is not what it should be must stop the vetting, not merely leave a hole in it.
       if (isRoot && (error.code === 'DIGEST_MISMATCH' || error.code === 'AMBIGUOUS_MANIFEST')) throw error;
       failure ??= error;
+      if (candidate.digest !== undefined && error.code === 'PLATFORM_NOT_FOUND') {
+        foreign = await tryForeign(candidate, readForeign, signal);
+      }
     }
   }
   if (failure === undefined) return { gaps: [] };
   const hint = failure.hint === undefined ? {} : { hint: failure.hint };
   return {
-    failure,
+    ...{ failure, ...foreign },
     gaps: [{ stage: 'resolve', code: failure.code, message: failure.message, node: id, ...hint }],
   };
+}
+
+async function tryForeign(
+  reference: ImageReference,
+  read: ReadImage | undefined,
+  signal: AbortSignal,
+): Promise<{ readonly foreign?: ResolvedImage }> {
+  try {
+    return read === undefined ? {} : { foreign: await read(reference) };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof RegistryError)) throw error;
+    return {};
+  }
 }

@@ -62,6 +62,11 @@ export class Walk {
     this.#path.add(node.id);
     const parent = await this.#addBase(node, reading);
     alignNode(node, reading.dockerfile, parent);
+    if (record.kind === 'image-label' && node.dockerfile.consistency === 'unchecked') {
+      const message =
+        'its Dockerfile is named by its labels alone, which may be those of its base: its history does not say';
+      this.gaps.push({ stage: 'provenance', code: 'LABEL_UNPROVEN', message, node: node.id });
+    }
     for (const input of reading.inputs) {
       if (input.kind !== 'base') await this.#addInput(node, reading, input);
     }
@@ -80,8 +85,8 @@ export class Walk {
     if (target.kind === 'unresolved') {
       return this.#end(node, 'unresolved', 'BASE_UNRESOLVED', target.reason, target.line);
     }
-    const { named, text, line } = target;
-    if (this.#path.has(idOf(named, this.#platform))) {
+    const { text, line } = target;
+    if (this.#path.has(idOf(target.named, this.#platform))) {
       return this.#end(node, 'cycle', 'LINEAGE_CYCLE', `its base ${text} is built on it`, line);
     }
     const limit = this.#limit();
@@ -89,38 +94,50 @@ export class Walk {
       const reason = `its base ${text} was not followed: ${limit}`;
       return this.#end(node, 'depth-limit', 'LINEAGE_LIMIT', reason, line);
     }
-    const parent = await this.visit(await this.#reader.base(reading, target));
-    return this.#addEdge(node, reading, target, parent);
-  }
-
-  async #addEdge(
-    node: LineageNode,
-    reading: NodeReading,
-    target: BaseTarget & { kind: 'image' },
-    parent: LineageNode,
-  ): Promise<ResolvedImage | undefined> {
+    const subject = await this.#reader.base(reading, target);
+    const parent = await this.visit(subject);
+    const own = await this.#ownBase(node, target, subject, parent);
     const { named, moved, failure } = await this.#reader.search(reading, target);
     if (failure !== undefined) {
-      const message = `what ${target.text} was could not be looked up: ${failure.message}`;
+      const message = `what ${text} was could not be looked up: ${failure.message}`;
       this.gaps.push({ stage: 'lineage', code: failure.code, message, node: node.id });
     }
-    const { pinned, agreeing, text } = target;
-    const digests = digestsOf(parent.image, named);
+    const digests = digestsOf(own.image, named);
     this.#settle(node.id, digests);
-    const line = target.line === undefined ? {} : { line: target.line };
+    const at = line === undefined ? {} : { line };
     const { grade, evidence } = gradeEdge({
       ...(node.image === undefined ? {} : { child: node.image }),
-      ...(parent.image === undefined ? {} : { parent: parent.image }),
-      ...line,
+      ...(own.image === undefined ? {} : { parent: own.image }),
+      ...(own.foreign === undefined ? {} : { foreign: own.foreign }),
       ...(node.dockerfile.url === undefined ? {} : { dockerfileUrl: node.dockerfile.url }),
       ...(moved === undefined ? {} : { moved }),
-      ...{ claims: agreeing, named, parentPinned: pinned !== undefined && digests.has(pinned) },
+      ...{ ...at, claims: target.agreeing, named },
+      parentPinned: target.pinned !== undefined && digests.has(target.pinned),
     });
-    this.edges.push({
-      ...{ kind: 'base', from: node.id, to: parent.id, name: text, ...line, grade, evidence },
-    });
+    this.edges.push({ kind: 'base', from: node.id, to: parent.id, name: text, ...at, grade, evidence });
     this.#options.onProgress?.({ type: 'edge-graded', from: node.id, to: parent.id, grade });
-    return grade === 'proven' ? parent.image : undefined;
+    return grade === 'proven' ? own.image : undefined;
+  }
+
+  /**
+   * The image a node is held against: that of its base, or where the digest it was built on is another than the lineage holds
+   * under that name, the one of that digest.
+   */
+  async #ownBase(
+    node: LineageNode,
+    { text }: BaseTarget & { kind: 'image' },
+    subject: ShownSubject,
+    parent: LineageNode,
+  ): Promise<Pick<NodeReading, 'image' | 'foreign'>> {
+    const { pinned } = subject;
+    const held = [parent.image?.manifest.digest, parent.image?.index?.digest];
+    if (pinned === undefined || held.includes(pinned)) return parent;
+    const { image, foreign } = await this.#reader.read(subject, this.#path.size + 1);
+    if (image?.manifest.digest !== parent.image?.manifest.digest) {
+      const message = `its base ${text} was ${pinned}; the lineage follows ${held[0] ?? 'no image'} of that name, which another of its images is built on`;
+      this.gaps.push({ stage: 'lineage', code: 'BASE_NOT_FOLLOWED', message, node: node.id });
+    }
+    return { ...(image === undefined ? {} : { image }), ...(foreign === undefined ? {} : { foreign }) };
   }
 
   /** An index and the manifest in it are one image: who names the one and who names the other do not disagree. */

@@ -54,6 +54,23 @@ describe('parseChallenges()', () => {
     );
   });
 
+  test('reads back any challenges, in one line or several', () => {
+    const token = fc.stringMatching(/^[a-z][a-z0-9-]{0,8}$/);
+    const parameters = fc.dictionary(token, fc.string({ maxLength: 20 }), { minKeys: 1, maxKeys: 3 });
+    const challenges = fc.array(fc.tuple(token, parameters), { maxLength: 4 });
+    const write = ([scheme, values]: [string, Record<string, string>]) =>
+      `${scheme} ${Object.entries(values)
+        .map(([name, value]) => `${name}="${value.replaceAll(/[\\"]/g, '\\$&')}"`)
+        .join(', ')}`;
+    fc.assert(
+      fc.property(challenges, (offered) => {
+        const expected = offered.map(([scheme, values]) => [scheme, { ...values }]);
+        expect(parse(offered.map(write).join(', '))).toEqual(expected);
+        expect(parse(offered.map(write))).toEqual(expected);
+      }),
+    );
+  });
+
   test('finishes on a long hostile header', () => {
     expect(parseChallenges(`Bearer ${'realm="'.repeat(100_000)}`).length).toBeGreaterThan(0);
     expect(parseChallenges(', '.repeat(100_000))).toEqual([]);

@@ -133,6 +133,14 @@ describe('S18: credential helpers', () => {
     await expect(keychain.resolve(of('d.corp'))).rejects.toMatchObject({ code: 'CREDENTIAL_HELPER_FAILED' });
   });
 
+  test('that flood are ended by their size, long before their time', async () => {
+    const keychain = docker({ credsStore: 'flood' }, { helperTimeoutMs: 60_000 });
+    await expect(keychain.resolve(of('d.corp'))).rejects.toMatchObject({
+      code: 'CREDENTIAL_HELPER_FAILED',
+      message: expect.stringContaining('more than 65536 bytes'),
+    });
+  });
+
   test.each(['../evil', 'a b', 'a;b', '$(id)', 'A'])('named %j are not run', async (name) => {
     await expect(docker({ credsStore: name }).resolve(of('e.corp'))).rejects.toMatchObject({
       code: 'INVALID_CREDENTIALS_FILE',

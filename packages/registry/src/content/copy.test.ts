@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -122,6 +123,36 @@ describe('copyImage()', () => {
     expect(image.manifest).toEqual((await resolveImage(reference, { source: layout, platform })).manifest);
   });
 
+  test('tells of bytes while it copies, and of nothing that is there already', async () => {
+    await using registry = await startRegistry();
+    await using client = new RegistryClient();
+    const reference = parseReference(`${registry.host}/big:1`);
+    const content = randomBytes(5 * 2 ** 20);
+    const image = await pushTestImage(client, reference, { layers: [[{ path: 'big', content }]] });
+    const layout = await freshLayout();
+    const copying = async () => {
+      const told: number[] = [];
+      await copyImage(reference, reference, {
+        ...{ source: client, destination: layout },
+        onProgress: (event) => {
+          if (event.type !== 'blob-progress') return;
+          expect(event.descriptor).toEqual(image.layers[0]);
+          told.push(event.bytes);
+        },
+      });
+      return told;
+    };
+    const told = await copying();
+    expect(told.length).toBeGreaterThanOrEqual(3);
+    expect(told).toEqual(told.toSorted((one, other) => one - other));
+    expect(told.at(-1)).toBeLessThanOrEqual(image.layers[0]!.size);
+    expect(told.at(-1)).toBeGreaterThan(image.layers[0]!.size - 2 * 2 ** 20);
+    expect(
+      digestOf(readFileSync(join(layout.directory, 'blobs', 'sha256', digestHex(image.layers[0]!.digest)))),
+    ).toBe(image.layers[0]!.digest);
+    expect(await copying()).toEqual([]);
+  });
+
   test('stops when told to', async () => {
     await using registry = await startRegistry();
     await using client = new RegistryClient();
@@ -130,6 +161,29 @@ describe('copyImage()', () => {
     const target = parseReference(`${registry.host}/never:1`);
     const options = { source: client, destination: client, signal: AbortSignal.abort(reason) };
     await expect(copyImage(reference, target, options)).rejects.toBe(reason);
+  });
+
+  test('has nothing under way any more when it fails', async () => {
+    await using registry = await startRegistry();
+    await using client = new RegistryClient();
+    const reference = parseReference(`${registry.host}/app:1`);
+    const layers = ['one', 'two', 'three'].map((path) => [{ path, content: path }]);
+    const { layers: blobs } = await pushTestImage(client, reference, { layers });
+    const underWay = new Set<string>();
+    const destination: Pusher = {
+      pushManifest: () => Promise.reject(new Error('never asked')),
+      async pushBlob(_, { descriptor }, { signal } = {}) {
+        if (descriptor.digest === blobs[0]?.digest) throw new Error('full');
+        underWay.add(descriptor.digest);
+        // Goes on for ever unless it is told to stop, and takes its time then.
+        await new Promise((resolve) => signal?.addEventListener('abort', resolve, { once: true }));
+        await new Promise((resolve) => setImmediate(resolve));
+        underWay.delete(descriptor.digest);
+        throw signal?.reason;
+      },
+    };
+    await expect(copyImage(reference, reference, { source: client, destination })).rejects.toThrow('full');
+    expect([...underWay]).toEqual([]);
   });
 });
 

@@ -11,6 +11,13 @@ import type { BlobResolver, Fetcher, Pusher, ReferrerLister, Resolver } from './
 /** Something {@link copyImage} did. */
 export type CopyEvent =
   | {
+      /** Told about every mebibyte. */
+      readonly type: 'blob-progress';
+      readonly descriptor: Descriptor;
+      /** Bytes read from the source; fewer than before when an upload had to start again. */
+      readonly bytes: number;
+    }
+  | {
       readonly type: 'blob-done';
       readonly descriptor: Descriptor;
       readonly how: 'exists' | 'mounted' | 'uploaded';
@@ -49,7 +56,7 @@ const MAX_CONCURRENCY = 64;
 
 /**
  * Copies an image, or an index with all its images, byte for byte: manifests before what points to them, and by default
- * with everything that refers to it. What the destination has is not sent again.
+ * with everything that refers to it. What the destination has is not sent again. When it rejects, nothing is under way any more.
  *
  * @throws {@link RegistryError} `NOT_FOUND`, `LIMIT_EXCEEDED`, and whatever reading and writing can end with.
  */
@@ -58,7 +65,24 @@ export async function copyImage(
   to: ImageReference,
   options: CopyImageOptions,
 ): Promise<CopyReport> {
-  const copy = new Copy(from, to, options);
+  const failed = new AbortController();
+  const signals = [failed.signal, ...(options.signal === undefined ? [] : [options.signal])];
+  const copy = new Copy(from, to, { ...options, signal: AbortSignal.any(signals) });
+  try {
+    return await copyWith(copy, from, to, options);
+  } catch (error) {
+    failed.abort(error);
+    await copy.settled();
+    throw error;
+  }
+}
+
+async function copyWith(
+  copy: Copy,
+  from: ImageReference,
+  to: ImageReference,
+  options: CopyImageOptions,
+): Promise<CopyReport> {
   const target = withDefaultTag(to);
   const root = await options.source.fetchManifest(from, { signal: options.signal });
   if (target.digest !== undefined && target.digest !== root.descriptor.digest) {
@@ -139,6 +163,11 @@ class Copy {
     }
   }
 
+  /** Waits until no blob is on its way any more. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#blobs.values());
+  }
+
   report(manifest: Descriptor): CopyReport {
     return {
       manifest,
@@ -203,7 +232,9 @@ class Copy {
 
   async #send(descriptor: Descriptor): Promise<void> {
     const { source, destination, signal, onProgress } = this.#options;
-    const how = await copyBlob(this.#from, this.#to, descriptor, { source, destination, signal });
+    const onBytes =
+      onProgress && ((bytes: number) => onProgress({ type: 'blob-progress', descriptor, bytes }));
+    const how = await copyBlob(this.#from, this.#to, descriptor, { source, destination, signal, onBytes });
     this.#counts[how] += 1;
     if (how === 'uploaded') this.#uploadedBytes += descriptor.size;
     onProgress?.({ type: 'blob-done', descriptor, how });

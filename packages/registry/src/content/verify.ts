@@ -70,6 +70,17 @@ export class VerifiedStream implements AsyncIterable<Uint8Array> {
     stream.#release?.(chunk);
   }
 
+  /** The same stream, which tells how many bytes of it were read; a verified one stays verified. */
+  static watched(
+    stream: AsyncIterable<Uint8Array>,
+    descriptor: Descriptor,
+    tell: (bytes: number) => void,
+  ): AsyncIterable<Uint8Array> {
+    const own = VerifiedStream.untouched(stream, descriptor);
+    if (own === undefined) return counted(stream, tell);
+    return new VerifiedStream(counted(own, tell), descriptor, own.#release);
+  }
+
   /** A stream that is verified against this descriptor and of which nobody has read a part, in new hands. */
   static untouched(stream: AsyncIterable<Uint8Array>, descriptor: Descriptor): VerifiedStream | undefined {
     const { digest, size } = descriptor;
@@ -77,6 +88,19 @@ export class VerifiedStream implements AsyncIterable<Uint8Array> {
     if (stream.#descriptor.digest !== digest || stream.#descriptor.size !== size) return undefined;
     stream.#touched = true;
     return new VerifiedStream(stream.#chunks, descriptor, stream.#release);
+  }
+}
+
+/** Passes chunks on, telling of each how many bytes there were with it. */
+async function* counted(
+  chunks: AsyncIterable<Uint8Array>,
+  tell: (bytes: number) => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    bytes += chunk.byteLength;
+    tell(bytes);
+    yield chunk;
   }
 }
 

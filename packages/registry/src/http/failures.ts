@@ -11,8 +11,8 @@ const TIMEOUTS: ReadonlySet<string> = new Set([
 /** The certificate shown is not one we trust. @see X509_verify_cert_error_string(3) */
 const CERTIFICATE =
   /^(?:ERR_TLS_CERT_ALTNAME_\w+|CERT_\w+|CRL_\w+|\w*SELF_SIGNED\w*|UNABLE_TO_(?:GET|VERIFY)_\w+|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|HOSTNAME_MISMATCH)$/;
-/** The other side's alert about ours. @see RFC 8446, 6.2 */
-const CLIENT_CERTIFICATE = /^ERR_SSL_\w*ALERT_(?:\w+_)?(?:CERTIFICATE|UNKNOWN_CA)(?:_\w+)?$/;
+/** The other side's alert about ours; OpenSSL 3.0 writes `ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE`. @see RFC 8446, 6.2 */
+const CLIENT_CERTIFICATE = /^ERR_SSL_[\w/]*ALERT_(?:\w+_)?(?:CERTIFICATE|UNKNOWN_CA)(?:_\w+)?$/;
 
 /** Over HTTP/2 the alert about a client certificate is lost: all we see is the end of the connection. */
 const HUNG_UP: ReadonlySet<string> = new Set(['ECONNRESET', 'UND_ERR_SOCKET', 'ERR_HTTP2_INVALID_SESSION']);

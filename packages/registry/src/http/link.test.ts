@@ -39,7 +39,45 @@ describe('nextPage()', () => {
   });
 });
 
-test('parseLinks() takes any text', () => {
-  fc.assert(fc.property(fc.string(), (text) => Array.isArray(parseLinks(text))));
-  expect(parseLinks(`<${'<'.repeat(100_000)}`)).toEqual([]);
+describe('parseLinks()', () => {
+  const token = fc.stringMatching(/^[a-z][a-z0-9-]{0,10}$/);
+  const target = fc.stringMatching(/^[ -;=?-~]{0,40}$/);
+  const link = fc.record({
+    target,
+    relations: fc.array(token, { minLength: 1, maxLength: 3 }),
+    title: fc.option(fc.string({ maxLength: 20 }), { nil: undefined }),
+  });
+
+  test('reads back any links, in one line or several, quoted or not', () => {
+    const write = ({
+      target: to,
+      relations,
+      title,
+    }: {
+      target: string;
+      relations: string[];
+      title?: string;
+    }) => {
+      const quoted = title === undefined ? '' : `; title="${title.replaceAll(/[\\"]/g, '\\$&')}"`;
+      const rel = relations.length > 1 ? `"${relations.join(' ')}"` : relations[0];
+      return `<${to}>${quoted}; rel=${rel}`;
+    };
+    fc.assert(
+      fc.property(fc.array(link, { maxLength: 5 }), fc.constantFrom(', ', ',', ' , '), (links, comma) => {
+        const expected = links.map(({ target: to, relations }) => ({ target: to, relations }));
+        expect(parseLinks(links.map(write).join(comma))).toEqual(expected);
+        expect(parseLinks(links.map(write))).toEqual(expected);
+      }),
+    );
+  });
+
+  test('takes any text, and gives only targets that stand in it', () => {
+    const noise = fc.oneof(fc.string(), fc.stringMatching(/^[<>;,="\\ a-z]{0,60}$/));
+    fc.assert(
+      fc.property(noise, (text) => {
+        for (const { target: to } of parseLinks(text)) expect(text).toContain(`<${to}>`);
+      }),
+    );
+    expect(parseLinks(`<${'<'.repeat(100_000)}`)).toEqual([]);
+  });
 });

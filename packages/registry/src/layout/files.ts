@@ -15,7 +15,10 @@ async function openFile(path: string): Promise<FileHandle> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR')
-      throw new RegistryError('NOT_FOUND', `${path} is not there`, { cause: error });
+      throw new RegistryError('NOT_FOUND', `${path} is not there`, {
+        cause: error,
+        hint: 'Check the path; as a location it ends at its first colon.',
+      });
     if (code === 'ELOOP' || code === 'ENXIO') throw notRegular(path, error);
     throw error;
   }

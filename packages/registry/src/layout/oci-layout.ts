@@ -42,12 +42,24 @@ export async function openOciLayout(
     });
   }
   const path = join(directory, 'oci-layout');
-  const marker = parseStrictJson(await readSmall(path, 4096), path, 'INVALID_MANIFEST');
+  const marker = parseStrictJson(await readMarker(directory, path), path, 'INVALID_MANIFEST');
   if (marker.imageLayoutVersion !== '1.0.0') {
     throw new RegistryError('INVALID_MANIFEST', `${directory} is not an OCI image layout of version 1.0.0`);
   }
   await checkFolder(join(directory, 'blobs'));
   return new OciLayout(directory);
+}
+
+async function readMarker(directory: string, path: string): Promise<Uint8Array> {
+  try {
+    return await readSmall(path, 4096);
+  } catch (error) {
+    if (!(error instanceof RegistryError && error.code === 'NOT_FOUND')) throw error;
+    throw new RegistryError('NOT_FOUND', `${directory} is no OCI layout: it holds no file oci-layout`, {
+      cause: error,
+      hint: 'Check the path; as a location it ends at its first colon. With `create` a layout is made there.',
+    });
+  }
 }
 
 async function makeLayout(directory: string): Promise<void> {

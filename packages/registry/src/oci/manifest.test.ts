@@ -100,6 +100,47 @@ describe('parseManifest()', () => {
     expect(({} as Record<string, unknown>).layers).toBeUndefined();
   });
 
+  const annotations = fc.dictionary(fc.stringMatching(/^[a-z.]{1,12}$/), fc.string({ maxLength: 12 }), {
+    maxKeys: 3,
+  });
+  const described = fc.record({
+    mediaType: fc.constantFrom(MediaType.ociLayerGzip, MediaType.dockerLayerGzip, 'text/plain'),
+    digest: fc.string().map((text) => digestOf(text)),
+    size: fc.maxSafeNat(),
+  });
+  const valid = fc
+    .record({ layers: fc.array(described, { maxLength: 4 }), annotations, config: described })
+    .map((members) => ({ schemaVersion: 2, mediaType: MediaType.ociManifest, ...members }));
+
+  test('reads any valid manifest as it is written', () => {
+    fc.assert(
+      fc.property(valid, fc.constantFrom(undefined, 1, 3), (document, indent) => {
+        const bytes = Buffer.from(JSON.stringify(document, undefined, indent));
+        const parsed = parseManifest(bytes, { contentType: MediaType.ociManifest });
+        expect(parsed.kind).toBe('image');
+        expect(JSON.stringify(parsed.kind === 'image' && parsed.manifest)).toBe(JSON.stringify(document));
+        expect(parsed.descriptor.digest).toBe(digestOf(bytes));
+      }),
+    );
+  });
+
+  test('S9: finds any of its members ambiguous that is there twice, or again in other letters', () => {
+    const name = fc.constantFrom('schemaVersion', 'mediaType', 'config', 'layers', 'annotations');
+    const spell = fc.constantFrom(
+      (text: string) => text,
+      (text: string) => text.toUpperCase(),
+      (text: string) => `\\u00${text.charCodeAt(0).toString(16)}${text.slice(1)}`,
+    );
+    fc.assert(
+      fc.property(valid, name, spell, fc.boolean(), (document, member, spelled, first) => {
+        const whole = JSON.stringify(document);
+        const added = `"${spelled(member)}":null`;
+        const text = first ? `{${added},${whole.slice(1)}` : `${whole.slice(0, -1)},${added}}`;
+        expect(() => parse(text)).toThrow(expect.objectContaining({ code: 'AMBIGUOUS_MANIFEST' }));
+      }),
+    );
+  });
+
   test('throws only its own errors, whatever the bytes', () => {
     const broken = fc.tuple(fc.nat(400), fc.string({ maxLength: 4 })).map(([at, text]) => {
       const whole = JSON.stringify(image);

@@ -150,6 +150,34 @@ describe('pushBlob() in chunks', () => {
   });
 });
 
+describe('pushBlob() in chunks to a registry that forgets', () => {
+  test.each(['0-99999', '0-0', '0-9999999', 'nonsense'])('ends when it says it has %s', async (range) => {
+    let patches = 0;
+    await using it = await stage(
+      {
+        intercept: (request, response) => {
+          if (!request.url?.includes('/uploads/upload-')) return false;
+          if (request.method === 'PATCH' && ++patches >= 3) {
+            request.resume();
+            response.writeHead(416).end();
+            return true;
+          }
+          // Two chunks of 100,000 bytes were confirmed.
+          if (request.method === 'GET') response.writeHead(204, { range }).end();
+          return request.method === 'GET';
+        },
+      },
+      { chunkBytes: 100_000 },
+    );
+    const pushing = it.client.pushBlob(it.to, blobOf(CONTENT, BLOB));
+    await expect(pushing).rejects.toMatchObject({
+      code: 'UPLOAD_FAILED',
+      message: expect.stringContaining('does not get past byte 200000'),
+    });
+    expect(patches).toBe(3);
+  });
+});
+
 describe('pushBlob() that is given up', () => {
   test('tells the registry that the session is of no more use when aborted', async () => {
     const controller = new AbortController();

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type Answer, deliver, errorAnswer } from './answer.ts';
+import { INSIDE } from './faults/fault.ts';
 import { type Fault, Mischief } from './faults/mischief.ts';
 import { RegistryStore } from './registry-store.ts';
 import { type BearerOptions, TokenServer } from './token-server.ts';
@@ -34,7 +35,7 @@ export interface TestRegistryOptions {
   readonly pageSize?: number;
   /** Misbehaves in these ways. */
   readonly faults?: readonly Fault[];
-  /** Origin that faults lead to: `http://127.0.0.1:<port>`. @defaultValue the metadata address of clouds */
+  /** Origin that faults lead to: `http://127.0.0.1:<port>`. @defaultValue a loopback address where nobody listens */
   readonly elsewhere?: string;
   /** Speaks TLS with this certificate; wants a client certificate of `clientCa` when that is given. PEM. */
   readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string };
@@ -45,7 +46,6 @@ export interface TestRegistryOptions {
 }
 
 const MAX_BODY_BYTES = 1024 * 1024 * 1024;
-const METADATA_ORIGIN = 'http://169.254.169.254';
 
 /**
  * Starts an OCI 1.1 registry on loopback that keeps everything in memory: manifests, blobs, uploads in one piece or in
@@ -73,7 +73,7 @@ export async function startRegistry(options: TestRegistryOptions = {}): Promise<
   await listen(server, address);
   const url = `${options.tls === undefined ? 'http' : 'https'}://${address}:${(server.address() as AddressInfo).port}`;
   const tokens = new TokenServer(url, options.bearer);
-  const places = { url, elsewhere: options.elsewhere ?? METADATA_ORIGIN };
+  const places = { url, elsewhere: options.elsewhere ?? INSIDE };
   let mischief = new Mischief(options.faults ?? [], places);
 
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -54,21 +54,23 @@ describe.each(notaryServers)('an archive of $name', ({ start }) => {
     const before = new Date();
     await sleep(1_100);
     await signTag(target('1', 'new'), { collection, server, keys });
+    // A root of the same root key is trusted by the same pin, and is not the one of that time.
+    await rotateKey(collection, 'targets', { server, keys, journal: createMemoryRotationJournal() });
     await rotateKey(collection, 'root', { server, keys, journal: createMemoryRotationJournal() });
     const archive = await archiveCollection(collection, { server, root: { keyIds: rootKeyIds }, directory });
-    expect(versionsOf(archive, 'root')).toEqual([2, 1]);
-    expect(versionsOf(archive, 'targets')).toEqual([2, 1]);
-    expect(versionsOf(archive, 'snapshot')).toEqual([3, 2, 1]);
-    expect(versionsOf(archive, 'timestamp')).toEqual([3, 2, 1]);
+    expect(versionsOf(archive, 'root')).toEqual([3, 2, 1]);
+    expect(versionsOf(archive, 'targets')).toEqual([3, 2, 1]);
+    expect(versionsOf(archive, 'snapshot')).toEqual([4, 3, 2, 1]);
+    expect(versionsOf(archive, 'timestamp')).toEqual([4, 3, 2, 1]);
     const ask = (options: OpenArchiveOptions = {}) => resolveAsOf(directory, subject, rootKeyIds, options);
     // The pin is of the first root; the chain to the second is in the archive.
-    expect(await ask()).toMatchObject({ digest: digestOf('new'), versions: { root: 2 } });
+    expect(await ask()).toMatchObject({ digest: digestOf('new'), versions: { root: 3 } });
     expect(await ask({ asOf: before })).toMatchObject({ digest: digestOf('old'), versions: { root: 1 } });
     await expect(ask({ asOf: new Date(before.getTime() - DAY_MS) })).rejects.toMatchObject({
       code: 'NOT_SIGNED',
     });
     await expect(ask({ asOf: new Date(Date.now() + 20 * DAY_MS) })).rejects.toMatchObject({ code: 'FREEZE' });
-    const path = join(directory, 'metadata/targets/2.json');
+    const path = join(directory, 'metadata/targets/3.json');
     writeFileSync(path, readFileSync(path, 'utf8').replace('"length":3', '"length":4'));
     await expect(ask()).rejects.toMatchObject({ code: 'MIX_AND_MATCH' });
     expect((await ask({ asOf: before })).digest).toBe(digestOf('old'));

@@ -5,6 +5,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { notaryServers, type ServerUnderTest } from '../../test/servers.ts';
 import { createKeyStore, type KeyStore } from '../keys/key-store.ts';
+import { NotaryClient } from '../notary/client.ts';
+import type { PublishPart } from '../notary/multipart.ts';
 import { createMemoryTrustState } from '../verify/state.ts';
 import { listTrusted } from '../verify.ts';
 import { TrustedCollection } from './trusted-collection.ts';
@@ -43,6 +45,28 @@ const collections = fc.record({
   snapshotKey: fc.constantFrom('server' as const, 'client' as const),
 });
 
+/** Remembers what was sent last. */
+class RecordingClient extends NotaryClient {
+  sent: readonly PublishPart[] = [];
+
+  override async publish(...args: Parameters<NotaryClient['publish']>): Promise<void> {
+    [, this.sent] = args;
+    await super.publish(...args);
+  }
+}
+
+/** The server has every file as it was sent, byte for byte, by its role and by its hash. */
+async function expectKept(client: RecordingClient, collection: string): Promise<void> {
+  expect(client.sent.length).toBeGreaterThan(0);
+  for (const { role, bytes } of client.sent) {
+    const sha256 = digestOf(bytes).slice('sha256:'.length);
+    for (const selector of [{}, { sha256 }]) {
+      const kept = await client.fetchMetadata(collection, role, selector);
+      expect([role, Buffer.from(kept ?? []).toString()]).toEqual([role, Buffer.from(bytes).toString()]);
+    }
+  }
+}
+
 describe.each(notaryServers)('against $name', ({ start }) => {
   let running: ServerUnderTest;
   let team: KeyStore;
@@ -59,6 +83,7 @@ describe.each(notaryServers)('against $name', ({ start }) => {
     `publish() of ${runs} random collections breaks none of them`,
     async () => {
       const { server } = running;
+      const client = new RecordingClient(server);
       const root = await team.generate({ role: 'root' });
       const keys: string[] = [];
       for await (const { keyId, role } of team.list()) if (role === 'team') keys.push(keyId);
@@ -70,7 +95,7 @@ describe.each(notaryServers)('against $name', ({ start }) => {
           // A name no other starts with: the memory store of notary-server deletes and lists by prefix.
           const collection = `random.example.com/${count}/app`;
           const state = createMemoryTrustState();
-          const draft = new TrustedCollection(collection, { server, keys: team, snapshotKey, state });
+          const draft = new TrustedCollection(collection, { server: client, keys: team, snapshotKey, state });
           for (const { tag, content, ...rest } of targets) {
             draft.setTarget({ tag, digest: digestOf(content), ...rest }, { roles: ['targets'] });
           }
@@ -78,7 +103,9 @@ describe.each(notaryServers)('against $name', ({ start }) => {
             draft.setDelegation({ name: `targets/${signer}`, keys: publicKeys, threshold, paths });
           }
           const first = await draft.publish();
+          await expectKept(client, collection);
           await draft.witness('targets').publish();
+          await expectKept(client, collection);
           const listed = await listTrusted({ collection }, { server, root: { keyIds: first.rootKeyIds } });
           const expected = targets.map(({ tag, content, size, custom: data }) => ({
             tag,
@@ -97,6 +124,8 @@ describe.each(notaryServers)('against $name', ({ start }) => {
         }),
         { numRuns: runs, endOnFailure: true },
       );
+      await client.close();
+      expect(count).toBe(runs);
       expect(root.keyId).toMatch(/^[0-9a-f]{64}$/);
     },
     Math.max(600_000, runs * 1000),

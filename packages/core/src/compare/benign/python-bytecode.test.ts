@@ -19,7 +19,9 @@ describe('sameBytecode()', () => {
         altered[at] = (altered[at] ?? 0) ^ change;
         // An altered time is not the one of the source any more.
         expect(sameBytecode(one!, altered, times)).toBe(false);
-        expect(sameBytecode(one!, altered, { original: 5, rebuilt: 6 })).toBe(at >= 8 && at < 12);
+        expect(sameBytecode(one!, altered, { original: undefined, rebuilt: undefined })).toBe(
+          at >= 8 && at < 12,
+        );
       }),
     );
   });

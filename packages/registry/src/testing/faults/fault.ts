@@ -18,6 +18,12 @@ export interface FaultPlaces {
   readonly elsewhere: string;
 }
 
+/**
+ * An address inside the caller's network where nobody listens: a client that follows there must do no harm, as it would at
+ * the metadata address of a cloud.
+ */
+export const INSIDE = 'http://127.0.0.2:9';
+
 /** What a fault changes of the answers. `count` is how often it has acted, with this time. */
 export interface FaultRule {
   /** Answers instead of the registry. */

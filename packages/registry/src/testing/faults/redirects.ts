@@ -4,6 +4,7 @@ import {
   type FaultMaker,
   type FaultPlaces,
   fault,
+  INSIDE,
   instead,
   isContent,
   isUpload,
@@ -43,8 +44,8 @@ export const redirects: FaultKind<RedirectFault> = {
       ({ elsewhere }, path) => `${elsewhere}${path}?X-Signature=secret`,
     ),
     'redirect-inside': redirectTo(
-      'redirects content to the metadata address of clouds',
-      (_places, path) => `http://169.254.169.254${path}`,
+      'redirects content into the network of the caller',
+      (_places, path) => `${INSIDE}${path}`,
     ),
     'redirect-plain': redirectTo('redirects content from https to http', ({ url }, path) =>
       `${url}${path}`.replace('https:', 'http:'),
@@ -67,8 +68,8 @@ export const redirects: FaultKind<RedirectFault> = {
       ({ elsewhere }) => `${elsewhere}/upload`,
     ),
     'upload-inside': uploadTo(
-      'wants blobs uploaded to the metadata address of clouds',
-      () => 'http://169.254.169.254/upload',
+      'wants blobs uploaded into the network of the caller',
+      () => `${INSIDE}/upload`,
     ),
   },
 };
