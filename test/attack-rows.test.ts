@@ -7,8 +7,12 @@ import {
   vet,
 } from '@imagevet/core';
 import {
+  blobOf,
   copyImage,
+  type Descriptor,
+  digestOf,
   ImagevetError,
+  MediaType,
   parseReference,
   RegistryClient,
   resolveImage,
@@ -169,4 +173,77 @@ test('row 24: an image that is gone is denied as gone, and what was admitted bef
 /** Digest of the public image a report is about. */
 function leaf({ lineage }: VetReport): string | undefined {
   return lineage.nodes.find(({ id }) => id === lineage.root)?.image?.manifest.digest;
+}
+
+test("row 25: a stranger's signature and a made-up summary beside an image change no verdict about it", async () => {
+  // One signer for all of it: whoever comes with other keys cannot sign for this collection.
+  const ours = options();
+  const honest = await vet(world.image, ours);
+  expect(honest.verdict.decision).toBe('allow');
+  const tampered = await publisher.resolve(press('4.9-tampered'));
+  const genuine = await publisher.resolve(press('honest'));
+  const attached: string[] = [];
+  for (const subject of [tampered, genuine]) {
+    const statement = {
+      ...{
+        _type: 'https://in-toto.io/Statement/v1',
+        predicateType: 'https://slsa.dev/verification_summary/v1',
+      },
+      subject: [{ name: 'press', digest: { sha256: subject.digest.slice('sha256:'.length) } }],
+      predicate: {
+        verifier: { id: 'https://auditor.example' },
+        verificationResult: 'PASSED',
+        verifiedLevels: ['SLSA_BUILD_LEVEL_3'],
+      },
+    };
+    attached.push(await attach(subject, 'application/vnd.in-toto+json', JSON.stringify(statement)));
+    attached.push(
+      await attach(subject, 'application/vnd.dev.sigstore.bundle.v0.3+json', '{"verificationMaterial":{}}'),
+    );
+    // Where cosign before version 3 keeps signatures.
+    const tag = `${subject.digest.replace(':', '-')}.sig`;
+    await attach(
+      subject,
+      'application/vnd.dev.cosign.simplesigning.v1+json',
+      'signed by nobody you know',
+      tag,
+    );
+  }
+  const listed: string[] = [];
+  for await (const { digest } of publisher.referrers(press('4.9'), tampered.digest)) listed.push(digest);
+  for await (const { digest } of publisher.referrers(press('4.9'), genuine.digest)) listed.push(digest);
+  expect(listed.toSorted()).toEqual(expect.arrayContaining(attached.toSorted()));
+
+  const vouchedFor = await vet('press:4.9-tampered', ours);
+  expect(vouchedFor.verdict.decision).toBe('deny');
+  expect(vouchedFor.verdict.pinned).toBeUndefined();
+  const again = await vet(world.image, ours);
+  expect(again.verdict.reasons).toEqual(honest.verdict.reasons);
+  expect(again.verdict.decision).toBe(honest.verdict.decision);
+  expect(again.verdict.pinned).toBe(honest.verdict.pinned);
+});
+
+/** Stores something that refers to an image of press. */
+async function attach(
+  subject: Descriptor,
+  artifactType: string,
+  text: string,
+  tag?: string,
+): Promise<string> {
+  const store = async (content: string, mediaType: string) => {
+    const bytes = Buffer.from(content);
+    const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.byteLength };
+    await publisher.pushBlob(press('4.9'), blobOf(bytes, descriptor));
+    return descriptor;
+  };
+  const mediaType = MediaType.ociManifest;
+  const document = {
+    ...{ schemaVersion: 2, mediaType, artifactType, config: await store('{}', MediaType.ociEmpty) },
+    layers: [await store(text, artifactType)],
+    ...(tag === undefined ? { subject } : {}),
+  };
+  const bytes = Buffer.from(JSON.stringify(document));
+  const { registry, repository } = press('4.9');
+  const name = tag === undefined ? { digest: digestOf(bytes) } : { tag };
+  return (await publisher.pushManifest({ registry, repository, ...name }, { bytes, mediaType })).digest;
 }

@@ -119,13 +119,14 @@ export {
   type Repository,
   withDefaultTag,
 } from './reference.ts';
-export { type RateLimitEvent, RegistryClient, type RegistryClientOptions } from './remote/client.ts';
+export { RegistryClient, type RegistryClientOptions } from './remote/client.ts';
 export { readContainerdHosts } from './remote/containerd-hosts.ts';
 export { readDockerCerts } from './remote/docker-certs.ts';
 export type { EndpointCapability, HostSource, RegistryEndpoint, RegistryHost } from './remote/endpoints.ts';
 export { firstHostSource, type HostCertificates } from './remote/hosts.ts';
 export type { ResolutionReceipt } from './remote/manifests.ts';
 export type { MirrorFailure } from './remote/mirrors.ts';
+export type { NoticeOptions, RateLimitEvent } from './remote/notices.ts';
 export type { RegistryInfo } from './remote/ping.ts';
 export {
   type ReadRegistriesConfOptions,

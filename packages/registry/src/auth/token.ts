@@ -1,7 +1,8 @@
 import { RegistryError } from '../errors.ts';
 import type { EndpointTls } from '../http/connections.ts';
 import { redactUrl } from '../http/redaction.ts';
-import { type HttpRequest, readBody, type Transport } from '../http/transport.ts';
+import { type HttpRequest, readBody } from '../http/request.ts';
+import type { Transport } from '../http/transport.ts';
 import { parseStrictJson } from '../oci/strict-json.ts';
 import type { OperationOptions } from '../options.ts';
 import type { Credentials } from './keychain.ts';

@@ -3,7 +3,7 @@ import { createGunzip } from 'node:zlib';
 import { RegistryError } from '../errors.ts';
 import { chunksOf } from './chunks.ts';
 import { explain } from './failures.ts';
-import type { HttpRequest } from './transport.ts';
+import type { HttpRequest } from './request.ts';
 
 /** A body whose failures are told in our terms; an abort is the signal's reason itself. */
 export async function* explained(

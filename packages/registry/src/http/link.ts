@@ -1,5 +1,5 @@
 import { RegistryError } from '../errors.ts';
-import type { HttpResponse } from './transport.ts';
+import type { HttpResponse } from './request.ts';
 
 const MAX_LENGTH = 16 * 1024;
 

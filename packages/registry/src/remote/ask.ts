@@ -1,5 +1,5 @@
 import type { RegistryError } from '../errors.ts';
-import type { HttpRequest, HttpResponse } from '../http/transport.ts';
+import type { HttpRequest, HttpResponse } from '../http/request.ts';
 import type { OperationOptions } from '../options.ts';
 import type { Repository } from '../reference.ts';
 import type { ReadKind } from './endpoints.ts';

@@ -7,7 +7,8 @@ import { digestOf } from '../digest.ts';
 import { parseReference } from '../reference.ts';
 import { pushTestImage } from '../testing/image.ts';
 import { startRegistry } from '../testing/registry.ts';
-import { type RateLimitEvent, RegistryClient } from './client.ts';
+import { RegistryClient } from './client.ts';
+import type { RateLimitEvent } from './notices.ts';
 
 const LAYERS = [[{ path: 'a', content: 'a' }]];
 

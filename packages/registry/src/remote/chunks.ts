@@ -1,6 +1,6 @@
 import type { BlobSource } from '../content/interfaces.ts';
 import { RegistryError } from '../errors.ts';
-import type { HttpResponse } from '../http/transport.ts';
+import type { HttpResponse } from '../http/request.ts';
 import type { OperationOptions } from '../options.ts';
 import { type Ask, PUSH } from './ask.ts';
 import { type Session, sessionOf } from './session.ts';

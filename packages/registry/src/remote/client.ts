@@ -11,9 +11,8 @@ import type {
 } from '../content/interfaces.ts';
 import type { Digest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
-import { type RateLimit, rateLimitOf } from '../http/rate-limit.ts';
-import { redactUrl } from '../http/redaction.ts';
-import { type HttpResponse, Transport, type TransportOptions } from '../http/transport.ts';
+import type { HttpResponse } from '../http/request.ts';
+import { Transport, type TransportOptions } from '../http/transport.ts';
 import type { Descriptor, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import type { ImageReference, Repository } from '../reference.ts';
@@ -23,20 +22,16 @@ import { listRepositories } from './catalog.ts';
 import type { Endpoint, HostSource, RegistryHost } from './endpoints.ts';
 import { exchange } from './exchange.ts';
 import { type HostCertificates, Hosts } from './hosts.ts';
-import {
-  deleteManifest,
-  fetchManifest,
-  pushManifest,
-  type ResolutionReceipt,
-  resolveManifest,
-} from './manifests.ts';
+import { fetchManifest, type ResolutionReceipt, resolveManifest } from './manifests.ts';
 import { type MirrorFailure, Mirrors } from './mirrors.ts';
+import { type NoticeOptions, Notices } from './notices.ts';
 import { ping, type RegistryInfo } from './ping.ts';
+import { deleteManifest, pushManifest } from './push-manifest.ts';
 import { addToReferrersTag, listReferrers, removeFromReferrersTag } from './referrers.ts';
 import { listTags } from './tags.ts';
 import { pushBlob } from './uploads.ts';
 
-export interface RegistryClientOptions extends Omit<TransportOptions, 'tlsAt'> {
+export interface RegistryClientOptions extends Omit<TransportOptions, 'tlsAt'>, NoticeOptions {
   /** @defaultValue {@link anonymousKeychain} */
   readonly keychain?: Keychain;
   /**
@@ -62,17 +57,6 @@ export interface RegistryClientOptions extends Omit<TransportOptions, 'tlsAt'> {
   readonly chunkBytes?: number;
   /** The time of receipts. @defaultValue now */
   readonly now?: () => Date;
-  /** Called whenever what a registry says is left of an allowance has changed. */
-  readonly onRateLimit?: (event: RateLimitEvent) => void;
-  /** Called once for each warning a registry gives, cleaned of control characters. @see RFC 7234, 5.5, code 299 */
-  readonly onWarning?: (warning: { readonly registry: string; readonly text: string }) => void;
-}
-
-/** What a registry or mirror said is left of an allowance. */
-export interface RateLimitEvent extends RateLimit {
-  readonly registry: string;
-  /** URL of the endpoint that said so. */
-  readonly endpoint: string;
 }
 
 /**
@@ -85,11 +69,8 @@ export class RegistryClient implements Fetcher, BlobResolver, Pusher, TagLister,
   readonly #authorizer: Authorizer;
   readonly #hosts: Hosts;
   readonly #chunkBytes: number;
-  readonly #onWarning: RegistryClientOptions['onWarning'];
   readonly #now: () => Date;
-  readonly #onRateLimit: RegistryClientOptions['onRateLimit'];
-  readonly #rateLimits = new Map<string, string>();
-  readonly #warned = new Set<string>();
+  readonly #notices: Notices;
   readonly #ask: Ask;
 
   constructor(options: RegistryClientOptions = {}) {
@@ -101,8 +82,7 @@ export class RegistryClient implements Fetcher, BlobResolver, Pusher, TagLister,
     );
     this.#authorizer = new Authorizer(this.#transport, options.keychain ?? anonymousKeychain);
     this.#chunkBytes = options.chunkBytes ?? 0;
-    this.#onWarning = options.onWarning;
-    this.#onRateLimit = options.onRateLimit;
+    this.#notices = new Notices(options);
     this.#now = options.now ?? (() => new Date());
     const mirrors = new Mirrors(
       this.#hosts,
@@ -254,30 +234,9 @@ export class RegistryClient implements Fetcher, BlobResolver, Pusher, TagLister,
       ...options,
       ...(from === undefined ? {} : { mountFrom: from.repository }),
       onAnswer: ({ headers }) => {
-        this.#warn(registry, headers.warning);
-        this.#count(registry, endpoint, headers);
+        this.#notices.warn(registry, headers.warning);
+        this.#notices.count(registry, endpoint, headers);
       },
     });
-  }
-
-  #count(registry: string, endpoint: Endpoint, headers: HttpResponse['headers']): void {
-    const rateLimit = this.#onRateLimit === undefined ? undefined : rateLimitOf(headers);
-    if (rateLimit === undefined) return;
-    const url = redactUrl(endpoint.url);
-    const said = JSON.stringify(rateLimit);
-    if (this.#rateLimits.get(`${registry} ${url}`) === said) return;
-    if (this.#rateLimits.size >= 1024) this.#rateLimits.clear();
-    this.#rateLimits.set(`${registry} ${url}`, said);
-    this.#onRateLimit?.({ registry, endpoint: url, ...rateLimit });
-  }
-
-  #warn(registry: string, header: string | string[] | undefined): void {
-    if (this.#onWarning === undefined || header === undefined) return;
-    for (const line of [header].flat().slice(0, 16)) {
-      const text = /^299 - "((?:[^"\\]|\\.){0,4096})"/.exec(line)?.[1]?.replaceAll(/\\(.)|\p{C}/gu, '$1');
-      if (text === undefined || this.#warned.size >= 256 || this.#warned.has(`${registry} ${text}`)) continue;
-      this.#warned.add(`${registry} ${text}`);
-      this.#onWarning({ registry, text });
-    }
   }
 }

@@ -1,7 +1,8 @@
 import type { Access, Authorizer } from '../auth/authorizer.ts';
 import { type Challenge, parseChallenges } from '../auth/challenge.ts';
 import type { Scope } from '../auth/scope.ts';
-import type { HttpResponse, Transport } from '../http/transport.ts';
+import type { HttpResponse } from '../http/request.ts';
+import type { Transport } from '../http/transport.ts';
 import type { OperationOptions } from '../options.ts';
 import type { RegistryRequest } from './ask.ts';
 import { type Endpoint, join } from './endpoints.ts';

@@ -1,8 +1,8 @@
 import { type Grant, withheldHint } from '../auth/token.ts';
 import { RegistryError, type RegistryErrorCode } from '../errors.ts';
 import { redactUrl } from '../http/redaction.ts';
+import { type HttpResponse, readBody } from '../http/request.ts';
 import { retryAfterMs } from '../http/retry.ts';
-import { type HttpResponse, readBody } from '../http/transport.ts';
 import { isObject, parseStrictJson } from '../oci/strict-json.ts';
 import type { RegistryRequest } from './ask.ts';
 

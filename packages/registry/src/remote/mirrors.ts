@@ -1,6 +1,6 @@
 import { RegistryError, type RegistryErrorCode } from '../errors.ts';
 import { redactUrl } from '../http/redaction.ts';
-import type { HttpResponse } from '../http/transport.ts';
+import type { HttpResponse } from '../http/request.ts';
 import type { OperationOptions } from '../options.ts';
 import type { AnsweringEndpoint, RegistryRequest, RegistryResponse } from './ask.ts';
 import type { Endpoint } from './endpoints.ts';

@@ -1,6 +1,6 @@
 import { RegistryError } from '../errors.ts';
 import { nextPage } from '../http/link.ts';
-import { readBody } from '../http/transport.ts';
+import { readBody } from '../http/request.ts';
 import { parseStrictJson } from '../oci/strict-json.ts';
 import type { OperationOptions } from '../options.ts';
 import type { Ask, RegistryRequest } from './ask.ts';

@@ -6,7 +6,8 @@ import type { Descriptor } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import type { ImageReference, Repository } from '../reference.ts';
 import { type Ask, itself } from './ask.ts';
-import { fetchManifest, pushManifest, referrerOf, type UnlistedSubject } from './manifests.ts';
+import { fetchManifest } from './manifests.ts';
+import { pushManifest, referrerOf, type UnlistedSubject } from './push-manifest.ts';
 
 /** Of one subject. */
 export const MAX_REFERRERS = 10_000;

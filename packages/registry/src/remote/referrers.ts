@@ -1,7 +1,7 @@
 import { type Digest, parseDigest } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
 import { nextPage } from '../http/link.ts';
-import { readBody } from '../http/transport.ts';
+import { readBody } from '../http/request.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
 import { MediaType } from '../oci/media-types.ts';
 import type { Descriptor } from '../oci/types.ts';

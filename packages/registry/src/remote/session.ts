@@ -1,6 +1,6 @@
 import { RegistryError } from '../errors.ts';
 import { nextUrl } from '../http/redirects.ts';
-import type { HttpResponse } from '../http/transport.ts';
+import type { HttpResponse } from '../http/request.ts';
 import type { Repository } from '../reference.ts';
 
 const MAX_MIN_CHUNK_BYTES = 256 * 1024 * 1024;

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { digestOf } from '@imagevet/registry';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createMemoryRotationJournal, rotateKey } from '../collection/rotation.ts';
 import { TrustedCollection } from '../collection/trusted-collection.ts';
 import type { JsonValue } from '../json/canonical-json.ts';
 import { createKeyStore, type KeyStore } from '../keys/key-store.ts';
@@ -255,6 +256,28 @@ describe('resolveTrusted() under attack', () => {
     notary.intercept = undefined;
     notary.store.replace(collection, 'root', second);
     expect((await resolve()).versions.root).toBe(2);
+  });
+
+  test('row 5: a root that was seen is not unseen, whatever failed below it', async () => {
+    await resolve();
+    const roles = ['root', 'targets', 'snapshot', 'timestamp'];
+    const old = new Map(roles.map((role) => [role, evil.bytes(role)]));
+    await rotateKey(collection, 'targets', {
+      ...{ server: notary.server, keys, journal: createMemoryRotationJournal() },
+    });
+    // Somebody between lets the new root through and breaks what is below it, then shows the time before.
+    notary.intercept = (request, reply) =>
+      /\/targets\./.test(request.path) ? { ...reply, status: 404, body: Buffer.from('{}') } : reply;
+    await expect(resolve()).rejects.toMatchObject({ code: 'MISSING_METADATA' });
+    notary.intercept = (request, reply) => {
+      const role = /\/(root|targets|snapshot|timestamp)[.0-9a-f]*\.json$/.exec(request.path)?.[1] ?? '';
+      if (/\/2\.root\.json$/.test(request.path)) return { ...reply, status: 404, body: Buffer.from('{}') };
+      const body = old.get(role);
+      return body === undefined ? reply : { ...reply, status: 200, body };
+    };
+    await refused('MIX_AND_MATCH');
+    notary.intercept = undefined;
+    expect((await resolve()).versions).toMatchObject({ root: 2, targets: 2 });
   });
 
   test('row 6: one key that signs twice, or under two ids, is one key', async () => {

@@ -56,7 +56,8 @@ const ROOT_MAY_EXPLAIN: readonly string[] = [
 ];
 
 /**
- * Brings a collection up to date and verifies it from its root down. Nothing is remembered until {@link saveUpdate}.
+ * Brings a collection up to date and verifies it from its root down. Nothing is remembered until {@link saveUpdate}, but a
+ * newer root that the remembered one leads to: whatever fails below it, what it replaced is not trusted again.
  *
  * Unlike docker and notary, a server that does not answer is an error: metadata from an earlier run is never taken for
  * current.
@@ -179,8 +180,18 @@ class CollectionUpdate {
       if (!TrustError.is(error) || !ROOT_MAY_EXPLAIN.includes(error.code)) throw error;
       const newest = this.#newestOf(await this.#roots.follow(root));
       if (newest === root) throw error;
+      // TUF 5.3.8: the root is kept as soon as it is verified.
+      if (state !== undefined) await this.#remember(state, newest);
       return this.#verify(newest);
     }
+  }
+
+  async #remember(state: TrustState, root: MetadataFile<RootMetadata>): Promise<void> {
+    const files = [...this.#known.values(), root].map(({ role, bytes }) => [
+      role,
+      Buffer.from(bytes).toString('utf8'),
+    ]);
+    await this.#options.state.save(this.#collection, { ...state, files: Object.fromEntries(files) });
   }
 
   #newestOf([first, ...successors]: Awaited<ReturnType<RootChain['follow']>>): MetadataFile<RootMetadata> {
