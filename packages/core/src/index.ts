@@ -129,8 +129,13 @@ export { type PublicSourcesOptions, publicSources } from './provenance/public-so
 export { KeptRegistry, type KeptRegistryOptions } from './provenance/registry/kept-registry.ts';
 export { parseRepoInfo, type RepoInfoImage, type RepoInfoPlatform } from './provenance/repo-info/page.ts';
 export { type RepoInfoVersionsOptions, repoInfoVersions } from './provenance/repo-info/versions.ts';
-export type { AllowanceOptions } from './provenance/web/allowance.ts';
-export { AnswerCache, type AnswerCacheOptions, type KeptAnswer } from './provenance/web/answer-cache.ts';
+export { Allowance, type AllowanceOptions, type ServiceAllowance } from './provenance/web/allowance.ts';
+export {
+  AnswerCache,
+  type AnswerCacheOptions,
+  type AnswerDescription,
+  type KeptAnswer,
+} from './provenance/web/answer-cache.ts';
 export type { RequestOptions } from './provenance/web/http.ts';
 export type { HttpOptions } from './provenance/web/web-client.ts';
 export {

@@ -8,7 +8,7 @@ import type { CatalogCache } from './catalog-cache.ts';
 export type CatalogLibrary =
   /** A directory that holds `library/` and, for pinned external images, `.external-pins/`. */
   | { readonly directory: string }
-  /** A clone of docker-library/official-images, at a commit, or at what its default branch held at a time. @defaultValue HEAD */
+  /** A clone of docker-library/official-images, at a commit, or at what its default branch held at a time; else at its HEAD. */
   | { readonly mirror: string; readonly commit?: string; readonly asOf?: Date };
 
 /** Options of `resolveCatalog`. */

@@ -10,7 +10,8 @@ import { end, entry, pax, record } from './raw-tar.ts';
 /** An image that means harm, by name; {@link listHostileImages} says what each holds. */
 export type HostileImage = HostileLayer | 'wrong-diff-id' | 'foreign-layer';
 
-type HostileLayer =
+/** What a layer of a hostile image holds. */
+export type HostileLayer =
   | 'path-escape'
   | 'absolute-path'
   | 'pax-path-escape'

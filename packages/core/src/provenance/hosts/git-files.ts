@@ -31,7 +31,7 @@ export class GitFiles {
   readonly #kept: ContentCache<GitObject>;
 
   /** @param keptBytes most bytes of commits and directories kept; 32 MiB by default */
-  constructor(objects: Pick<GitObjects, 'read'>, keptBytes = 32 * 1024 * 1024) {
+  constructor(objects: Pick<GitObjects, 'read'>, keptBytes: number = 32 * 1024 * 1024) {
     this.#objects = objects;
     this.#kept = new ContentCache(keptBytes, ({ content }) => content.byteLength);
   }

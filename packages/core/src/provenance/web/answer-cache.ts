@@ -31,7 +31,8 @@ export interface KeptAnswer {
   readonly body: Buffer;
 }
 
-type Described = Omit<KeptAnswer, 'body'>;
+/** An answer without its body. */
+export type AnswerDescription = Omit<KeptAnswer, 'body'>;
 
 /**
  * Answers kept in files, so that nothing is asked twice and an offline run has what an earlier one was told. A file is
@@ -63,7 +64,9 @@ export class AnswerCache {
   }
 
   /** As {@link get}, for what is not to be held in memory; it is checked before the first byte is handed over. */
-  async stream(key: string): Promise<(Described & { readonly body: AsyncIterable<Uint8Array> }) | undefined> {
+  async stream(
+    key: string,
+  ): Promise<(AnswerDescription & { readonly body: AsyncIterable<Uint8Array> }) | undefined> {
     const opened = await this.#open(key);
     if (opened === undefined) return undefined;
     const { file, described, start, size } = opened;
@@ -79,7 +82,7 @@ export class AnswerCache {
   /** Passes a body on and keeps it once it has ended; one that breaks off, or that nobody reads to its end, is not kept. */
   async *pass(
     key: string,
-    described: Described,
+    described: AnswerDescription,
     body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const writing = await this.#attempt(() => this.#begin(key, described));
@@ -100,7 +103,7 @@ export class AnswerCache {
     await this.#attempt(() => rm(this.#placeOf(key), { force: true }));
   }
 
-  async #begin(key: string, described: Described) {
+  async #begin(key: string, described: AnswerDescription) {
     const { directory, maxBytes = MAX_BYTES } = this.#options;
     const place = this.#placeOf(key);
     await mkdir(join(directory, 'new'), { recursive: true, mode: 0o700 });
@@ -177,7 +180,9 @@ export class AnswerCache {
   async #check(
     file: FileHandle,
     key: string,
-  ): Promise<{ readonly described: Described; readonly start: number; readonly size: number } | undefined> {
+  ): Promise<
+    { readonly described: AnswerDescription; readonly start: number; readonly size: number } | undefined
+  > {
     const { size } = await file.stat();
     const first = Buffer.alloc(Math.min(SEAL_BYTES + MAX_HEAD, size));
     await file.read(first, 0, first.byteLength, 0);
