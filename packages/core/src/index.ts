@@ -3,6 +3,7 @@ export { TrustError } from '@imagevet/trust';
 export type { InstructionAssignment } from './audit/assignments.ts';
 export {
   type AuditDockerfileOptions,
+  type AuditLineageOptions,
   type AuditOptions,
   auditDockerfile,
   auditLineage,

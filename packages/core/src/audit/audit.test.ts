@@ -348,3 +348,19 @@ describe('auditLineage()', () => {
     ]);
   });
 });
+
+test('auditLineage() tells where other platforms come from other source', () => {
+  const one = lineage([node('app:1', `FROM scratch\nCOPY a /\nUSER 1\n`)]);
+  const divergences = [
+    { code: 'PLATFORM_SOURCE_DIFFERS', values: { a: ['linux/amd64'], b: ['linux/arm64', 'linux/386'] } },
+  ] as const;
+  const found = auditLineage(one, { now: NOW, divergences }).filter(({ rule }) => rule === 'VET066');
+  expect(found).toMatchObject([
+    {
+      node: one.root,
+      severity: 'low',
+      message: 'its source by platform: linux/amd64: a; linux/arm64, linux/386: b',
+    },
+  ]);
+  expect(auditLineage(one, { now: NOW, divergences: [] }).some(({ rule }) => rule === 'VET066')).toBe(false);
+});

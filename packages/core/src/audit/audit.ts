@@ -1,6 +1,7 @@
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import type { Dockerfile } from '../dockerfile/types.ts';
 import { CoreError } from '../errors.ts';
+import type { PlatformDivergence } from '../lineage/resolve-lineages.ts';
 import type { Lineage, LineageNode } from '../lineage/types.ts';
 import { FindingCollector } from './collect.ts';
 import type { AuditRule } from './rule.ts';
@@ -16,6 +17,12 @@ export interface AuditOptions {
   readonly disable?: readonly string[];
   /** The time of the audit, for rules about support periods. @defaultValue now */
   readonly now?: Date;
+}
+
+/** Options of {@link auditLineage}. */
+export interface AuditLineageOptions extends AuditOptions {
+  /** What `resolveLineages()` found other platforms of the image to have otherwise. @defaultValue not looked at */
+  readonly divergences?: readonly PlatformDivergence[];
 }
 
 /** Options of {@link auditDockerfile}. */
@@ -48,8 +55,9 @@ export function auditDockerfile(
  *
  * @throws {@link CoreError} `INVALID_OPTIONS` for an unknown rule id in `disable`
  */
-export function auditLineage(lineage: Lineage, options: AuditOptions = {}): readonly Finding[] {
-  const { now = new Date() } = options;
+export function auditLineage(lineage: Lineage, options: AuditLineageOptions = {}): readonly Finding[] {
+  const { now = new Date(), divergences } = options;
+  const compared = divergences === undefined ? {} : { divergences };
   const rules = selectRules(options);
   const collector = new FindingCollector();
   const dockerfiles = new Map<string, DockerfileUnit>();
@@ -72,7 +80,7 @@ export function auditLineage(lineage: Lineage, options: AuditOptions = {}): read
   const nodes = new Map(lineage.nodes.map((node) => [node.id, node]));
   for (const rule of rules) {
     if (rule.appliesTo !== 'lineage') continue;
-    for (const draft of rule.check({ lineage, now, dockerfiles, unparsed })) {
+    for (const draft of rule.check({ lineage, now, dockerfiles, unparsed, ...compared })) {
       const id = draft.node ?? lineage.root;
       collector.add(rule, draft, nodes.get(id) ?? { id }, nodes.get(id)?.dockerfile.text);
     }

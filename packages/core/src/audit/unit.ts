@@ -1,4 +1,5 @@
 import type { Dockerfile, DockerfileInstruction, DockerfileStage } from '../dockerfile/types.ts';
+import type { PlatformDivergence } from '../lineage/resolve-lineages.ts';
 import type { Lineage, LineageNode } from '../lineage/types.ts';
 import { assignmentsOf, type ExpansionBudget, type InstructionAssignment } from './assignments.ts';
 import { type DownloadRecord, trackDownloads } from './downloads/track.ts';
@@ -43,6 +44,8 @@ export interface CommandUnit {
 export interface LineageUnit {
   readonly lineage: Lineage;
   readonly now: Date;
+  /** What other platforms of the image have otherwise; undefined when they were not looked at. */
+  readonly divergences?: readonly PlatformDivergence[];
   /** Parsed Dockerfiles by node id. */
   readonly dockerfiles: ReadonlyMap<string, DockerfileUnit>;
   /** Why a node's Dockerfile text could not be parsed, by node id. */

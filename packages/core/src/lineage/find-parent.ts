@@ -4,21 +4,14 @@ import {
   type ImageReference,
   ImagevetError,
   type Platform,
-  RegistryError,
   type ResolvedImage,
 } from '@imagevet/registry';
 import { buildTimeOf } from './build-time.ts';
-import { names } from './names.ts';
+import { type NamedBase, readNamedBases, tryImage } from './named-bases.ts';
 import type { OtherVersions } from './options.ts';
 import { provePrefix } from './prove-prefix.ts';
 import type { ReadImage } from './read-image.ts';
 import type { ProvenanceClaim } from './types.ts';
-
-/** A base that a label of the child names by digest, and the image of that digest when a registry shows it. */
-export interface LabelledBase {
-  readonly claim: ProvenanceClaim;
-  readonly image?: ResolvedImage;
-}
 
 /** What is known of a base that nobody trustworthy names by digest. */
 export interface ParentSearch {
@@ -26,7 +19,8 @@ export interface ParentSearch {
   readonly digest?: Digest;
   /** Today's image, when another is the base. */
   readonly moved?: Digest;
-  readonly labelled: readonly LabelledBase[];
+  /** Bases claims name by another digest than the one the base was sought by. */
+  readonly named: readonly NamedBase[];
   /** Why the other versions could not be listed to their end. */
   readonly failure?: ImagevetError;
 }
@@ -51,48 +45,42 @@ export interface FindParentOptions {
  */
 export async function findParent(
   child: ResolvedImage,
-  named: ImageReference,
+  sought: ImageReference,
   claims: readonly ProvenanceClaim[],
   options: FindParentOptions,
 ): Promise<ParentSearch> {
   const { otherVersions, platform, signal } = options;
-  const own = claims.filter(
-    (claim) => claim.kind === 'image-label' && claim.base?.digest !== undefined && names(claim, named),
-  );
-  if (own.length === 0 && otherVersions === undefined) return { labelled: [] };
-  const [today, ...read] = await Promise.all([
-    tryImage(named, options),
-    ...own.map(({ base }) => tryImage({ ...named, tag: undefined, digest: base?.digest }, options)),
+  const isNamed = claims.some(({ base }) => base?.digest !== undefined);
+  if (!isNamed && otherVersions === undefined) return { named: [] };
+  const [today, named] = await Promise.all([
+    tryImage(sought, options),
+    readNamedBases(claims, sought, options),
   ]);
-  const labelled = own.map((claim, at): LabelledBase => {
-    const image = read[at];
-    return image === undefined ? { claim } : { claim, image };
-  });
-  if (today !== undefined && isBase(today, child)) return { labelled };
+  if (today !== undefined && isBase(today, child)) return { named };
   const moved = today === undefined ? {} : { moved: today.manifest.digest };
-  for (const { image } of labelled) {
-    if (image !== undefined && isBase(image, child)) {
-      return { digest: image.manifest.digest, ...moved, labelled };
+  for (const { image, agrees } of named) {
+    if (agrees && image !== undefined && isBase(image, child)) {
+      return { digest: image.manifest.digest, ...moved, named };
     }
   }
   const asOf = buildTimeOf(child, claims).time ?? options.asOf;
   const about = { signal, platform, ...(asOf === undefined ? {} : { asOf }) };
   let tried = 0;
   try {
-    for await (const version of otherVersions?.(named, about) ?? []) {
+    for await (const version of otherVersions?.(sought, about) ?? []) {
       if (tried >= MAX_VERSIONS) break;
       tried += 1;
       const image = await tryImage(version, options);
-      if (image !== undefined && isSameRepository(version, named) && isBase(image, child)) {
-        return { digest: image.manifest.digest, ...moved, labelled };
+      if (image !== undefined && isSameRepository(version, sought) && isBase(image, child)) {
+        return { digest: image.manifest.digest, ...moved, named };
       }
     }
   } catch (error) {
     signal.throwIfAborted();
     if (!ImagevetError.is(error)) throw error;
-    return { labelled, failure: error };
+    return { named, failure: error };
   }
-  return { labelled };
+  return { named };
 }
 
 /** Tells whether layers and history prove an image to be a child's base. */
@@ -105,18 +93,4 @@ function isSameRepository(one: ImageReference, other: ImageReference): boolean {
   const bare = (reference: ImageReference) =>
     formatReference({ ...reference, tag: 'any', digest: undefined });
   return bare(one) === bare(other);
-}
-
-/** A candidate that cannot be read is none; that the base itself cannot be read is told where it is visited. */
-async function tryImage(
-  reference: ImageReference,
-  { readImage, signal }: FindParentOptions,
-): Promise<ResolvedImage | undefined> {
-  try {
-    return await readImage?.(reference);
-  } catch (error) {
-    signal.throwIfAborted();
-    if (!(error instanceof RegistryError)) throw error;
-    return undefined;
-  }
 }

@@ -59,6 +59,12 @@ describe('gradeEdge() with fitting layers', () => {
   });
 });
 
+test('gradeEdge() takes layers under a parent without a history for no proof', () => {
+  const silent = image(['base'], []);
+  expect(grade({ parent: silent, child: child([OWN]) })).toEqual(['claimed', 'neutral']);
+  expect(grade({ parent: silent, child: child([]) })).toEqual(['claimed', 'neutral']);
+});
+
 test('gradeEdge() calls attested only what an attestation names by digest', () => {
   const base = { reference: 'base:1', digest: digestOf('base') };
   const claim = { kind: 'buildkit-attestation', foundAt: 'a', base } as const;

@@ -16,8 +16,8 @@ export interface EdgeFacts {
   readonly dockerfileUrl?: string;
   /** Whether the parent was resolved at a digest a claim or the Dockerfile names, not at a tag of today. */
   readonly parentPinned: boolean;
-  /** Bases the child's labels name by digest. */
-  readonly labelled?: ParentSearch['labelled'];
+  /** Bases that claims name by another digest than the one the parent was sought by. */
+  readonly named?: ParentSearch['named'];
   /** What the base's tag names today, when the parent is another image. */
   readonly moved?: ParentSearch['moved'];
 }
@@ -40,12 +40,14 @@ export function gradeEdge(facts: EdgeFacts): {
       ...(facts.dockerfileUrl === undefined ? {} : { foundAt: facts.dockerfileUrl }),
     });
   }
-  for (const { kind, base, foundAt } of facts.claims) {
-    if (base === undefined) continue;
+  const held = new Set(facts.named?.map(({ claim }) => claim));
+  for (const claim of facts.claims) {
+    const { kind, base, foundAt } = claim;
+    if (base === undefined || held.has(claim)) continue;
     const digest = base.digest === undefined ? '' : ` at ${base.digest}`;
     evidence.push({ kind, verdict: 'supports', message: `names ${base.reference}${digest}`, foundAt });
   }
-  evidence.push(...labelEvidence(facts));
+  evidence.push(...namedEvidence(facts));
   evidence.push(...foreignEvidence(facts));
   const layers = layerEvidence(facts);
   if (layers !== undefined) evidence.push(layers);
@@ -56,20 +58,28 @@ export function gradeEdge(facts: EdgeFacts): {
   return { grade: gradeOf(facts, evidence, layers), evidence };
 }
 
-/** A label of the child's own is held against the image it names; one that the base has too was inherited, and says nothing. */
-function labelEvidence({ child, parent, labelled = [] }: EdgeFacts): readonly EdgeEvidence[] {
-  return labelled.flatMap(({ claim: { base, foundAt }, image }): readonly EdgeEvidence[] => {
+/**
+ * What names another digest is held against the image of that digest. A label that the base has too was inherited, and says
+ * nothing; one that names another image may have been where the base cannot be seen.
+ */
+function namedEvidence({ child, parent, named = [] }: EdgeFacts): readonly EdgeEvidence[] {
+  return named.flatMap(({ claim: { kind, base, foundAt }, image, agrees }): readonly EdgeEvidence[] => {
     const digest = base?.digest;
-    if (child === undefined || parent?.labels[BASE_DIGEST] === digest) return [];
-    const says = `its label names ${base?.reference} at ${digest}`;
+    const isLabel = kind === 'image-label';
+    if (child === undefined || (isLabel && parent?.labels[BASE_DIGEST] === digest)) return [];
+    const says = `${isLabel ? 'its label names' : 'names'} ${base?.reference} at ${digest}`;
     const evidence = (verdict: EdgeEvidence['verdict'], message: string): readonly EdgeEvidence[] => [
-      { kind: 'image-label', verdict, message, foundAt },
+      { kind, verdict, message, foundAt },
     ];
     if (image === undefined) return evidence('neutral', `${says}, which could not be read`);
-    if (isBase(image, child)) return evidence('supports', says);
+    if (isBase(image, child)) {
+      // By another name it is an image further down, or the same one: nothing against the base, and nothing for its name.
+      return agrees ? evidence('supports', says) : [];
+    }
     const { result, historyDiffersAt } = provePrefix(image, child);
     const isRefuted = result === 'refuted' || historyDiffersAt !== undefined;
-    return isRefuted
+    const mayBeInherited = isLabel && !agrees && parent === undefined;
+    return isRefuted && !mayBeInherited
       ? evidence('refutes', `${says}, which is not its base`)
       : evidence('neutral', `${says}, which is not proven`);
   });
@@ -110,10 +120,10 @@ function layerEvidence({ child, parent, parentPinned }: EdgeFacts): EdgeEvidence
   if (historyDiffersAt !== undefined) {
     return differing(`${first}, but entry ${historyDiffersAt} of its history is made by another instruction`);
   }
-  const silent = child.history.length === 0;
+  const silent = child.history.length === 0 ? 'it' : parent.history.length === 0 ? 'that' : undefined;
   return evidence(
     'neutral',
-    `${first}, but ${silent ? 'it has no history' : 'the times in its history differ'}`,
+    `${first}, but ${silent === undefined ? 'the times in its history differ' : `${silent} has no history`}`,
   );
 }
 

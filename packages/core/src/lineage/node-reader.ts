@@ -3,6 +3,7 @@ import { withDefaultTag } from '@imagevet/registry';
 import { type BaseTarget, baseTargetOf } from './base-target.ts';
 import { findParent, type ParentSearch } from './find-parent.ts';
 import type { LineageCache } from './lineage-cache.ts';
+import { readNamedBases } from './named-bases.ts';
 import { idOf } from './names.ts';
 import { limitsOf, type ResolveLineageOptions } from './options.ts';
 import { imageReader } from './read-image.ts';
@@ -55,22 +56,29 @@ export class NodeReader {
     return reading;
   }
 
-  /** What the base of an image was, when only its tag is named. */
+  /** What else is said to be the base of an image, and which image it was when only its tag is named. */
   search(reading: NodeReading, target: BaseTarget & { kind: 'image' }): Promise<ParentSearch> {
     const known = this.#searches.get(reading);
     if (known !== undefined) return known;
-    const { image, claims, asOf } = reading;
-    const { otherVersions } = this.#options;
-    const found: Promise<ParentSearch> =
-      target.pinned === undefined && image !== undefined
-        ? findParent(image, target.named, claims, {
-            ...this.#services,
-            ...(otherVersions === undefined ? {} : { otherVersions }),
-            ...(asOf === undefined ? {} : { asOf }),
-          })
-        : Promise.resolve({ labelled: [] });
+    const found = this.#search(reading, target);
     this.#searches.set(reading, found);
     return found;
+  }
+
+  async #search(
+    { image, claims, asOf }: NodeReading,
+    { named, pinned }: BaseTarget & { kind: 'image' },
+  ): Promise<ParentSearch> {
+    const { otherVersions } = this.#options;
+    if (image === undefined) return { named: [] };
+    if (pinned !== undefined) {
+      return { named: await readNamedBases(claims, named, { ...this.#services, pinned }) };
+    }
+    return findParent(image, named, claims, {
+      ...this.#services,
+      ...(otherVersions === undefined ? {} : { otherVersions }),
+      ...(asOf === undefined ? {} : { asOf }),
+    });
   }
 
   /** The base of an image as it is to be read. */
@@ -103,7 +111,9 @@ export class NodeReader {
       if (depth < maxDepth && this.#readings.size < maxImages) void this.read(subject, depth + 1);
     };
     const target = baseTargetOf(reading);
-    const basing = target.kind === 'image' && depth < maxDepth ? this.base(reading, target) : undefined;
+    const isNamed = target.kind === 'image' && depth < maxDepth;
+    const basing = isNamed ? this.base(reading, target) : undefined;
+    if (isNamed) this.search(reading, target).catch(() => {}); // the walk asks for it, and sees the failure
     for (const { kind, name } of reading.inputs) {
       if (kind === 'base' || name.kind !== 'image') continue;
       readOne(this.input(reading, withDefaultTag(name.reference)));

@@ -15,7 +15,7 @@ export interface PrefixProof {
   readonly result: 'proven' | 'vacuous' | 'refuted';
   /** Layers of the parent. */
   readonly layers: number;
-  /** Whether the parent's history, times included, is also a prefix of the child's. */
+  /** Whether the parent's history, times included, is also a prefix of the child's; false for a parent that has none. */
   readonly history: boolean;
   /**
    * Index of the first history entry made by another instruction than the parent's. Absent when the histories agree, when
@@ -46,7 +46,7 @@ export function provePrefix(
       (!times || own.created === entry?.created)
     );
   };
-  const history = parent.history.every((_entry, index) => same(index, true));
+  const history = parent.history.length > 0 && parent.history.every((_entry, index) => same(index, true));
   const other = child.history.length === 0 ? -1 : parent.history.findIndex((_entry, at) => !same(at, false));
   const found = { layers, history, ...(other < 0 ? {} : { historyDiffersAt: other }) };
   const differsAt = parent.diffIds.findIndex((diffId, index) => child.diffIds[index] !== diffId);

@@ -3,6 +3,7 @@ import type { ExternalImage } from '../dockerfile/queries.ts';
 import type { Gap } from '../errors.ts';
 import { alignNode } from './align-node.ts';
 import { type BaseTarget, baseTargetOf } from './base-target.ts';
+import type { ParentSearch } from './find-parent.ts';
 import { frontendOf } from './frontend.ts';
 import { gradeEdge } from './grade-edge.ts';
 import { idOf } from './names.ts';
@@ -84,8 +85,8 @@ export class Walk {
     if (target.kind === 'unresolved') {
       return this.#end(node, 'unresolved', 'BASE_UNRESOLVED', target.reason, target.line);
     }
-    const { named, text, line } = target;
-    if (this.#path.has(idOf(named, this.#platform))) {
+    const { text, line } = target;
+    if (this.#path.has(idOf(target.named, this.#platform))) {
       return this.#end(node, 'cycle', 'LINEAGE_CYCLE', `its base ${text} is built on it`, line);
     }
     const limit = this.#limit();
@@ -96,12 +97,13 @@ export class Walk {
     const subject = await this.#reader.base(reading, target);
     const parent = await this.visit(subject);
     const own = await this.#ownBase(node, target, subject, parent);
-    const { labelled, moved, failure } = await this.#reader.search(reading, target);
+    const { named, moved, failure } = await this.#reader.search(reading, target);
     if (failure !== undefined) {
       const message = `what ${text} was could not be looked up: ${failure.message}`;
       this.gaps.push({ stage: 'lineage', code: failure.code, message, node: node.id });
     }
-    const digests = [own.image?.manifest.digest, own.image?.index?.digest];
+    const digests = digestsOf(own.image, named);
+    this.#settle(node.id, digests);
     const at = line === undefined ? {} : { line };
     const { grade, evidence } = gradeEdge({
       ...(node.image === undefined ? {} : { child: node.image }),
@@ -109,8 +111,8 @@ export class Walk {
       ...(own.foreign === undefined ? {} : { foreign: own.foreign }),
       ...(node.dockerfile.url === undefined ? {} : { dockerfileUrl: node.dockerfile.url }),
       ...(moved === undefined ? {} : { moved }),
-      ...{ ...at, claims: target.agreeing, labelled },
-      parentPinned: target.pinned !== undefined && digests.includes(target.pinned),
+      ...{ ...at, claims: target.agreeing, named },
+      parentPinned: target.pinned !== undefined && digests.has(target.pinned),
     });
     this.edges.push({ kind: 'base', from: node.id, to: parent.id, name: text, ...at, grade, evidence });
     this.#options.onProgress?.({ type: 'edge-graded', from: node.id, to: parent.id, grade });
@@ -136,6 +138,17 @@ export class Walk {
       this.gaps.push({ stage: 'lineage', code: 'BASE_NOT_FOLLOWED', message, node: node.id });
     }
     return { ...(image === undefined ? {} : { image }), ...(foreign === undefined ? {} : { foreign }) };
+  }
+
+  /** An index and the manifest in it are one image: who names the one and who names the other do not disagree. */
+  #settle(node: string, digests: ReadonlySet<string>): void {
+    const at = this.conflicts.findIndex(
+      (conflict) =>
+        conflict.node === node &&
+        conflict.about === 'base' &&
+        conflict.statements.every(({ value }) => digests.has(value)),
+    );
+    if (at >= 0) this.conflicts.splice(at, 1);
   }
 
   /** The limit that lets no other image in below the one being visited. */
@@ -202,4 +215,14 @@ export class Walk {
       node: node.id,
     });
   }
+}
+
+/** The digests that are known to stand for an image. */
+function digestsOf(image: ResolvedImage | undefined, named: ParentSearch['named']): ReadonlySet<string> {
+  if (image === undefined) return new Set();
+  const { index, manifest } = image;
+  const same = named.flatMap(({ claim: { base }, image: other }) =>
+    base?.digest !== undefined && other?.manifest.digest === manifest.digest ? [base.digest] : [],
+  );
+  return new Set([manifest.digest, ...(index === undefined ? [] : [index.digest]), ...same]);
 }

@@ -120,6 +120,7 @@ const factsArbitrary: fc.Arbitrary<Facts> = fc
 
 const rule: fc.Arbitrary<PolicyRule> = fc.oneof(
   fc.constantFrom(...defaultPolicy.rules),
+  fc.constant<PolicyRule>({ rule: 'lineage.platforms-agree' }),
   fc.constant<PolicyRule>({ rule: 'source.repositories', allow: ['https://github.com/*'] }),
   fc.constant<PolicyRule>({ rule: 'rebuild.frontends', allow: [] }),
 );

@@ -192,6 +192,7 @@ describe('evaluate() the rules', () => {
   const proven: PolicyRule = { rule: 'lineage.min-grade', grade: 'proven' };
   const claimed: PolicyRule = { rule: 'lineage.min-grade', grade: 'claimed' };
   const consistent: PolicyRule = { rule: 'lineage.consistent' };
+  const agreeing: PolicyRule = { rule: 'lineage.platforms-agree' };
   const available: PolicyRule = { rule: 'source.available' };
   const high: PolicyRule = { rule: 'audit.max-severity', deny: 'high' };
   const rebuilt: PolicyRule = { rule: 'rebuild.complete' };
@@ -285,6 +286,21 @@ describe('evaluate() the rules', () => {
       claimed,
       withEdges([sound.lineage.edges[1]!]),
       ['error lineage.edge-missing wordpress'],
+    ],
+
+    ['platforms that agree', agreeing, { ...sound, divergences: [] }, []],
+    ['platforms nobody looked at', agreeing, sound, ['error lineage.platforms-not-compared wordpress']],
+    [
+      'platforms that differ',
+      agreeing,
+      {
+        ...sound,
+        divergences: [
+          { code: 'PLATFORM_SOURCE_DIFFERS', values: { a: ['linux/amd64'], none: ['linux/arm64'] } },
+          { code: 'PLATFORM_BASES_DIFFER', values: { php: ['linux/arm64'], debian: ['linux/amd64'] } },
+        ],
+      },
+      ['fail lineage.platform-bases wordpress', 'fail lineage.platform-source wordpress'],
     ],
 
     ['nothing contradicted', consistent, sound, []],

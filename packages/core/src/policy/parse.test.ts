@@ -36,6 +36,7 @@ describe('parsePolicy()', () => {
   test('parsePolicy() reads every rule with its parameters', () => {
     const all = [
       ...defaultPolicy.rules,
+      { rule: 'lineage.platforms-agree' },
       {
         rule: 'source.repositories',
         allow: ['https://github.com/docker-library/*', 'https://git.example:8443/a/b'],

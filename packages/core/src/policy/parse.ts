@@ -81,6 +81,7 @@ const RULE_NAMES: readonly RuleName[] = [
   'lineage.complete',
   'lineage.min-grade',
   'lineage.consistent',
+  'lineage.platforms-agree',
   'source.available',
   'source.repositories',
   'audit.max-severity',

@@ -2,6 +2,7 @@ import type { Digest } from '@imagevet/registry';
 import type { Finding, Severity } from '../audit/types.ts';
 import type { Comparison, ComparisonGrade } from '../compare/types.ts';
 import type { Gap } from '../errors.ts';
+import type { PlatformDivergence } from '../lineage/resolve-lineages.ts';
 import type { EdgeGrade, Lineage } from '../lineage/types.ts';
 import type { RebuildPlan, RebuildResult } from '../rebuild/types.ts';
 
@@ -13,6 +14,8 @@ export type PolicyRule =
   | { readonly rule: 'lineage.min-grade'; readonly grade: Exclude<EdgeGrade, 'contradicted' | 'unknown'> }
   /** No edge is contradicted and no two sources conflict. */
   | { readonly rule: 'lineage.consistent' }
+  /** The other platforms of the image come from the same source and stand on the same bases. */
+  | { readonly rule: 'lineage.platforms-agree' }
   /** Every node's Dockerfile bytes were read, from a reachable commit. */
   | { readonly rule: 'source.available' }
   | { readonly rule: 'source.repositories'; readonly allow: readonly string[] }
@@ -81,6 +84,8 @@ export interface Facts {
   readonly requested: string;
   readonly lineage: Lineage;
   readonly findings: readonly Finding[];
+  /** What other platforms of the image have otherwise; absent when they were not looked at. */
+  readonly divergences?: readonly PlatformDivergence[];
   readonly plan?: RebuildPlan;
   readonly rebuild?: RebuildResult;
   /** By step id. */

@@ -12,7 +12,7 @@ import {
   signatureSection,
   verdictBanner,
 } from './html/verdict-sections.ts';
-import { type ReportView, viewReport } from './report-view.ts';
+import { type DivergenceView, type ReportView, viewReport } from './report-view.ts';
 import type { VetReport } from './types.ts';
 
 /**
@@ -39,7 +39,7 @@ function header({ report }: ReportView): Markup {
   const { platform, asOf } = report.lineage;
   const shown = [platform.os, platform.architecture, platform.variant].filter(Boolean).join('/');
   return markup`<header><p class="eyebrow">imagevet report</p><h1><bdi>${report.requested}</bdi></h1>
-<p class="meta">${shown}${asOf === undefined ? '' : ` · as of ${asOf}`} · vetted ${report.finishedAt}</p></header>`;
+<p class="meta">${shown}${asOf === undefined ? '' : ` · as of ${asOf === 'build' ? 'each build' : asOf}`} · vetted ${report.finishedAt}</p></header>`;
 }
 
 function lineageSection(view: ReportView): Markup | undefined {
@@ -57,8 +57,13 @@ function lineageSection(view: ReportView): Markup | undefined {
   return section(
     'lineage',
     'Where it came from',
-    markup`<div class="card">${drawLineage(view, 'wide')}${drawLineage(view, 'narrow')}<ul class="legend">${legend}</ul></div>`,
+    markup`<div class="card">${drawLineage(view, 'wide')}${drawLineage(view, 'narrow')}<ul class="legend">${legend}</ul></div>${view.divergences.map(divergenceCard)}`,
   ) as Markup;
+}
+
+function divergenceCard({ title, rows }: DivergenceView): Markup {
+  const items = rows.map(({ platforms, value }) => markup`<li><b>${platforms}</b> <bdi>${value}</bdi></li>`);
+  return markup`<div class="card long"><h3>The ${title}</h3><ul>${items}</ul></div>`;
 }
 
 function footer({ report }: ReportView): Markup {

@@ -25,6 +25,7 @@ export function renderMarkdown(report: VetReport): string {
     ...reasons(view),
     ...gaps(view),
     ...lineage(view),
+    ...divergences(view),
     ...findings(view),
     ...comparisons(view),
     ...signature(report),
@@ -80,6 +81,16 @@ function lineage({ images }: ReportView): readonly string[] {
     ];
   });
   return ['### Lineage', table(['#', 'Image', 'Built on', 'Source', 'Rebuild', 'Findings'], rows)];
+}
+
+function divergences(view: ReportView): readonly string[] {
+  return view.divergences.flatMap(({ title, rows }) => [
+    `**The ${title}:**`,
+    table(
+      ['Platforms', ''],
+      rows.map(({ platforms, value }) => [text(platforms), code(value)]),
+    ),
+  ]);
 }
 
 function findings({ findingGroups, strayFindings }: ReportView): readonly string[] {

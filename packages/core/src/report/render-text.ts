@@ -22,7 +22,7 @@ export function renderText(report: VetReport, { color = false }: RenderTextOptio
   const paint: Paint = (style, text) => (color ? `\u001b[${STYLES[style]}m${text}\u001b[0m` : text);
   const sections = [
     verdictLines(view, paint),
-    ['Lineage', ...lineageLines(view, paint)],
+    ['Lineage', ...lineageLines(view, paint), ...divergenceLines(view, paint)],
     ['Reasons', ...view.failures.flatMap((reason) => reasonLines(reason, view, paint))],
     [
       'Not checked',
@@ -82,6 +82,13 @@ const END_WORDS: Readonly<Record<NonNullable<ImageView['node']['end']>, string>>
   cycle: 'its bases lead back to itself',
   'depth-limit': 'not followed further: depth limit',
 };
+
+function divergenceLines({ divergences }: ReportView, paint: Paint): readonly string[] {
+  return divergences.flatMap(({ title, rows }) => [
+    `  ${paint('warn', title)}`,
+    ...rows.map(({ platforms, value }) => `     ${line(platforms)}: ${line(value)}`),
+  ]);
+}
 
 function source({ role, node: { dockerfile } }: ImageView): string {
   const { location, status } = dockerfile;

@@ -18,6 +18,8 @@ export interface ReportView {
   readonly findingGroups: readonly ImageView[];
   /** Findings of images the lineage does not hold. */
   readonly strayFindings: readonly Finding[];
+  /** What other platforms of the image have otherwise. */
+  readonly divergences: readonly DivergenceView[];
   /** The verdict in one sentence. */
   readonly headline: string;
 }
@@ -38,6 +40,17 @@ export interface ImageView {
   readonly comparison?: Comparison;
 }
 
+/** One thing the platforms of the image do not have in common. */
+export interface DivergenceView {
+  readonly title: string;
+  readonly rows: readonly { readonly platforms: string; readonly value: string }[];
+}
+
+const DIVERGENCE_WORDS = {
+  PLATFORM_SOURCE_DIFFERS: 'platforms come from different sources',
+  PLATFORM_BASES_DIFFER: 'platforms stand on different bases',
+} as const;
+
 /** Worst first. */
 export const SEVERITIES: readonly Severity[] = ['critical', 'high', 'medium', 'low', 'info'];
 
@@ -56,6 +69,10 @@ export function viewReport(report: VetReport): ReportView {
     passed: of('pass'),
     findingGroups: images.filter(({ findings }) => findings.length > 0),
     strayFindings: report.findings.filter(({ node }) => !byId.has(node)),
+    divergences: (report.divergences ?? []).map(({ code, values }) => ({
+      title: DIVERGENCE_WORDS[code],
+      rows: Object.entries(values).map(([value, platforms]) => ({ platforms: platforms.join(', '), value })),
+    })),
     headline: headlineOf(report),
   };
 }

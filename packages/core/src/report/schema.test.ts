@@ -124,7 +124,11 @@ describe('schema/', () => {
       'every rule',
       {
         ...defaultPolicy,
-        rules: [...defaultPolicy.rules, { rule: 'source.repositories', allow: ['https://a.example/*'] }],
+        rules: [
+          ...defaultPolicy.rules,
+          { rule: 'lineage.platforms-agree' },
+          { rule: 'source.repositories', allow: ['https://a.example/*'] },
+        ],
       },
       true,
     ],

@@ -1,26 +1,46 @@
 import type { Fetcher, ImageReference } from '@imagevet/registry';
 import type { Gap } from '../errors.ts';
+import { createLineageCache } from '../lineage/lineage-cache.ts';
 import { resolveLineage } from '../lineage/resolve-lineage.ts';
+import { type PlatformDivergence, resolveLineages } from '../lineage/resolve-lineages.ts';
 import type { Lineage } from '../lineage/types.ts';
 import { askWitnesses } from '../lineage/witnesses.ts';
 import { publicServices } from '../provenance/public-services.ts';
+import { gapOf } from './gap-of.ts';
 import type { VetOptions } from './types.ts';
 
-export function traceLineage(image: ImageReference, options: VetOptions): Promise<Lineage> {
+/** The lineage of the image that is vetted, and what its other platforms have otherwise. */
+export interface TracedImage {
+  readonly lineage: Lineage;
+  /** Absent when other platforms were not asked for, or could not be looked at. */
+  readonly divergences?: readonly PlatformDivergence[];
+  /** That other platforms could not be looked at. */
+  readonly gaps: readonly Gap[];
+}
+
+export async function traceLineage(image: ImageReference, options: VetOptions): Promise<TracedImage> {
+  const { otherPlatforms, signal } = options;
   const wired = options.registry !== undefined && options.sources !== undefined && options.host !== undefined;
   const services = wired ? undefined : publicServices({ internalRegistries: [image.registry] });
-  return resolveLineage(image, {
+  const tracing = {
     registry: options.registry ?? services?.registry,
     sources: options.sources ?? services?.sources ?? [],
     host: options.host ?? services?.host,
-    platform: options.platform,
     asOf: options.asOf,
     ...(options.buildArgs === undefined ? {} : { buildArgs: options.buildArgs }),
     ...(options.otherVersions === undefined ? {} : { otherVersions: options.otherVersions }),
-    ...(options.cache === undefined ? {} : { cache: options.cache }),
-    signal: options.signal,
-    onProgress: options.onProgress,
-  });
+    ...{ cache: options.cache ?? createLineageCache(), signal },
+  };
+  const { platform, onProgress } = options;
+  const lineage = await resolveLineage(image, { ...tracing, platform, onProgress });
+  if (otherPlatforms === undefined) return { lineage, gaps: [] };
+  const platforms = otherPlatforms === 'all' ? otherPlatforms : [lineage.platform, ...otherPlatforms];
+  try {
+    const { divergences } = await resolveLineages(image, { ...tracing, platforms });
+    return { lineage, divergences, gaps: [] };
+  } catch (error) {
+    return { lineage, gaps: [gapOf('lineage', error, signal)] };
+  }
 }
 
 export async function witnessed(lineage: Lineage, options: VetOptions): Promise<readonly Gap[]> {

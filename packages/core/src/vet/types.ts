@@ -49,6 +49,11 @@ export interface VetOptions
   readonly host?: SourceHost;
   /** @defaultValue linux/amd64 */
   readonly platform?: Platform;
+  /**
+   * Other platforms of the image to hold against it: where they come from other source or stand on other bases is a finding.
+   * `all` is every one its index offers. They are not rebuilt. @defaultValue none
+   */
+  readonly otherPlatforms?: readonly Platform[] | 'all';
   /** Answers "where did it come from" as of this time; `build`: of each image as of its own build. @defaultValue now */
   readonly asOf?: AsOf;
   /** Where rebuilt images go; without it nothing is planned or rebuilt. */

@@ -24,7 +24,7 @@ import { type RunningNotary, startNotary } from '@imagevet/trust/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { available, dockerHost } from '../../../../test/services.ts';
 import { CoreError } from '../errors.ts';
-import type { SourceHost } from '../lineage/types.ts';
+import type { ProvenanceSource, SourceHost } from '../lineage/types.ts';
 import { defaultPolicy } from '../policy/default-policy.ts';
 import type { Policy, PolicyException } from '../policy/types.ts';
 import { type PublicServices, publicServices } from '../provenance/public-services.ts';
@@ -742,3 +742,52 @@ function changeSignature(body: Uint8Array): Uint8Array {
   }
   return Buffer.from(JSON.stringify(document));
 }
+
+describe('vet() with other platforms', () => {
+  const policy: Policy = { ...defaultPolicy, rules: [{ rule: 'lineage.platforms-agree' }] };
+  const arm = { os: 'linux', architecture: 'arm64' };
+
+  /** A library that names another source for arm64, or none. */
+  const sources = (named: boolean): readonly ProvenanceSource[] => [
+    {
+      kind: 'official-images',
+      async *claims({ platform, reference }) {
+        if (!reference.repository.endsWith('application')) return;
+        if (platform.architecture === 'arm64' && !named) return;
+        const commit = (platform.architecture === 'arm64' ? 'b' : 'a').repeat(40);
+        const location = { repository: 'https://github.com/x/y', commit, directory: '.', path: 'Dockerfile' };
+        yield { kind: 'official-images', foundAt: 'library', location };
+      },
+    },
+  ];
+
+  test('finds that one is made of another source', async () => {
+    const { services } = world;
+    const report = await vet('application:1', {
+      ...services,
+      sources: sources(true),
+      policy,
+      otherPlatforms: [arm],
+    });
+    expect(report.divergences).toMatchObject([{ code: 'PLATFORM_SOURCE_DIFFERS' }]);
+    expect(report.findings.map(({ rule }) => rule)).toContain('VET066');
+    const codes = report.verdict.reasons.map(({ code }) => code);
+    expect(codes).toContain('lineage.platform-source');
+  });
+
+  test('says that they could not be looked at, and does not look unless it is asked', async () => {
+    const { services } = world;
+    const lost = await vet('application:1', {
+      ...services,
+      sources: sources(false),
+      policy,
+      otherPlatforms: [arm],
+    });
+    expect(lost.divergences).toBeUndefined();
+    expect(lost.gaps.map(({ stage, code }) => `${stage} ${code}`)).toContain('lineage PLATFORM_NOT_FOUND');
+    expect(lost.verdict.reasons.map(({ code }) => code)).toContain('lineage.platforms-not-compared');
+    const plain = await vet('application:1', { ...services, sources: sources(true), policy });
+    expect(plain.divergences).toBeUndefined();
+    expect(plain.findings.map(({ rule }) => rule)).not.toContain('VET066');
+  });
+});

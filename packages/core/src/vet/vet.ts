@@ -33,20 +33,26 @@ export async function vet(reference: string | ImageReference, options: VetOption
   const image = withDefaultTag(typeof reference === 'string' ? parseReference(reference) : reference);
 
   report({ type: 'stage-started', stage: 'lineage' });
-  const lineage = await traceLineage(image, options);
+  const { lineage, gaps: unseen, ...compare } = await traceLineage(image, options);
   report({ type: 'stage-finished', stage: 'lineage', summary: describeLineage(lineage) });
 
   report({ type: 'stage-started', stage: 'audit' });
-  const findings = auditLineage(lineage, { now: startedAt });
+  const findings = auditLineage(lineage, { now: startedAt, ...compare });
   report({ type: 'stage-finished', stage: 'audit', summary: `${findings.length} findings` });
 
   const build = await rebuildLineage(lineage, options, report);
   const compared = await compareRebuilt(lineage, build, options, report);
-  const gaps = [...lineage.gaps, ...(await witnessed(lineage, options)), ...(build.plan?.gaps ?? [])];
+  const gaps = [
+    ...lineage.gaps,
+    ...unseen,
+    ...(await witnessed(lineage, options)),
+    ...(build.plan?.gaps ?? []),
+  ];
   const facts: Facts = {
     requested: formatReference(image),
     lineage,
     findings,
+    ...compare,
     ...(build.plan === undefined ? {} : { plan: build.plan }),
     ...(build.result === undefined ? {} : { rebuild: build.result }),
     comparisons: compared.comparisons,

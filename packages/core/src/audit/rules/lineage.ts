@@ -142,6 +142,24 @@ export const lineageRules: readonly AuditRule[] = [
     },
   },
   {
+    id: 'VET066',
+    title: 'Platforms of the image are not of one make',
+    severity: 'low',
+    rationale:
+      'What was read and decided about one platform does not hold for another that comes from other source or stands on another base.',
+    remediation: 'Vet each platform that is to be run.',
+    appliesTo: 'lineage',
+    *check({ divergences = [] }) {
+      for (const { code, values } of divergences) {
+        const said = Object.entries(values).map(
+          ([value, platforms]) => `${platforms.join(', ')}: ${shown(value)}`,
+        );
+        const what = code === 'PLATFORM_SOURCE_DIFFERS' ? 'source' : 'bases';
+        yield { message: `its ${what} by platform: ${said.join('; ')}` };
+      }
+    },
+  },
+  {
     id: 'VET081',
     title: 'Dockerfile not available, not audited',
     severity: 'info',

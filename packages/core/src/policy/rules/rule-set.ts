@@ -5,6 +5,7 @@ import { compareMinGrade } from './compare-min-grade.ts';
 import { lineageComplete } from './lineage-complete.ts';
 import { lineageConsistent } from './lineage-consistent.ts';
 import { lineageMinGrade } from './lineage-min-grade.ts';
+import { lineagePlatformsAgree } from './lineage-platforms-agree.ts';
 import { rebuildComplete } from './rebuild-complete.ts';
 import { rebuildFrontends } from './rebuild-frontends.ts';
 import { sourceAvailable } from './source-available.ts';
@@ -15,6 +16,7 @@ export const RULES: { readonly [Name in RuleName]: RuleCheck<Extract<PolicyRule,
   'lineage.complete': lineageComplete,
   'lineage.min-grade': lineageMinGrade,
   'lineage.consistent': lineageConsistent,
+  'lineage.platforms-agree': lineagePlatformsAgree,
   'source.available': sourceAvailable,
   'source.repositories': sourceRepositories,
   'audit.max-severity': auditMaxSeverity,
