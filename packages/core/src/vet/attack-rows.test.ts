@@ -264,6 +264,9 @@ describe('names and Dockerfiles', () => {
     expect(await bases('FROM scratch\nRUN <<E\nFROM evil\nE\nCOPY x /')).toEqual([]);
     expect(await bases('# escape=`\nFROM base:3\nRUN dir c:\\\nCOPY x /')).toEqual(['base base:3']);
     expect(await bases('\ufeffFROM base:4\nCOPY x /')).toEqual(['base base:4']);
+    // Lines end in a line feed: with carriage returns alone it is one line, which BuildKit refuses.
+    expect(await bases('FROM base:5\rCOPY x /\r')).toEqual([]);
+    expect(await bases('FROM base:6\r\nCOPY x /\r\n')).toEqual(['base base:6']);
   });
 
   test('row 34: a frontend the policy does not list is denied', async () => {
@@ -298,14 +301,20 @@ describe('names and Dockerfiles', () => {
     const cyrillic = await built('FROM \u0440hp:8\nCOPY x /');
     expect(cyrillic.verdict.decision).toBe('deny');
     expect(cyrillic.lineage.nodes[0]?.end).toBe('unresolved');
-    for (const text of [
-      'RUN n\u0440m ci',
-      'RUN true # \u202e evil',
-      'FROM docker.io.evil.example/library/php:8',
-      'FROM library/php-apache',
-    ]) {
-      const report = await built(text.startsWith('FROM') ? `${text}\nCOPY x /` : `FROM scratch\n${text}`);
-      expect([text, findings(report).length > 0]).toEqual([text, true]);
+    for (const [text, rule] of [
+      ['FROM scratch\nRUN n\u0440m ci', 'VET008'],
+      ['FROM scratch\nRUN true # \u202e evil', 'VET008'],
+      ['FROM docker.io.evil.example/library/php:8\nCOPY x /', 'VET009'],
+    ] as const) {
+      expect([text, findings(await built(text))]).toEqual([text, expect.arrayContaining([rule])]);
     }
+    for (const text of ['FROM scratch\nRUN npm ci', 'FROM docker.io/library/php:8\nCOPY x /']) {
+      expect(findings(await built(text)).filter((rule) => /^VET00[89]$/.test(rule))).toEqual([]);
+    }
+    // A name nobody publishes under: no source knows it, and no registry has it.
+    const squatted = await built('FROM library/php-apache\nCOPY x /');
+    expect(squatted.verdict.decision).toBe('deny');
+    const about = squatted.lineage.gaps.filter(({ node }) => node?.includes('library/php-apache:latest'));
+    expect(about.map(({ code }) => code)).toContain('DOCKERFILE_NOT_NAMED');
   });
 });
