@@ -65,6 +65,7 @@ export type { MetadataSelector, MetadataSource } from './notary/metadata-source.
 export type { PublishPart } from './notary/multipart.ts';
 export { defaultNotaryUrl } from './notary/server.ts';
 export { type SignTagsOptions, signTag, signTags } from './sign.ts';
+export type { UpdateRules } from './verify/file-checks.ts';
 export type { RootTrust } from './verify/root-trust.ts';
 export type { VerifiedKey } from './verify/signatures.ts';
 export {
@@ -75,7 +76,6 @@ export {
 } from './verify/state.ts';
 export type {
   FoundTarget,
-  UpdateRules,
   VerifiedCollection,
   VerifiedTargets,
 } from './verify/verified-collection.ts';

@@ -25,6 +25,7 @@ import { tufKeyId } from './keys/public-key.ts';
 import { issueRootCertificate } from './keys/root-certificate.ts';
 import { signTag, signTags } from './sign.ts';
 import { type NotaryProxy, startNotaryProxy } from './testing/notary-proxy.ts';
+import { createMemoryTrustState } from './verify/state.ts';
 import { listTrusted, resolveTrusted } from './verify.ts';
 
 const ROOT = 'root passphrase';
@@ -289,6 +290,31 @@ describe.skipIf(!available('docker', 'docker-engine', 'docker-registry', 'notary
       rmSync(join(stage.config, 'trust', 'tuf', collection), { recursive: true });
       expect((await docker(true, 'pull', image.reference)).output).toContain(image.target.digest);
       expect((await verify(image)).versions.root).toBe(2);
+    });
+
+    test('7.2: docker pulls a digest nobody signed; resolveTrusted() refuses it', async () => {
+      const signed = await pushImage('by-digest', '1');
+      await signTag(signed.target, { ...signed, ...ours() });
+      const unsigned = await pushImage('by-digest', '2');
+      const { digest } = unsigned.target;
+      expect((await docker(true, 'pull', `${unsigned.name}@${digest}`)).ok).toBe(true);
+      const image = { registry: stage.registry.host, repository: 'by-digest', digest };
+      const options = { server: stage.proxy.server, root: { firstUse: true } } as const;
+      await expect(resolveTrusted(image, options)).rejects.toMatchObject({ code: 'DIGEST_NOT_SIGNED' });
+    });
+
+    test('3: docker answers from its cache when the notary does not; resolveTrusted() never', async () => {
+      const image = await pushImage('cached', '1');
+      await signTag(image.target, { ...image, ...ours() });
+      const state = createMemoryTrustState();
+      expect((await docker(true, 'pull', image.reference)).ok).toBe(true);
+      expect((await verify(image, { state })).digest).toBe(image.target.digest);
+      stage.proxy.block = () => ({ status: 503, body: Buffer.from('{}') });
+      const cached = await docker(true, 'pull', image.reference);
+      const ourAnswer = await verify(image, { state }).catch((error: { code: string }) => error.code);
+      stage.proxy.block = undefined;
+      expect(cached).toMatchObject({ ok: true, output: expect.stringContaining(image.target.digest) });
+      expect(ourAnswer).toBe('UNREACHABLE');
     });
 
     test('8.3: a rotation the server refuses costs notary the key, and us nothing', async () => {

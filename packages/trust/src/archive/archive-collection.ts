@@ -11,10 +11,10 @@ import type { NotaryClient, NotaryServer } from '../notary/client.ts';
 import type { MetadataSelector, MetadataSource } from '../notary/metadata-source.ts';
 import { withNotaryClient } from '../notary/server.ts';
 import { readIfPresent, writeDurably } from '../storage/durable-file.ts';
+import { fetchByMeta } from '../verify/file-checks.ts';
 import type { RootTrust } from '../verify/root-trust.ts';
 import { createMemoryTrustState } from '../verify/state.ts';
 import { updateCollection } from '../verify/update.ts';
-import { fetchByMeta } from '../verify/verified-collection.ts';
 import {
   type ArchivedFile,
   describeArchive,

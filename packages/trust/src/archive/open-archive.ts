@@ -6,6 +6,7 @@ import { parseMetadata } from '../metadata/parse.ts';
 import type { FileMeta } from '../metadata/types.ts';
 import type { MetadataSelector, MetadataSource } from '../notary/metadata-source.ts';
 import { readIfPresent } from '../storage/durable-file.ts';
+import { TIMESTAMP_LIFETIME_MS } from '../verify/staleness.ts';
 import { type ArchivedFile, filePath, readArchive, type TrustArchive } from './format.ts';
 
 /** How to open an archive. */
@@ -24,7 +25,6 @@ export interface OpenedArchive extends MetadataSource {
   readonly now: () => Date;
 }
 
-const TIMESTAMP_LIFETIME_MS = 14 * 86_400_000;
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
 
 /**

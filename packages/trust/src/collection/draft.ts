@@ -1,13 +1,11 @@
 import type { OperationOptions } from '@imagevet/registry';
 import { TrustError, type TrustErrorCode } from '../errors.ts';
 import { formatGoTime } from '../json/go-time.ts';
-import { canonicalKeyId, tufKeyId } from '../keys/public-key.ts';
-import { parentRole, RELEASES_ROLE } from '../metadata/names.ts';
+import { tufKeyId } from '../keys/public-key.ts';
+import { parentRole } from '../metadata/names.ts';
 import type { BaseRole, MetadataFile, PublicKey, RootMetadata, TargetsMetadata } from '../metadata/types.ts';
 import { authorityOf, type RoleAuthority } from '../verify/signatures.ts';
 import type { VerifiedCollection } from '../verify/verified-collection.ts';
-import type { Change } from './changes.ts';
-import { addSigner, removeDelegation, removeSigner, setDelegation } from './delegations.ts';
 
 const DAY_MS = 86_400_000;
 /** How long new metadata is valid, in days: what docker and notary write. */
@@ -52,20 +50,20 @@ export class Draft {
     }
   }
 
-  get root(): RootMetadata {
-    return this.#root;
+  /** Whether a role was published before. */
+  isPublished(role: string): boolean {
+    return Object.hasOwn(this.#base?.snapshot.signed.meta ?? {}, role);
   }
 
-  /** Applies changes in order. */
-  async apply(changes: readonly Change[], availableKeys: ReadonlySet<string>): Promise<void> {
-    for (const change of changes) await this.#apply(change, availableKeys);
+  get root(): RootMetadata {
+    return this.#root;
   }
 
   /** Takes roles over as they were prepared, version and expiry included. */
   async adopt(roles: ReadonlyMap<string, RootMetadata | TargetsMetadata>): Promise<void> {
     this.#dirty.clear();
     for (const [role, signed] of roles) {
-      const version = role === 'root' ? this.#root.version : (await this.#roleOrEmpty(role)).version;
+      const version = role === 'root' ? this.#root.version : (await this.roleOrEmpty(role)).version;
       if (signed._type === 'Root') this.#root = { ...signed, version };
       else this.#roles.set(role, { ...signed, version });
       this.#adopted.set(role, signed);
@@ -78,7 +76,7 @@ export class Draft {
     const result: UnsignedRole[] = [];
     for (const role of [...this.#dirty].sort((left, right) => left.length - right.length)) {
       const next =
-        role === 'root' ? this.#next(this.#root, 'root') : this.#next(await this.#role(role), 'targets');
+        role === 'root' ? this.#next(this.#root, 'root') : this.#next(await this.role(role), 'targets');
       const signed = this.#adopted.get(role) ?? next;
       if (signed.version !== next.version) {
         throw new TrustError(
@@ -89,7 +87,7 @@ export class Draft {
           },
         );
       }
-      result.push({ role, signed, authorities: await this.#authorities(role) });
+      result.push({ role, signed, authorities: await this.authorities(role) });
     }
     return result;
   }
@@ -100,7 +98,8 @@ export class Draft {
     return { ...signed, expires, version: signed.version + 1 };
   }
 
-  async #authorities(role: string): Promise<RoleAuthority[]> {
+  /** Who must sign a role: its own keys, and for a root those of its predecessor too. */
+  async authorities(role: string): Promise<RoleAuthority[]> {
     const own = (root: RootMetadata, name: BaseRole): RoleAuthority =>
       authorityOf(root.roles[name], root.keys);
     if (role === 'targets') return [own(this.#root, 'targets')];
@@ -108,7 +107,7 @@ export class Draft {
       const previous = this.#previousRoot;
       return [own(this.#root, 'root'), ...(previous === undefined ? [] : [own(previous.signed, 'root')])];
     }
-    const { delegations } = await this.#role(parentRole(role));
+    const { delegations } = await this.role(parentRole(role));
     return [
       authorityOf(
         delegations.roles?.find(({ name }) => name === role),
@@ -117,117 +116,19 @@ export class Draft {
     ];
   }
 
-  async #apply(change: Change, availableKeys: ReadonlySet<string>): Promise<void> {
-    switch (change.type) {
-      case 'target-set':
-        for (const role of change.roles ?? (await this.#signingRoles(change.name, availableKeys))) {
-          await this.#checkMaySign(role, change.name);
-          await this.#update(role, (signed) => ({
-            ...signed,
-            targets: { ...signed.targets, [change.name]: change.target },
-          }));
-        }
-        return;
-      case 'target-remove':
-        return this.#removeTarget(
-          change.name,
-          change.roles ?? (await this.#rolesOf(change.name, availableKeys)),
-        );
-      case 'delegation-set':
-        return this.#update(parentRole(change.delegation.name), (signed) =>
-          setDelegation(signed, change.delegation),
-        );
-      case 'delegation-remove':
-        return this.#update(parentRole(change.name), (signed) => removeDelegation(signed, change.name));
-      case 'signer-add':
-        return this.#update('targets', (signed) => addSigner(signed, change.name, change.keys));
-      case 'signer-remove':
-        return this.#removeSigner(change.name, change.resign, availableKeys);
-      case 'witness':
-        return this.#update(change.role, (signed) => signed, true);
-      case 'reset':
-        return this.#reset(change.role);
-      case 'role-keys':
-        this.#setRoleKeys(change.role, change.keys, change.threshold);
-        return;
-    }
-  }
-
-  // Docker's choice: without delegations `targets`, else every top-level delegation we hold a key of.
-  async #signingRoles(name: string, availableKeys: ReadonlySet<string>): Promise<string[]> {
-    const { delegations } = await this.#role('targets');
-    if ((delegations.roles ?? []).length === 0) return ['targets'];
-    const roles = (delegations.roles ?? [])
-      .filter(({ paths }) => paths?.some((prefix) => name.startsWith(prefix)))
-      .filter((role) =>
-        [...authorityOf(role, delegations.keys).keys.values()].some((key) =>
-          availableKeys.has(canonicalKeyId(key)),
-        ),
-      )
-      .map((role) => role.name);
-    if (roles.length > 0) return roles;
-    throw new TrustError(
-      'KEY_NOT_FOUND',
-      `sign ${name}: no key of a delegation that may sign it is in the key store`,
-      {
-        details: { delegations: (delegations.roles ?? []).map((role) => role.name) },
-        hint: 'The collection has delegations, so tags are signed by them and not by targets.',
-      },
-    );
-  }
-
-  /** Roles that hold a name and that we can sign. */
-  async #rolesOf(name: string, availableKeys: ReadonlySet<string>): Promise<string[]> {
-    const { delegations } = await this.#role('targets');
-    const roles: string[] = [];
-    for (const role of ['targets', ...(delegations.roles ?? []).map((delegation) => delegation.name)]) {
-      const present = Object.hasOwn((await this.#roleOrEmpty(role)).targets ?? {}, name);
-      const [authority] = await this.#authorities(role);
-      const ours = [...(authority?.keys.values() ?? [])].some((key) =>
-        availableKeys.has(canonicalKeyId(key)),
-      );
-      if (present && ours) roles.push(role);
-    }
-    return roles;
-  }
-
-  async #removeTarget(name: string, roles: readonly string[]): Promise<void> {
-    let removed = false;
-    for (const role of roles) {
-      if (!Object.hasOwn((await this.#roleOrEmpty(role)).targets ?? {}, name)) continue;
-      removed = true;
-      await this.#update(role, (signed) => ({ ...signed, targets: without(signed.targets ?? {}, name) }));
-    }
-    if (!removed) {
-      throw new TrustError('TAG_NOT_SIGNED', `remove ${name}: no role that we can sign holds it`, {
-        details: { roles },
-      });
-    }
-  }
-
-  async #checkMaySign(role: string, name: string): Promise<void> {
-    if (role === 'targets') return;
-    const { delegations } = await this.#role(parentRole(role));
-    const delegation = delegations.roles?.find((candidate) => candidate.name === role);
-    if (delegation === undefined) {
-      throw new TrustError('INVALID_OPTIONS', `sign ${name}: ${role} is not a role of the collection`);
-    }
-    if (!delegation.paths?.some((prefix) => name.startsWith(prefix))) {
-      throw new TrustError('INVALID_OPTIONS', `sign ${name}: ${role} may not sign this name`);
-    }
-  }
-
-  async #update(
+  /** Changes a role; `unverified` takes what it says also when its signatures no longer count. */
+  async update(
     role: string,
     change: (signed: TargetsMetadata) => TargetsMetadata,
     unverified = false,
   ): Promise<void> {
-    const signed = unverified ? await this.#unverified(role) : await this.#roleOrEmpty(role);
+    const signed = unverified ? await this.#unverified(role) : await this.roleOrEmpty(role);
     this.#roles.set(role, change(signed));
     this.#dirty.add(role);
   }
 
-  async #reset(role: string): Promise<void> {
+  /** Empties a role. */
+  async reset(role: string): Promise<void> {
     const former = await this.#base?.unverifiedRole(role, this.#options);
     this.#roles.set(role, { ...emptyTargets(), version: former?.signed.version ?? 0 });
     this.#dirty.add(role);
@@ -245,13 +146,15 @@ export class Draft {
     }
   }
 
-  async #role(role: string): Promise<TargetsMetadata> {
+  /** A role as drafted or published. @throws {@link TrustError} `INVALID_OPTIONS` when it is neither */
+  async role(role: string): Promise<TargetsMetadata> {
     const drafted = this.#roles.get(role) ?? (await this.#published(role));
     if (drafted !== undefined) return drafted;
     throw new TrustError('INVALID_OPTIONS', `${role} is not a published role of the collection`);
   }
 
-  async #roleOrEmpty(role: string): Promise<TargetsMetadata> {
+  /** A role as drafted or published, or one that holds nothing yet. */
+  async roleOrEmpty(role: string): Promise<TargetsMetadata> {
     const drafted = this.#roles.get(role) ?? (await this.#published(role));
     if (drafted !== undefined) return drafted;
     // A role that was removed and comes back counts on from the versions the server keeps.
@@ -266,19 +169,8 @@ export class Draft {
     throw new TrustError('INVALID_OPTIONS', `witness ${role}: it was never published`);
   }
 
-  // The signer's keys leave the releases too; what was released is signed again by whoever stays, or is no longer believed.
-  async #removeSigner(name: string, resign: boolean, availableKeys: ReadonlySet<string>): Promise<void> {
-    await this.#update('targets', (signed) => removeSigner(signed, name));
-    const { delegations } = await this.#role('targets');
-    const releases = delegations.roles?.find((role) => role.name === RELEASES_ROLE);
-    const published = this.#base?.snapshot.signed.meta[RELEASES_ROLE] !== undefined;
-    const ours = [...authorityOf(releases, delegations.keys).keys.values()].some((key) =>
-      availableKeys.has(canonicalKeyId(key)),
-    );
-    if (resign && published && ours) await this.#update(RELEASES_ROLE, (signed) => signed, true);
-  }
-
-  #setRoleKeys(role: BaseRole, keys: readonly PublicKey[], threshold: number): void {
+  /** Puts other keys in charge of a role of the root. */
+  setRoleKeys(role: BaseRole, keys: readonly PublicKey[], threshold: number): void {
     const root = this.#root;
     const ids = keys.map(tufKeyId);
     const roles = { ...root.roles, [role]: { keyids: ids, threshold } };
@@ -297,8 +189,4 @@ export class Draft {
 /** A targets file of a role that was never published. */
 function emptyTargets(): TargetsMetadata {
   return { _type: 'Targets', delegations: { keys: {}, roles: [] }, expires: '', targets: {}, version: 0 };
-}
-
-function without<T>(record: Readonly<Record<string, T>>, name: string): Record<string, T> {
-  return Object.fromEntries(Object.entries(record).filter(([key]) => key !== name));
 }

@@ -2,9 +2,10 @@ import type { OperationOptions } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
 import type { MetadataFile, RootMetadata } from '../metadata/types.ts';
 import type { MetadataSource } from '../notary/metadata-source.ts';
+import { fetchByMeta } from '../verify/file-checks.ts';
 import { createMemoryTrustState } from '../verify/state.ts';
 import { updateCollection } from '../verify/update.ts';
-import { fetchByMeta, type VerifiedCollection } from '../verify/verified-collection.ts';
+import type { VerifiedCollection } from '../verify/verified-collection.ts';
 
 /** A collection read back. */
 export interface WalkedCollection {

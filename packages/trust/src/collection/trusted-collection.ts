@@ -12,6 +12,7 @@ import type { RootTrust } from '../verify/root-trust.ts';
 import { createMemoryTrustState, type TrustStateStore } from '../verify/state.ts';
 import { saveUpdate, updateCollection } from '../verify/update.ts';
 import type { VerifiedCollection } from '../verify/verified-collection.ts';
+import { applyChanges } from './apply-change.ts';
 import {
   collectSignatures,
   createSigningRequest,
@@ -173,7 +174,7 @@ export class TrustedCollection {
     return withNotaryClient(this.#options.server, async (client) => {
       for (let attempt = 1; ; attempt += 1) {
         const { draft, context } = await this.#draft(client, options);
-        await draft.apply(this.#changes, await availableKeys(context.keys, options));
+        await applyChanges(draft, this.#changes, await availableKeys(context.keys, options));
         const unsigned = await this.#unsigned(draft);
         try {
           const result = await this.#send(unsigned, await signParts(unsigned, context), {
@@ -199,7 +200,7 @@ export class TrustedCollection {
   async prepare(options: OperationOptions = {}): Promise<SigningRequest> {
     return withNotaryClient(this.#options.server, async (client) => {
       const { draft, context } = await this.#draft(client, options);
-      await draft.apply(this.#changes, await availableKeys(context.keys, options));
+      await applyChanges(draft, this.#changes, await availableKeys(context.keys, options));
       return createSigningRequest(this.collection, await this.#unsigned(draft));
     });
   }

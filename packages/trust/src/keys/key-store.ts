@@ -4,6 +4,7 @@ import type { OperationOptions } from '@imagevet/registry';
 import { TrustError, type TrustErrorCode } from '../errors.ts';
 import { readIfPresent, writeDurably } from '../storage/durable-file.ts';
 import { generateKeypair, type KeyAlgorithm, type Keypair, SoftwareKeypair } from './keypair.ts';
+import { MemoryKeyStore, notFound } from './memory-key-store.ts';
 import { type PassphraseSource, withPassphrase } from './passphrase.ts';
 import { readPrivateKey, readPrivateKeyHeaders, writePrivateKey } from './private-key-file.ts';
 
@@ -58,38 +59,6 @@ export function createKeyStore(options: CreateKeyStoreOptions = {}): KeyStore {
   return options.directory === undefined
     ? new MemoryKeyStore()
     : new DirectoryKeyStore(join(options.directory, 'private'), options.passphrase);
-}
-
-class MemoryKeyStore implements KeyStore {
-  readonly #keys = new Map<string, { keypair: Keypair; use: KeyUse }>();
-
-  async *list(): AsyncIterable<StoredKey> {
-    for (const keyId of [...this.#keys.keys()].sort()) yield { keyId, ...this.#keys.get(keyId)?.use };
-  }
-
-  async open(keyId: string): Promise<Keypair> {
-    const keypair = await this.find(keyId);
-    if (keypair === undefined) throw notFound(keyId);
-    return keypair;
-  }
-
-  async find(keyId: string): Promise<Keypair | undefined> {
-    return this.#keys.get(keyId)?.keypair;
-  }
-
-  async generate({ algorithm, ...use }: KeyUse & { readonly algorithm?: KeyAlgorithm }): Promise<Keypair> {
-    const keypair = generateKeypair(algorithm);
-    await this.add(keypair, use);
-    return keypair;
-  }
-
-  async add(keypair: Keypair, use: KeyUse): Promise<void> {
-    this.#keys.set(keypair.keyId, { keypair, use });
-  }
-
-  async remove(keyId: string): Promise<boolean> {
-    return this.#keys.delete(keyId);
-  }
 }
 
 class DirectoryKeyStore implements KeyStore {
@@ -229,8 +198,4 @@ class DirectoryKeyStore implements KeyStore {
 
 function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
-}
-
-function notFound(keyId: string): TrustError {
-  return new TrustError('KEY_NOT_FOUND', `open key ${keyId.slice(0, 12)}: not in the key store`);
 }

@@ -9,9 +9,9 @@ import type {
   TargetsMetadata,
 } from '../metadata/types.ts';
 import type { PublishPart } from '../notary/multipart.ts';
+import { matchesMeta } from '../verify/file-checks.ts';
 import { verifyRootItself, verifyRootSuccession } from '../verify/root-trust.ts';
 import { authorityOf, type RoleAuthority, verifySignatures } from '../verify/signatures.ts';
-import { matchesMeta } from '../verify/verified-collection.ts';
 import { fileMetaOf, type NotaryStore, signSnapshot, signTimestamp } from './notary-store.ts';
 
 /** A refusal in the words of notary-server. */

@@ -1,25 +1,19 @@
 import type { OperationOptions } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
-import { parseGoTime } from '../json/go-time.ts';
 import { checkCollectionName } from '../metadata/names.ts';
 import { parseMetadata } from '../metadata/parse.ts';
 import type { MetadataFile, RootMetadata, SnapshotMetadata, TimestampMetadata } from '../metadata/types.ts';
 import type { MetadataSource } from '../notary/metadata-source.ts';
+import { checkExpiry, checkVersion, fetchByMeta, matchesMeta, type UpdateRules } from './file-checks.ts';
 import { RootChain } from './root-chain.ts';
 import type { RootTrust } from './root-trust.ts';
 import { authorityOf, verifySignatures } from './signatures.ts';
+import { checkStaleness, type StalenessOptions } from './staleness.ts';
 import type { TrustState, TrustStateStore } from './state.ts';
-import {
-  checkExpiry,
-  checkVersion,
-  fetchByMeta,
-  matchesMeta,
-  type UpdateRules,
-  VerifiedCollection,
-} from './verified-collection.ts';
+import { VerifiedCollection } from './verified-collection.ts';
 
 /** What an update needs. */
-export interface UpdateOptions extends OperationOptions {
+export interface UpdateOptions extends OperationOptions, StalenessOptions {
   readonly source: MetadataSource;
   /** Why the root is trusted; may be left out when the state already holds a root. */
   readonly root?: RootTrust | undefined;
@@ -31,17 +25,11 @@ export interface UpdateOptions extends OperationOptions {
   readonly maxVersionStep?: number | undefined;
   /** Longest metadata file accepted, whatever its parent says. @defaultValue 32 MiB */
   readonly maxMetadataBytes?: number | undefined;
-  /** Longest time since the timestamp was signed. @defaultValue no limit but its expiry */
-  readonly maxStalenessMs?: number | undefined;
-  /** How long a timestamp is valid when it is signed. @defaultValue 14 days */
-  readonly timestampLifetimeMs?: number | undefined;
 }
 
 const DEFAULTS = {
   maxVersionStep: 1_000_000,
   maxMetadataBytes: 32 * 1024 * 1024,
-  // notary-server's constant; it has no setting for it.
-  timestampLifetimeMs: 14 * 86_400_000,
 };
 const MAX_TIMESTAMP_BYTES = 1024 * 1024;
 
@@ -120,40 +108,6 @@ export function readState(state: TrustState | undefined): Map<string, MetadataFi
     files.set(role, file);
   }
   return files;
-}
-
-/** How far the server's clock may be ahead of ours. */
-const CLOCK_SKEW_MS = 5 * 60_000;
-
-// A timestamp that is valid for longer than any the server signs would hide its age.
-function checkStaleness(
-  timestamp: MetadataFile<TimestampMetadata>,
-  options: Pick<UpdateOptions, 'maxStalenessMs' | 'timestampLifetimeMs'>,
-  now: Date,
-): void {
-  const { maxStalenessMs, timestampLifetimeMs = DEFAULTS.timestampLifetimeMs } = options;
-  if (maxStalenessMs === undefined) return;
-  if (!(maxStalenessMs >= 0) || !(timestampLifetimeMs > 0)) {
-    throw new TrustError(
-      'INVALID_OPTIONS',
-      'verify: maxStalenessMs and timestampLifetimeMs must be times in milliseconds',
-    );
-  }
-  const { expires } = timestamp.signed;
-  const ageMs = now.getTime() - (parseGoTime(expires) - timestampLifetimeMs);
-  if (ageMs >= -CLOCK_SKEW_MS && ageMs <= maxStalenessMs) return;
-  const told = ageMs < 0 ? `expires only ${expires}` : `signed ${Math.round(ageMs / 1000)} s ago`;
-  throw new TrustError(
-    'STALE',
-    `verify timestamp: ${told}, at most ${maxStalenessMs / 1000} s are accepted`,
-    {
-      details: { expires, ageMs, maxStalenessMs, timestampLifetimeMs },
-      hint:
-        ageMs < 0
-          ? 'The server signs timestamps for longer than timestampLifetimeMs says, so their age is unknown.'
-          : 'Either an old answer is replayed, or nobody published: a publish makes the server sign a new timestamp.',
-    },
-  );
 }
 
 class CollectionUpdate {

@@ -1,6 +1,7 @@
 import { type Descriptor, digestOf, type HistoryEntry, type ResolvedImage } from '@imagevet/registry';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import type { ProvenanceClaim, ProvenanceSource } from '../../lineage/types.ts';
 import { collect } from '../__fixtures__/collect.ts';
 import { ociAnnotationSource } from './annotations.ts';
@@ -198,6 +199,54 @@ describe('imageLabelSource()', () => {
 });
 
 describe('imageHistorySource()', () => {
+  it('writes what Go prints as it is written, so that the whole can be read', () => {
+    const written = [
+      ['ENV DEPS=gcc \t\tmake B=2', 'ENV DEPS="gcc make" B=2'],
+      ['/bin/sh -c #(nop)  ENV PRICE=$5 "x"', String.raw`ENV PRICE="\$5 \"x\""`],
+      ['LABEL title=two words', 'LABEL title="two words"'],
+      ['SHELL [/bin/bash -o pipefail -c]', 'SHELL ["/bin/bash","-o","pipefail","-c"]'],
+      [
+        'HEALTHCHECK &{["CMD-SHELL" "test -e \\"/x y\\""] "5s" "0s" "0s" "0s" \'\\x00\'}',
+        'HEALTHCHECK --interval=5s CMD test -e "/x y"',
+      ],
+      [
+        'HEALTHCHECK &{["CMD" "/probe" "-v"] "0s" "0s" "0s" "0s" \'\\x03\'}',
+        'HEALTHCHECK --retries=3 CMD ["/probe", "-v"]',
+      ],
+      ['HEALTHCHECK &{["NONE"] "0s"}', 'HEALTHCHECK NONE'],
+      ['RUN /bin/sh -c <<EOF (apk add curl...) # buildkit', 'RUN ["/bin/sh","-c","<<EOF (apk add curl...)"]'],
+      ['COPY <<EOF /x # buildkit', '# COPY <<EOF /x'],
+      ['RUN /bin/sh -c ends \\ # buildkit', String.raw`RUN ["/bin/sh","-c","ends \\"]`],
+      ['WORKDIR', '# WORKDIR'],
+    ] as const;
+    const text = reconstructDockerfile(written.map(([created_by]) => ({ created_by })));
+    expect(text.split('\n').slice(3, -1)).toEqual(written.map(([, instruction]) => instruction));
+    expect(parseDockerfile(text).stages[0]?.instructions.length).toBe(9);
+  });
+
+  it('is read whatever a history has', () => {
+    const forms = [
+      'ENV A=',
+      'RUN ',
+      'LABEL ',
+      'HEALTHCHECK &{[',
+      'SHELL [',
+      'COPY <<',
+      'ONBUILD ',
+      '/bin/sh -c ',
+      '#',
+    ];
+    const entry = fc
+      .tuple(fc.constantFrom('', ...forms), fc.string({ unit: 'binary' }))
+      .map((parts) => parts.join(''));
+    fc.assert(
+      fc.property(fc.array(entry, { maxLength: 5 }), (entries) => {
+        const text = reconstructDockerfile(entries.map((created_by) => ({ created_by })));
+        expect(parseDockerfile(text).stages.map(({ fromText }) => fromText)).toEqual(['${UNRECORDED_BASE}']);
+      }),
+    );
+  });
+
   it('writes the instructions of both builders and of Windows', () => {
     const dockerfile = reconstructDockerfile(
       [
