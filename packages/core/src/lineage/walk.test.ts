@@ -37,6 +37,10 @@ const image: fc.Arbitrary<PretendedImage> = fc
       names: fc.record({ base: name, digest: which }),
       conflicting: fc.boolean(),
       failing: fc.boolean(),
+      onBuild: fc.array(
+        name.map((copied) => `COPY --from=${copied} / /`),
+        { maxLength: 2 },
+      ),
     },
     { requiredKeys: ['dockerfile'] },
   )

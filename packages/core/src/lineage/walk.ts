@@ -11,6 +11,7 @@ import type { NodeReader } from './node-reader.ts';
 import { limitsOf, type ResolveLineageOptions } from './options.ts';
 import type { NodeReading } from './read-node.ts';
 import type { ShownSubject } from './show-image.ts';
+import { triggeredInputs } from './triggered-inputs.ts';
 import type { LineageConflict, LineageEdge, LineageNode } from './types.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -116,6 +117,8 @@ export class Walk {
     });
     this.edges.push({ kind: 'base', from: node.id, to: parent.id, name: text, ...at, grade, evidence });
     this.#options.onProgress?.({ type: 'edge-graded', from: node.id, to: parent.id, grade });
+    const base = own.image === undefined ? parent : { ...parent, image: own.image };
+    await this.#addTriggered(node, reading, base, { kind: 'base', line: line ?? 1, text });
     return grade === 'proven' ? own.image : undefined;
   }
 
@@ -164,10 +167,12 @@ export class Walk {
     node: LineageNode,
     reading: NodeReading,
     { kind, name, line }: ExternalImage,
+    trigger?: string,
   ): Promise<void> {
     if (name.kind === 'scratch') return;
+    const who = trigger === undefined ? `line ${line}` : `an ONBUILD trigger of ${trigger}`;
     if (name.kind === 'unresolved') {
-      const message = `line ${line} takes files from ${name.text}, which cannot be known: ${name.reason}`;
+      const message = `${who} takes files from ${name.text}, which cannot be known: ${name.reason}`;
       this.gaps.push({ stage: 'lineage', code: 'INPUT_UNRESOLVED', message, node: node.id });
       return;
     }
@@ -176,16 +181,33 @@ export class Walk {
     const isAbove = this.#path.has(subject.id);
     const limit = this.#limit();
     if (limit !== undefined && !isAbove) {
-      const message = `line ${line} takes files from ${name.text}, which was not followed: ${limit}`;
+      const message = `${who} takes files from ${name.text}, which was not followed: ${limit}`;
       this.gaps.push({ stage: 'lineage', code: 'LINEAGE_LIMIT', message, node: node.id });
       return;
     }
-    if (!isAbove) await this.visit(subject);
-    const message = `the Dockerfile names it in line ${line}`;
+    const input = isAbove ? undefined : await this.visit(subject);
+    const message = trigger === undefined ? `the Dockerfile names it in line ${line}` : `${who} names it`;
     this.edges.push({
       ...{ kind, from: node.id, to: subject.id, name: name.text, line, grade: 'claimed' },
       evidence: [{ kind: 'dockerfile', verdict: 'supports', message }],
     });
+    if (kind !== 'stage' || input === undefined) return;
+    await this.#addTriggered(node, reading, input, { kind, line, text: name.text });
+  }
+
+  /** What the triggers of an image bring into the stage that is built on it. */
+  async #addTriggered(
+    node: LineageNode,
+    reading: NodeReading,
+    base: LineageNode,
+    { text, ...from }: Pick<ExternalImage, 'kind' | 'line'> & { readonly text: string },
+  ): Promise<void> {
+    const { inputs, unreadable } = triggeredInputs(base, reading.dockerfile, from);
+    for (const reason of unreadable) {
+      const message = `an ONBUILD trigger of its base ${text} cannot be read: ${reason}`;
+      this.gaps.push({ stage: 'lineage', code: 'TRIGGER_UNREADABLE', message, node: node.id });
+    }
+    for (const input of inputs) await this.#addInput(node, reading, input, text);
   }
 
   #addFrontend(node: LineageNode, { dockerfile }: NodeReading): void {

@@ -16,6 +16,8 @@ export interface PretendedImage {
   readonly dockerfile: string;
   /** Diff ids and history are those of its base, and one of its own. Without it no registry shows the image. */
   readonly shownOn?: string | 'scratch';
+  /** Triggers of its configuration, which builds on it run. */
+  readonly onBuild?: readonly string[];
   /** What its annotations say of its base: a name, and the digest it has or had. */
   readonly names?: { readonly base: string; readonly digest: 'now' | 'before' | 'none' };
   /** A second commit that the description names. */
@@ -59,7 +61,8 @@ export function pretendWorld(
     configs.set(version, { diff_ids, history });
     const config = Buffer.from(
       JSON.stringify({
-        ...{ created: '2018-01-02T03:04:05Z', os: 'linux', architecture: 'amd64', config: {} },
+        ...{ created: '2018-01-02T03:04:05Z', os: 'linux', architecture: 'amd64' },
+        config: image.onBuild === undefined ? {} : { OnBuild: image.onBuild },
         ...{ rootfs: { type: 'layers', diff_ids }, history },
       }),
     );
