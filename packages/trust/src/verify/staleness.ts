@@ -11,7 +11,7 @@ export interface StalenessOptions {
 }
 
 /** How long notary-server's timestamps are valid: a constant, it has no setting for it. */
-export const TIMESTAMP_LIFETIME_MS = 14 * 86_400_000;
+export const TIMESTAMP_LIFETIME_MS: number = 14 * 86_400_000;
 
 /** How far the server's clock may be ahead of ours. */
 const CLOCK_SKEW_MS = 5 * 60_000;
