@@ -126,6 +126,7 @@ export {
   publicServices,
 } from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
+export { type PublicVersionsOptions, publicVersions } from './provenance/public-versions.ts';
 export { KeptRegistry, type KeptRegistryOptions } from './provenance/registry/kept-registry.ts';
 export { parseRepoInfo, type RepoInfoImage, type RepoInfoPlatform } from './provenance/repo-info/page.ts';
 export { type RepoInfoVersionsOptions, repoInfoVersions } from './provenance/repo-info/versions.ts';
