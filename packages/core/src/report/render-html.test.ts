@@ -14,7 +14,7 @@ import {
   largeReport,
   singleReport,
 } from './__fixtures__/reports.ts';
-import { fit } from './html/lineage-picture.ts';
+import { fit } from './html/text-width.ts';
 import { linkTo, markup } from './html/markup.ts';
 import { renderHtml } from './render-html.ts';
 import type { VetReport } from './types.ts';
