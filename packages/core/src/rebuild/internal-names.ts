@@ -46,7 +46,7 @@ function readRule({ from, to }: NameRule, index: number): InternalNames {
   if (begins !== '' && all && !begins.endsWith('/')) throw refuse('* must stand for whole parts of a name');
   if (all && !to.endsWith('/*')) throw refuse('* must stand for whole parts of a name');
   return (image) => {
-    const name = nameOf(image);
+    const name = `${image.registry}/${image.repository}`;
     if (!all) return name === from ? target : undefined;
     if (!name.startsWith(begins)) return undefined;
     const rest = begins === '' ? pathOf(image) : name.slice(begins.length);
