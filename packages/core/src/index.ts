@@ -12,11 +12,11 @@ export type { Sink } from './audit/downloads/sink.ts';
 export type { DownloadRecord, DownloadRole, VerificationGrade } from './audit/downloads/track.ts';
 export type { AuditRule, DockerfileRule, FindingDraft, LineageRule } from './audit/rule.ts';
 export { auditRules } from './audit/rules/index.ts';
-export type { RunOutcome } from './audit/run.ts';
+export type { CommandUnit, RunOutcome } from './audit/run.ts';
 export { type RenderSarifOptions, renderSarif } from './audit/sarif.ts';
 export type { ShellArgument, ShellStep } from './audit/shell/steps.ts';
 export type * from './audit/types.ts';
-export type { CommandUnit, DockerfileUnit, InstructionUnit, LineageUnit, StageUnit } from './audit/unit.ts';
+export type { DockerfileUnit, InstructionUnit, LineageUnit, StageUnit } from './audit/unit.ts';
 export { CatalogCache } from './catalog/catalog-cache.ts';
 export { resolveCatalog } from './catalog/resolve-catalog.ts';
 export type * from './catalog/types.ts';
@@ -126,6 +126,7 @@ export {
   publicServices,
 } from './provenance/public-services.ts';
 export { type PublicSourcesOptions, publicSources } from './provenance/public-sources.ts';
+export { type PublicVersionsOptions, publicVersions } from './provenance/public-versions.ts';
 export { KeptRegistry, type KeptRegistryOptions } from './provenance/registry/kept-registry.ts';
 export { parseRepoInfo, type RepoInfoImage, type RepoInfoPlatform } from './provenance/repo-info/page.ts';
 export { type RepoInfoVersionsOptions, repoInfoVersions } from './provenance/repo-info/versions.ts';
@@ -168,6 +169,9 @@ export {
 export type { EngineTls } from './rebuild/engine/engine.ts';
 export { type BakeFile, type BakeTarget, toBakeFile } from './rebuild/export/bake-file.ts';
 export { type SourcePolicy, type SourcePolicyRule, toSourcePolicy } from './rebuild/export/source-policy.ts';
+export type { ContextFinding } from './rebuild/foreign-content.ts';
+export { type InspectContextsOptions, inspectContexts } from './rebuild/inspect-contexts.ts';
+export type { NameRule } from './rebuild/internal-names.ts';
 export { type PlanRebuildOptions, type PlanTarget, planRebuild } from './rebuild/plan-rebuild.ts';
 export {
   type PromotedImage,

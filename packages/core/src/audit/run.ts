@@ -8,6 +8,12 @@ export type RunOutcome =
   | { readonly kind: 'shell'; readonly steps: readonly ShellStep[]; readonly unread: readonly string[] }
   | { readonly kind: 'unread'; readonly reason: string };
 
+/** A command and the instruction it stands in. */
+export interface CommandUnit {
+  readonly step: ShellStep;
+  readonly instruction: DockerfileInstruction;
+}
+
 const SHELLS = /^(sh|bash|dash|ash|ksh|zsh|busybox)$/;
 
 /** Reads the commands of a RUN: shell form, exec form, heredoc script. */

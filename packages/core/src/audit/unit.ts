@@ -3,8 +3,7 @@ import type { PlatformDivergence } from '../lineage/resolve-lineages.ts';
 import type { Lineage, LineageNode } from '../lineage/types.ts';
 import { assignmentsOf, type ExpansionBudget, type InstructionAssignment } from './assignments.ts';
 import { type DownloadRecord, trackDownloads } from './downloads/track.ts';
-import { jsonArray, type RunOutcome, readRun } from './run.ts';
-import type { ShellStep } from './shell/steps.ts';
+import { type CommandUnit, jsonArray, type RunOutcome, readRun } from './run.ts';
 
 /** A Dockerfile made ready for the rules: instructions with their values, RUNs with their commands. */
 export interface DockerfileUnit {
@@ -32,12 +31,6 @@ export interface InstructionUnit {
   readonly assignments: readonly InstructionAssignment[];
   /** Of RUN. */
   readonly run?: RunOutcome;
-}
-
-/** A command and the instruction it stands in. */
-export interface CommandUnit {
-  readonly step: ShellStep;
-  readonly instruction: DockerfileInstruction;
 }
 
 /** A lineage made ready for the rules. */

@@ -7,6 +7,7 @@ import {
   type ResolvedImage,
 } from '@imagevet/registry';
 import { buildTimeOf } from './build-time.ts';
+import type { LineageCache } from './lineage-cache.ts';
 import { type NamedBase, readNamedBases, tryImage } from './named-bases.ts';
 import type { OtherVersions } from './options.ts';
 import { provePrefix } from './prove-prefix.ts';
@@ -21,6 +22,8 @@ export interface ParentSearch {
   readonly moved?: Digest;
   /** Bases claims name by another digest than the one the base was sought by. */
   readonly named: readonly NamedBase[];
+  /** Other versions that were tried, and are not the base; absent when nobody was asked for any. */
+  readonly tried?: number;
   /** Why the other versions could not be listed to their end. */
   readonly failure?: ImagevetError;
 }
@@ -32,6 +35,7 @@ const MAX_VERSIONS = 32;
 export interface FindParentOptions {
   readonly readImage?: ReadImage;
   readonly otherVersions?: OtherVersions;
+  readonly cache?: LineageCache;
   readonly platform: Platform;
   /** The time the child was asked about, for one that does not say when it was built. */
   readonly asOf?: Date;
@@ -49,7 +53,7 @@ export async function findParent(
   claims: readonly ProvenanceClaim[],
   options: FindParentOptions,
 ): Promise<ParentSearch> {
-  const { otherVersions, platform, signal } = options;
+  const { otherVersions, platform, cache, signal } = options;
   const isNamed = claims.some(({ base }) => base?.digest !== undefined);
   if (!isNamed && otherVersions === undefined) return { named: [] };
   const [today, named] = await Promise.all([
@@ -64,10 +68,15 @@ export async function findParent(
     }
   }
   const asOf = buildTimeOf(child, claims).time ?? options.asOf;
-  const about = { signal, platform, ...(asOf === undefined ? {} : { asOf }) };
+  if (otherVersions === undefined) return { named };
+  const about = {
+    ...{ signal, platform },
+    ...(cache === undefined ? {} : { cache }),
+    ...(asOf === undefined ? {} : { asOf }),
+  };
   let tried = 0;
   try {
-    for await (const version of otherVersions?.(sought, about) ?? []) {
+    for await (const version of otherVersions(sought, about)) {
       if (tried >= MAX_VERSIONS) break;
       tried += 1;
       const image = await tryImage(version, options);
@@ -80,7 +89,7 @@ export async function findParent(
     if (!ImagevetError.is(error)) throw error;
     return { named, failure: error };
   }
-  return { named };
+  return { named, tried };
 }
 
 /** Tells whether layers and history prove an image to be a child's base. */

@@ -20,6 +20,8 @@ export interface EdgeFacts {
   readonly named?: ParentSearch['named'];
   /** What the base's tag names today, when the parent is another image. */
   readonly moved?: ParentSearch['moved'];
+  /** Other versions of the base that are not it, when any were asked for. */
+  readonly tried?: ParentSearch['tried'];
 }
 
 /**
@@ -99,7 +101,7 @@ function foreignEvidence({ child, foreign }: EdgeFacts): readonly EdgeEvidence[]
 
 const BASE_DIGEST = 'org.opencontainers.image.base.digest';
 
-function layerEvidence({ child, parent, parentPinned }: EdgeFacts): EdgeEvidence | undefined {
+function layerEvidence({ child, parent, parentPinned, tried }: EdgeFacts): EdgeEvidence | undefined {
   if (child === undefined || parent === undefined) return undefined;
   const { result, layers, history, historyDiffersAt, differsAt = 0 } = provePrefix(parent, child);
   const at = formatReference({ ...parent.reference, digest: parent.manifest.digest });
@@ -111,7 +113,7 @@ function layerEvidence({ child, parent, parentPinned }: EdgeFacts): EdgeEvidence
       ? evidence('refutes', message)
       : evidence(
           'neutral',
-          `${message}: the tag has moved since the build, and what it named then is unknown`,
+          `${message}: the tag has moved since the build, and what it named then is unknown${searched(tried)}`,
         );
   if (result === 'refuted') return differing(`layer ${differsAt} of ${at} is not its layer ${differsAt}`);
   if (result === 'vacuous') return evidence('neutral', `${at} has only empty layers, which proves nothing`);
@@ -125,6 +127,11 @@ function layerEvidence({ child, parent, parentPinned }: EdgeFacts): EdgeEvidence
     'neutral',
     `${first}, but ${silent === undefined ? 'the times in its history differ' : `${silent} has no history`}`,
   );
+}
+
+function searched(tried: EdgeFacts['tried']): string {
+  if (tried === undefined) return '';
+  return tried === 0 ? ' (no record names another version)' : ` (of ${tried} on record none is it)`;
 }
 
 function gradeOf(

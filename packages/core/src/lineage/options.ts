@@ -12,6 +12,8 @@ export interface OtherVersionsOptions extends OperationOptions {
   readonly asOf?: Date;
   /** The platform wanted. */
   readonly platform: Platform;
+  /** Keeps what is read for the other images of the run: `sharedHost(host, cache)`. */
+  readonly cache?: LineageCache;
 }
 
 /**

@@ -98,7 +98,7 @@ export class Walk {
     const subject = await this.#reader.base(reading, target);
     const parent = await this.visit(subject);
     const own = await this.#ownBase(node, target, subject, parent);
-    const { named, moved, failure } = await this.#reader.search(reading, target);
+    const { named, moved, tried, failure } = await this.#reader.search(reading, target);
     if (failure !== undefined) {
       const message = `what ${text} was could not be looked up: ${failure.message}`;
       this.gaps.push({ stage: 'lineage', code: failure.code, message, node: node.id });
@@ -112,6 +112,7 @@ export class Walk {
       ...(own.foreign === undefined ? {} : { foreign: own.foreign }),
       ...(node.dockerfile.url === undefined ? {} : { dockerfileUrl: node.dockerfile.url }),
       ...(moved === undefined ? {} : { moved }),
+      ...(tried === undefined ? {} : { tried }),
       ...{ ...at, claims: target.agreeing, named },
       parentPinned: target.pinned !== undefined && digests.has(target.pinned),
     });

@@ -1,4 +1,4 @@
-import type { OperationOptions } from '@imagevet/registry';
+import { ImagevetError, type OperationOptions } from '@imagevet/registry';
 import { CoreError } from '../errors.ts';
 import type { SourceHost } from '../lineage/types.ts';
 
@@ -11,20 +11,21 @@ export interface DatedFile {
 
 /** Options of {@link datedFiles}. */
 export interface DatedFilesOptions extends OperationOptions {
-  /** The time of interest. @defaultValue now */
+  /** The time of interest. @defaultValue that of the newest version */
   readonly asOf?: Date;
 }
 
 /**
  * Days from the time asked about, likeliest first. Records are written some hours after an image is pushed, and a builder may
- * have used the image it had.
+ * have used the image it had; an image that was built anew may say the time of its source, and be much younger.
  */
-const DAYS = [0, 1, -1, -3, -7, -14, -30, 3, -90];
-const DAY = 24 * 60 * 60 * 1000;
+const DAYS = [0, 3, 1, -1, -3, -7, -14, -30, 14, 30, -90, 90];
+const HOUR = 60 * 60 * 1000;
 
 /**
- * Reads a file as it was at a time and around it, each version once. Nothing is asked before it is wanted; a time at which
- * there was no such file is passed over.
+ * Reads a file as it was at a time and around it, each version once. Nothing is asked before it is wanted, nor what follows
+ * from the answers so far: a file that never was costs two questions. Times are rounded up to the hour, so that images of one
+ * build ask the same.
  *
  * @throws {@link CoreError} of the host, except `SOURCE_NOT_FOUND`
  */
@@ -32,18 +33,68 @@ export async function* datedFiles(
   host: SourceHost,
   repository: string,
   path: string,
-  { asOf = new Date(), signal }: DatedFilesOptions,
+  { asOf, signal }: DatedFilesOptions,
 ): AsyncGenerator<DatedFile> {
   const seen = new Set<string>();
+  const history = new FileHistory((time) =>
+    found(host.commitOf(repository, path, { signal, ...(time === undefined ? {} : { asOf: time }) })),
+  );
+  const start =
+    asOf ?? (await newestTime(host, repository, await history.at(Number.POSITIVE_INFINITY), signal));
+  if (start === undefined) return;
+  const from = Math.ceil(start.getTime() / HOUR) * HOUR;
+  // What is not there now never was, whenever it is asked for.
+  if ((await history.at(from)) === undefined && (await history.at(Number.POSITIVE_INFINITY)) === undefined)
+    return;
   for (const days of DAYS) {
     signal?.throwIfAborted();
-    const time = new Date(asOf.getTime() + days * DAY);
-    const commit = await found(host.commitOf(repository, path, { asOf: time, signal }));
+    const commit = await history.at(from + days * 24 * HOUR);
     if (commit === undefined || seen.has(commit)) continue;
     seen.add(commit);
     // The newest commit that changed a file may be the one that removed it.
     const file = await found(host.readFile(repository, commit, path, { signal }));
     if (file !== undefined) yield { commit, text: new TextDecoder().decode(file.content), url: file.url };
+  }
+}
+
+/** Which commit a file was last changed by at a time, and what follows from that for other times. */
+class FileHistory {
+  readonly #ask: (time: Date | undefined) => Promise<string | undefined>;
+  readonly #known: { readonly time: number; readonly commit: string | undefined }[] = [];
+
+  constructor(ask: (time: Date | undefined) => Promise<string | undefined>) {
+    this.#ask = ask;
+  }
+
+  /** @param wanted - In milliseconds since 1970; a time to come stands for now. */
+  async at(wanted: number): Promise<string | undefined> {
+    const time = wanted > Date.now() ? Number.POSITIVE_INFINITY : wanted;
+    const after = this.#known.filter((known) => known.time >= time);
+    if (after.some(({ commit }) => commit === undefined)) return undefined;
+    const before = this.#known.filter((known) => known.time <= time && known.commit !== undefined);
+    const same = before.find(({ commit }) => after.some((later) => later.commit === commit));
+    if (same !== undefined) return same.commit;
+    const commit = await this.#ask(time === Number.POSITIVE_INFINITY ? undefined : new Date(time));
+    this.#known.push({ time, commit });
+    return commit;
+  }
+}
+
+/** When the newest version was made; a host that does not tell is asked as of the day that has begun. */
+async function newestTime(
+  host: SourceHost,
+  repository: string,
+  commit: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Date | undefined> {
+  if (commit === undefined) return undefined;
+  const today = new Date(Math.floor(Date.now() / (24 * HOUR)) * 24 * HOUR);
+  try {
+    return (await host.committedAt?.(repository, commit, { signal })) ?? today;
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!ImagevetError.is(error)) throw error;
+    return today;
   }
 }
 

@@ -61,10 +61,10 @@ afterAll(async () => {
 async function list(
   versions: OtherVersions,
   name: string,
-  asOf: string,
+  asOf: string | undefined,
   platform: Platform = AMD64,
 ): Promise<string[]> {
-  const options: OtherVersionsOptions = { asOf: new Date(asOf), platform };
+  const options: OtherVersionsOptions = { platform, ...(asOf === undefined ? {} : { asOf: new Date(asOf) }) };
   const found: string[] = [];
   for await (const version of versions(parseReference(name), options)) found.push(formatReference(version));
   return found;
@@ -75,17 +75,17 @@ describe('repoInfoVersions()', () => {
     (await list(repoInfoVersions({ host }), 'base:slim', asOf, platform)).map((name) => name.at(-1));
 
   it('gives what the tag named then, and then what it named around that time', async () => {
-    expect(await digests('2018-01-25T00:00:00Z')).toEqual(['2', '1']);
+    expect(await digests('2018-01-25T00:00:00Z')).toEqual(['2', '1', '3']);
     expect(await digests('2018-02-09T12:00:00Z')).toEqual(['2', '3', '1']);
-    expect(await list(repoInfoVersions({ host }), 'base:slim', '2018-01-02')).toEqual([
-      `docker.io/library/base@${sha('1')}`,
-    ]);
+    expect(await list(repoInfoVersions({ host }), 'base:slim', '2018-01-02')).toEqual(
+      [sha('1'), sha('2')].map((digest) => `docker.io/library/base@${digest}`),
+    );
   });
 
   it('gives the manifest of the platform, and else what the tag itself named', async () => {
     const arm = { os: 'linux', architecture: 'arm', variant: 'v7' };
-    expect(await digests('2018-01-02', arm)).toEqual(['6']);
-    expect(await digests('2018-01-02', { os: 'linux', architecture: 's390x' })).toEqual(['b']);
+    expect(await digests('2018-01-02', arm)).toEqual(['6', '7']);
+    expect(await digests('2018-01-02', { os: 'linux', architecture: 's390x' })).toEqual(['b', 'c']);
   });
 
   it('reads the older page of all tags where there is no other', async () => {
@@ -115,6 +115,32 @@ describe('repoInfoVersions()', () => {
     }))
       break;
     expect(github.requests.length - before).toBe(2);
+  });
+
+  it('asks nothing that follows from what it was told', async () => {
+    const asked: (string | undefined)[] = [];
+    const counting: SourceHost = {
+      ...host,
+      commitOf: (repository, path, options) => {
+        asked.push(path.includes('remote') ? options?.asOf?.toISOString().slice(0, 13) : 'other');
+        return host.commitOf(repository, path, options);
+      },
+      readFile: (...about) => host.readFile(...about),
+      committedAt: (...about) => host.committedAt!(...about),
+    };
+    const versions = repoInfoVersions({ host: counting });
+    await list(versions, 'unknown:1', '2018-01-25T00:00:00Z');
+    expect(asked.splice(0)).toEqual(['2018-01-25T00', undefined, 'other', 'other']);
+    await list(versions, 'base:slim', '2018-01-25T10:20:30Z');
+    // The day between two of one version is not asked about, nor what is before the first version.
+    expect(asked).toContain('2018-01-25T11');
+    expect(asked).not.toContain('2018-01-26T11');
+    expect(asked.length).toBeLessThan(12);
+    // A child that does not say when it was built: the same on whichever day it is asked.
+    asked.splice(0);
+    expect((await list(versions, 'base:slim', undefined)).map((name) => name.at(-1))).toEqual(['3', '2']);
+    expect(asked[0]).toBeUndefined();
+    expect(asked.slice(1).every((time) => time?.startsWith('201'))).toBe(true);
   });
 });
 

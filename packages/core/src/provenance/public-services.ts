@@ -1,8 +1,10 @@
 import type { Fetcher, RegistryClient, RegistryClientOptions } from '@imagevet/registry';
 import type { RefReader } from '../drift/types.ts';
+import type { OtherVersions } from '../lineage/options.ts';
 import type { ProvenanceSource, SourceHost } from '../lineage/types.ts';
 import { type PublicHostsOptions, publicHosts } from './hosts/public-hosts.ts';
 import { publicSources } from './public-sources.ts';
+import { publicVersions } from './public-versions.ts';
 import { KeptRegistry } from './registry/kept-registry.ts';
 import type { AllowanceOptions } from './web/allowance.ts';
 import { AnswerCache } from './web/answer-cache.ts';
@@ -55,6 +57,8 @@ export interface PublicServices {
   readonly registry: RegistryClient & Fetcher;
   readonly sources: readonly ProvenanceSource[];
   readonly host: SourceHost & RefReader;
+  /** What public records say a base's tag named, asked for only when it names another image than the child was built on. */
+  readonly otherVersions: OtherVersions;
 }
 
 /** Wires the public services, or what stands for them, for {@link resolveLineage} and `vet()`. */
@@ -78,5 +82,5 @@ export function publicServices(options: PublicServicesOptions = {}): PublicServi
   });
   const { hubUrl } = options;
   const sources = publicSources({ ...asking, host, registry, ...(hubUrl === undefined ? {} : { hubUrl }) });
-  return { registry, host, sources };
+  return { registry, host, sources, otherVersions: publicVersions({ host }) };
 }

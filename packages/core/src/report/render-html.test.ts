@@ -14,8 +14,8 @@ import {
   largeReport,
   singleReport,
 } from './__fixtures__/reports.ts';
-import { fit } from './html/lineage-picture.ts';
 import { linkTo, markup } from './html/markup.ts';
+import { fit } from './html/text-width.ts';
 import { renderHtml } from './render-html.ts';
 import type { VetReport } from './types.ts';
 import { visible } from './visible.ts';

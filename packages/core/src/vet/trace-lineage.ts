@@ -6,6 +6,7 @@ import { type PlatformDivergence, resolveLineages } from '../lineage/resolve-lin
 import type { Lineage } from '../lineage/types.ts';
 import { askWitnesses } from '../lineage/witnesses.ts';
 import { publicServices } from '../provenance/public-services.ts';
+import { publicVersions } from '../provenance/public-versions.ts';
 import { gapOf } from './gap-of.ts';
 import type { VetOptions } from './types.ts';
 
@@ -22,13 +23,16 @@ export async function traceLineage(image: ImageReference, options: VetOptions): 
   const { otherPlatforms, signal } = options;
   const wired = options.registry !== undefined && options.sources !== undefined && options.host !== undefined;
   const services = wired ? undefined : publicServices({ internalRegistries: [image.registry] });
+  const host = options.host ?? services?.host;
+  const versions = services === undefined || host === undefined ? undefined : publicVersions({ host });
+  const otherVersions = options.otherVersions ?? versions;
   const tracing = {
     registry: options.registry ?? services?.registry,
     sources: options.sources ?? services?.sources ?? [],
-    host: options.host ?? services?.host,
+    host,
     asOf: options.asOf,
     ...(options.buildArgs === undefined ? {} : { buildArgs: options.buildArgs }),
-    ...(options.otherVersions === undefined ? {} : { otherVersions: options.otherVersions }),
+    ...(otherVersions === undefined ? {} : { otherVersions }),
     ...{ cache: options.cache ?? createLineageCache(), signal },
   };
   const { platform, onProgress } = options;

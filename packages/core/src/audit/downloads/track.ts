@@ -1,5 +1,5 @@
+import type { CommandUnit } from '../run.ts';
 import type { ShellArgument, ShellStep } from '../shell/steps.ts';
-import type { CommandUnit } from '../unit.ts';
 import { type Download, downloadsOf, hostOf } from './command.ts';
 import { fileName, filesUsed, NamedFiles } from './files.ts';
 import { type Sink, sinkOf } from './sink.ts';

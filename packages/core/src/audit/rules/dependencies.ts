@@ -1,7 +1,8 @@
 import type { AuditRule, FindingDraft } from '../rule.ts';
+import type { CommandUnit } from '../run.ts';
 import { parseOptions } from '../shell/options.ts';
 import type { ShellStep } from '../shell/steps.ts';
-import { type CommandUnit, commandsIn, commandsOf, instructionsIn } from '../unit.ts';
+import { commandsIn, commandsOf, instructionsIn } from '../unit.ts';
 import { isGit, remoteAdds } from './downloads.ts';
 import { shown } from './shown.ts';
 

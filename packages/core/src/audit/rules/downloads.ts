@@ -3,8 +3,9 @@ import { readsScript } from '../downloads/sink.ts';
 import type { DownloadRecord } from '../downloads/track.ts';
 import { upstream } from '../downloads/verification.ts';
 import type { AuditRule, FindingDraft } from '../rule.ts';
+import type { CommandUnit } from '../run.ts';
 import type { ShellArgument, ShellStep } from '../shell/steps.ts';
-import { type CommandUnit, commandsIn, type DockerfileUnit, instructionsIn } from '../unit.ts';
+import { commandsIn, type DockerfileUnit, instructionsIn } from '../unit.ts';
 import { internalAddress } from './addresses.ts';
 import { shown, shownUrl } from './shown.ts';
 

@@ -1,8 +1,9 @@
 import { hostOf } from '../downloads/command.ts';
 import { upstream } from '../downloads/verification.ts';
 import type { AuditRule } from '../rule.ts';
+import type { CommandUnit } from '../run.ts';
 import type { ShellStep } from '../shell/steps.ts';
-import { type CommandUnit, commandsIn, type DockerfileUnit } from '../unit.ts';
+import { commandsIn, type DockerfileUnit } from '../unit.ts';
 import { shown, shownUrl } from './shown.ts';
 
 /** Rules about package repositories and their keys. */

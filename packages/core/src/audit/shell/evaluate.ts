@@ -1,4 +1,6 @@
-import { expandWord, type ShellVariables, type VariableValue } from './expand.ts';
+import { expandWord, type ShellVariables } from './expand.ts';
+import { ShellMemory } from './memory.ts';
+import { nestedScripts } from './nested-scripts.ts';
 import { parseShell } from './parser.ts';
 import type { ShellArgument, ShellRun, ShellStep } from './steps.ts';
 import type { ShellList, ShellNode, ShellRedirection, ShellSimple, ShellWord } from './syntax.ts';
@@ -10,8 +12,6 @@ const MAX_ARGUMENTS = 100_000;
 const CHARACTERS_PER_ARGUMENT = 100;
 const MAX_CALL_DEPTH = 12;
 const MAX_NESTED_SCRIPTS = 4;
-/** Values remembered for one variable. */
-const MAX_VALUES = 64;
 
 interface Surroundings {
   readonly inputs: readonly ShellStep[];
@@ -40,19 +40,15 @@ export function evaluateShell(
 class Evaluator {
   readonly steps: ShellStep[] = [];
   readonly unread: string[] = [];
-  private readonly given: ReadonlyMap<string, string>;
-  /** Set by the script; an empty list hides a given one. */
-  private readonly variables = new Map<string, readonly VariableValue[]>();
+  private readonly memory: ShellMemory;
   private readonly functions = new Map<string, ShellNode>();
-  private positional: readonly ShellArgument[] | undefined;
-  private conditional = 0;
   private standardInput: readonly ShellStep[] = [];
   private calls = 0;
   private scripts = 0;
   private remaining = MAX_ARGUMENTS;
 
   constructor(variables: ReadonlyMap<string, string>) {
-    this.given = variables;
+    this.memory = new ShellMemory(variables);
   }
 
   list(list: ShellList, around: Surroundings): void {
@@ -70,7 +66,7 @@ class Evaluator {
         return;
       case 'and-or':
         node.items.forEach((item, index) => {
-          if (node.operators[index - 1] === '||') this.maybe(() => this.node(item, around));
+          if (node.operators[index - 1] === '||') this.memory.maybe(() => this.node(item, around));
           else this.node(item, around);
         });
         return;
@@ -81,15 +77,15 @@ class Evaluator {
         const inner = this.redirected(node.redirections, around);
         for (const { condition, body } of node.branches) {
           this.list(condition, inner);
-          this.maybe(() => this.list(body, inner));
+          this.memory.maybe(() => this.list(body, inner));
         }
-        if (node.otherwise !== undefined) this.maybe(() => this.list(node.otherwise!, inner));
+        if (node.otherwise !== undefined) this.memory.maybe(() => this.list(node.otherwise!, inner));
         return;
       }
       case 'loop': {
         const inner = this.redirected(node.redirections, around);
         this.list(node.condition, inner);
-        this.maybe(() => this.list(node.body, inner));
+        this.memory.maybe(() => this.list(node.body, inner));
         return;
       }
       case 'for': {
@@ -98,14 +94,14 @@ class Evaluator {
         const values = words.flatMap(({ alternatives, commands }) =>
           alternatives.map((text) => ({ text, commands })),
         );
-        if (node.name !== undefined) this.variables.set(node.name, values.slice(0, MAX_VALUES));
+        if (node.name !== undefined) this.memory.replace(node.name, values);
         this.list(node.body, inner);
         return;
       }
       case 'case': {
         const inner = this.redirected(node.redirections, around);
         this.emit('case', [...this.expand(node.subject)], node.subject.source, inner);
-        for (const { body } of node.clauses) this.maybe(() => this.list(body, inner));
+        for (const { body } of node.clauses) this.memory.maybe(() => this.list(body, inner));
         return;
       }
       case 'function':
@@ -122,12 +118,6 @@ class Evaluator {
         return;
       }
     }
-  }
-
-  private maybe(run: () => void): void {
-    this.conditional += 1;
-    run();
-    this.conditional -= 1;
   }
 
   private pipeline(commands: readonly ShellNode[], around: Surroundings): void {
@@ -167,7 +157,7 @@ class Evaluator {
     const words = node.words.flatMap((word) => this.expand(word));
     const inner = this.redirected(node.redirections, around);
     if (words.length === 0) {
-      for (const { name, value } of assignments) this.assign(name, value);
+      for (const { name, value } of assignments) this.memory.assign(name, value);
       if (assignments.length > 0 || inner.outputs.length > 0) {
         this.push({ name: '', args: [], assignments, ...inner, source: node.source });
       }
@@ -198,7 +188,7 @@ class Evaluator {
       ...around,
       source,
     });
-    this.builtin(name, args);
+    this.memory.builtin(name, args);
     for (const script of nestedScripts(name, args)) {
       if (typeof script === 'string') this.script(script, around);
       else this.invoke(script, [], source, around);
@@ -210,12 +200,12 @@ class Evaluator {
       this.unread.push(`function ${name} calls itself too deeply`);
       return;
     }
-    const before = this.positional;
-    this.positional = args;
+    const before = this.memory.positional;
+    this.memory.positional = args;
     this.calls += 1;
     this.node(body, around);
     this.calls -= 1;
-    this.positional = before;
+    this.memory.positional = before;
   }
 
   private script(text: string, around: Surroundings): void {
@@ -233,60 +223,10 @@ class Evaluator {
     this.scripts -= 1;
   }
 
-  private builtin(name: string, args: readonly ShellArgument[]): void {
-    switch (name) {
-      case 'export':
-      case 'local':
-      case 'declare':
-      case 'typeset':
-      case 'readonly':
-        for (const argument of args) {
-          const equals = argument.text.indexOf('=');
-          if (equals > 0) {
-            const text = argument.text.slice(equals + 1);
-            const alternatives = argument.alternatives.map((each) => each.slice(equals + 1));
-            this.assign(argument.text.slice(0, equals), { ...argument, text, alternatives });
-          }
-        }
-        return;
-      case 'set': {
-        const dashes = args.findIndex(({ text }) => text === '--');
-        if (dashes >= 0) this.positional = args.slice(dashes + 1);
-        return;
-      }
-      case 'shift':
-        this.positional = this.positional?.slice(Number(args[0]?.text ?? 1) || 1);
-        return;
-      case 'read':
-      case 'unset':
-        for (const { text } of args) this.variables.set(text, []);
-    }
-  }
-
-  private valuesOf(name: string): readonly VariableValue[] {
-    const set = this.variables.get(name);
-    if (set !== undefined) return set;
-    const text = this.given.get(name);
-    return text === undefined ? [] : [{ text, commands: [] }];
-  }
-
-  private assign(name: string, { alternatives, commands }: ShellArgument): void {
-    const values = this.conditional > 0 ? [...this.valuesOf(name)] : [];
-    for (const text of alternatives) {
-      const known = values.some((value) => value.text === text && commands.length === 0);
-      if (!known && values.length < MAX_VALUES) values.push({ text, commands });
-    }
-    this.variables.set(name, values);
-  }
-
   private expand(word: ShellWord, single = false): readonly ShellArgument[] {
     const scope: ShellVariables = {
-      values: (name) => {
-        if (!/^\d+$/.test(name)) return this.valuesOf(name);
-        const argument = this.positional?.[Number(name) - 1];
-        return argument === undefined ? undefined : [argument];
-      },
-      positional: this.positional,
+      values: (name) => this.memory.values(name),
+      positional: this.memory.positional,
       run: (body) => this.substitution(body),
     };
     const fields = expandWord(word, scope, single);
@@ -321,22 +261,4 @@ function joined(values: readonly ShellArgument[]): ShellArgument {
   if (values.length === 1) return values[0]!;
   const text = values.map((value) => value.text).join(' ');
   return { text, alternatives: [text], commands: values.flatMap(({ commands }) => commands), process: false };
-}
-
-/** Scripts and commands that a command runs: `sh -c TEXT`, `su -c TEXT`, `eval TEXT`, `find -exec`. */
-function nestedScripts(
-  name: string,
-  args: readonly ShellArgument[],
-): readonly (string | readonly ShellArgument[])[] {
-  if (name === 'eval') return args.length === 0 ? [] : [args.map(({ text }) => text).join(' ')];
-  if (name === 'find') {
-    const start = args.findIndex(({ text }) => /^-(exec|execdir|ok)$/.test(text));
-    if (start < 0) return [];
-    const end = args.findIndex(({ text }, index) => index > start && (text === ';' || text === '+'));
-    return [args.slice(start + 1, end < 0 ? undefined : end)];
-  }
-  if (!/^(sh|bash|dash|ash|zsh|ksh|su|runuser)$/.test(name)) return [];
-  const option = args.findIndex(({ text }) => /^-[a-z]*c$/.test(text) || text === '--command');
-  const script = args[option + 1];
-  return option < 0 || script === undefined ? [] : [script.text];
 }

@@ -1,14 +1,6 @@
 import { ShellSyntaxError } from './cursor.ts';
-import type {
-  ShellAssignment,
-  ShellList,
-  ShellNode,
-  ShellParse,
-  ShellPart,
-  ShellRedirection,
-  ShellWord,
-} from './syntax.ts';
-import { ShellScanner } from './words.ts';
+import { CommandScanner } from './simple-command.ts';
+import type { ShellList, ShellNode, ShellParse, ShellWord } from './syntax.ts';
 
 /** Options of {@link parseShell}. */
 export interface ParseShellOptions {
@@ -33,13 +25,9 @@ export function parseShell(text: string, options: ParseShellOptions = {}): Shell
   }
 }
 
-const RESERVED: ReadonlySet<string> = new Set([
-  ...['!', '{', '}', 'case', 'do', 'done', 'elif', 'else', 'esac', 'fi', 'for', 'if', 'in', 'then'],
-  ...['until', 'while', 'function', 'select', '[[', 'time'],
-]);
 const CLOSERS: ReadonlySet<string> = new Set(['}', 'do', 'done', 'elif', 'else', 'esac', 'fi', 'then', 'in']);
 
-class ShellParser extends ShellScanner {
+class ShellParser extends CommandScanner {
   script(): ShellList {
     const list = this.list();
     if (!this.atEnd()) throw this.unexpected();
@@ -106,7 +94,7 @@ class ShellParser extends ShellScanner {
     return commands.length === 1 ? commands[0]! : { kind: 'pipeline', commands };
   }
 
-  private command(): ShellNode {
+  protected override command(): ShellNode {
     this.skipBlank();
     if (this.startsWith('((')) {
       const arithmetic = this.arithmeticCommand();
@@ -256,138 +244,5 @@ class ShellParser extends ShellScanner {
     }
     this.skipNewlines();
     return { kind: 'function', name, body: this.command() };
-  }
-
-  private testCommand(): ShellNode {
-    const start = this.position;
-    this.take('[[');
-    const words: ShellWord[] = [];
-    for (;;) {
-      this.skipNewlines();
-      if (this.wordIs(']]')) break;
-      const char = this.text[this.position];
-      if (char === undefined) throw this.unexpected();
-      if (words.at(-1)?.source === '=~') words.push(this.patternWord());
-      else if ('()<>!'.includes(char) && !this.wordAhead()) words.push(this.symbol(1));
-      else if (this.startsWith('&&') || this.startsWith('||')) words.push(this.symbol(2));
-      else if (this.wordAhead()) words.push(this.word());
-      else throw this.unexpected();
-    }
-    this.take(']]');
-    const source = this.text.slice(start, this.position);
-    return { kind: 'test', words, redirections: this.redirections(), source };
-  }
-
-  private symbol(length: number): ShellWord {
-    const source = this.text.slice(this.position, this.position + length);
-    this.position += length;
-    return { parts: [{ kind: 'text', value: source, quoted: false }], source };
-  }
-
-  private arithmeticCommand(): ShellNode | undefined {
-    const end = this.arithmeticEnd(this.position + 2);
-    if (end === undefined) return undefined;
-    const source = this.text.slice(this.position, end);
-    this.position = end;
-    return { kind: 'test', words: [], redirections: this.redirections(), source };
-  }
-
-  private simpleCommand(): ShellNode {
-    const start = this.position;
-    const assignments: ShellAssignment[] = [];
-    const words: ShellWord[] = [];
-    const redirections: ShellRedirection[] = [];
-    let end = start;
-    for (;;) {
-      this.skipBlank();
-      const redirection = this.redirection();
-      if (redirection !== undefined) redirections.push(redirection);
-      else if (words.length === 0 && this.assignmentAhead() !== undefined)
-        assignments.push(this.assignment());
-      else if (this.wordAhead()) words.push(this.word());
-      else break;
-      end = this.position;
-      if (words.length === 1 && assignments.length === 0 && redirections.length === 0) {
-        const body = this.functionBody(words[0]!);
-        if (body !== undefined) return { kind: 'function', name: words[0]!.source, body };
-      }
-    }
-    if (end === start) throw this.unexpected();
-    return { kind: 'simple', assignments, words, redirections, source: this.text.slice(start, end) };
-  }
-
-  /** What follows `name ()`. */
-  private functionBody(word: ShellWord): ShellNode | undefined {
-    const start = this.position;
-    this.skipBlank();
-    if (this.text[this.position] !== '(' || word.parts.some((part: ShellPart) => part.kind !== 'text')) {
-      this.position = start;
-      return undefined;
-    }
-    this.position += 1;
-    this.expect(')');
-    this.skipNewlines();
-    this.enter();
-    const body = this.command();
-    this.leave();
-    return body;
-  }
-
-  private assignment(): ShellAssignment {
-    const { name, length } = this.assignmentAhead()!;
-    this.position += length;
-    if (this.text[this.position] !== '(') {
-      const empty: ShellWord = { parts: [], source: '' };
-      return { name, values: [this.wordAhead() ? this.word() : empty] };
-    }
-    this.position += 1;
-    const values: ShellWord[] = [];
-    for (;;) {
-      this.skipNewlines();
-      if (this.text[this.position] === ')') break;
-      values.push(this.word());
-    }
-    this.position += 1;
-    return { name, values };
-  }
-
-  private redirections(): readonly ShellRedirection[] {
-    const found: ShellRedirection[] = [];
-    for (;;) {
-      this.skipBlank();
-      const redirection = this.redirection();
-      if (redirection === undefined) return found;
-      found.push(redirection);
-    }
-  }
-
-  /** The reserved word at this position, when it stands alone. */
-  private reservedAhead(): string | undefined {
-    this.skipBlank();
-    const word = this.plainWordAhead();
-    return word !== undefined && RESERVED.has(word) ? word : undefined;
-  }
-
-  private wordIs(expected: string): boolean {
-    return this.plainWordAhead() === expected;
-  }
-
-  private take(word: string): void {
-    this.skipNewlines();
-    if (!this.wordIs(word)) throw this.unexpected(word);
-    this.position += word.length;
-  }
-
-  private name(): string {
-    const name = this.plainWordAhead();
-    if (name === undefined || !/^[A-Za-z_]\w*$/.test(name)) throw this.unexpected('a variable name');
-    this.position += name.length;
-    return name;
-  }
-
-  private expect(char: string): void {
-    this.skipNewlines();
-    if (this.text[this.position] !== char) throw this.unexpected(char);
-    this.position += 1;
   }
 }

@@ -1,5 +1,6 @@
 import { type Digest, familiarReference, type ImageReference, withDefaultTag } from '@imagevet/registry';
 import type { OtherVersions } from '../../lineage/options.ts';
+import { sharedHost } from '../../lineage/shared-services.ts';
 import type { SourceHost } from '../../lineage/types.ts';
 import { datedFiles } from '../dated-files.ts';
 
@@ -19,10 +20,11 @@ export interface ExternalPinVersionsOptions {
  * @returns a function for `otherVersions` of `resolveLineage()`; it throws {@link CoreError} of the host
  */
 export function externalPinVersions(options: ExternalPinVersionsOptions): OtherVersions {
-  const { host, repository = 'https://github.com/docker-library/official-images' } = options;
-  return async function* versions(reference, { asOf, signal }): AsyncGenerator<ImageReference> {
+  const { repository = 'https://github.com/docker-library/official-images' } = options;
+  return async function* versions(reference, { asOf, cache, signal }): AsyncGenerator<ImageReference> {
     const path = pinPath(reference);
     if (path === undefined) return;
+    const host = cache === undefined ? options.host : sharedHost(options.host, cache);
     const seen = new Set<Digest>();
     for await (const { text } of datedFiles(host, repository, path, { asOf, signal })) {
       const digest = parseExternalPin(text);

@@ -1,5 +1,6 @@
 import type { Digest, ImageReference, Platform } from '@imagevet/registry';
 import type { OtherVersions } from '../../lineage/options.ts';
+import { sharedHost } from '../../lineage/shared-services.ts';
 import type { SourceHost } from '../../lineage/types.ts';
 import { datedFiles } from '../dated-files.ts';
 import { architecturesOf } from '../official-images/architectures.ts';
@@ -21,12 +22,16 @@ export interface RepoInfoVersionsOptions {
  * @returns a function for `otherVersions` of `resolveLineage()`; it throws {@link CoreError} of the host
  */
 export function repoInfoVersions(options: RepoInfoVersionsOptions): OtherVersions {
-  const { host, repository = 'https://github.com/docker-library/repo-info' } = options;
-  return async function* versions(reference, { asOf, platform, signal }): AsyncGenerator<ImageReference> {
+  const { repository = 'https://github.com/docker-library/repo-info' } = options;
+  return async function* versions(
+    reference,
+    { asOf, platform, cache, signal },
+  ): AsyncGenerator<ImageReference> {
     const [namespace, name, ...more] = reference.repository.split('/');
     const tag = reference.tag ?? (reference.digest === undefined ? 'latest' : undefined);
     if (reference.registry !== 'docker.io' || namespace !== 'library' || more.length > 0) return;
     if (name === undefined || tag === undefined) return;
+    const host = cache === undefined ? options.host : sharedHost(options.host, cache);
     const seen = new Set<Digest>();
     // Until some day every tag of an image was on one page.
     for (const path of [`repos/${name}/remote/${tag}.md`, `repos/${name}/tag-details.md`]) {

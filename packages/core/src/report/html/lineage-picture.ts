@@ -1,13 +1,8 @@
 import type { EdgeGrade, EdgeKind, LineageEdge } from '../../lineage/types.ts';
-import {
-  countedBySeverity,
-  EDGE_WORDS,
-  type ImageView,
-  type ReportView,
-  rebuildWords,
-} from '../report-view.ts';
-import { visibleLine } from '../visible.ts';
+import { EDGE_WORDS, type ImageView, type ReportView } from '../report-view.ts';
+import { drawImageBox, PADDING } from './image-box.ts';
 import { type Content, type Markup, markup } from './markup.ts';
+import { fit, labelWidth } from './text-width.ts';
 
 /** Which of the two drawings: side inputs in a column of their own, or below the image that uses them. */
 export type PictureShape = 'wide' | 'narrow';
@@ -43,11 +38,8 @@ const GEOMETRY = {
 } as const;
 /** Left edge of the column of side inputs in the wide drawing. */
 const SIDE_COLUMN = 580;
-const PADDING = 14;
 /** Where an edge leaves a box, from its left. */
 const STEM = 22;
-/** Widest character of the fonts named in the style sheet, per pixel of font size. */
-const ADVANCE = 0.62;
 const MAX_INDENT = 3;
 /** Side inputs of one image that get a line of their own beside the box. */
 const MAX_LANES = 5;
@@ -80,7 +72,8 @@ class Picture {
   /** Draws an image, what it uses and what it is built on; returns where the drawing ends. */
   #tree(image: ImageView, x: number, y: number, width: number, depth: number): number {
     this.#drawn.add(image.node.id);
-    const bottom = this.#image(image, x, y, width);
+    const { parts, bottom } = drawImageBox(image, { x, y, width });
+    this.parts.push(...parts);
     const sides = image.parents.filter(({ kind }) => kind !== 'base');
     const bases = image.parents.filter(({ kind }) => kind === 'base');
     const beside = this.#shape === 'wide' && depth === 0;
@@ -168,61 +161,6 @@ class Picture {
     );
   }
 
-  #image(image: ImageView, x: number, y: number, width: number): number {
-    const inner = width - 2 * PADDING;
-    const { location } = image.node.dockerfile;
-    const names = fit(image.name, inner - 30, 14, 4);
-    const source =
-      location === undefined
-        ? image.role === 'frontend'
-          ? []
-          : ['no Dockerfile known']
-        : [
-            ...fit(
-              `${location.repository.replace(/^https:\/\//, '')}@${location.commit.slice(0, 12)}`,
-              inner,
-              11.5,
-              3,
-            ),
-            ...fit(location.path, inner, 11.5, 2),
-          ];
-    const marks = marksOf(image);
-    const rows: Content[] = [];
-    let line = y + 24;
-    for (const name of names) {
-      rows.push(markup`<text class="name" x="${x + PADDING + 26}" y="${line}">${name}</text>`);
-      line += 18;
-    }
-    for (const text of source) {
-      rows.push(markup`<text class="small" x="${x + PADDING}" y="${line + 2}">${text}</text>`);
-      line += 16;
-    }
-    line += 8;
-    let at = x + PADDING;
-    for (const { text, tone } of marks) {
-      const pill = labelWidth(text) + 18;
-      if (at > x + PADDING && at + pill > x + width - PADDING) {
-        at = x + PADDING;
-        line += 24;
-      }
-      rows.push(
-        markup`<rect class="pill ${tone}" x="${at}" y="${line - 7}" width="${pill}" height="20" rx="10"/>`,
-        markup`<text class="label ${tone}" x="${at + pill / 2}" y="${line + 7}" text-anchor="middle">${text}</text>`,
-      );
-      at += pill + 6;
-    }
-    const height = line + 24 - y;
-    const tones = marks.map(({ tone }) => tone);
-    const worst = (['bad', 'warn', 'good'] as const).find((tone) => tones.includes(tone)) ?? '';
-    this.parts.push(
-      markup`<a href="#image-${image.number}"><rect class="box ${worst}" x="${x}" y="${y}" width="${width}" height="${height}" rx="10"/>`,
-      markup`<circle class="pill" cx="${x + PADDING + 9}" cy="${y + 20}" r="10"/><text class="badge" x="${x + PADDING + 9}" y="${y + 24}" text-anchor="middle">${image.number}</text>`,
-      rows,
-      markup`</a>`,
-    );
-    return y + height;
-  }
-
   #end({ node }: ImageView, x: number, from: number, width: number): number {
     const { end } = node;
     const isGround = end === 'scratch' || end === 'rootfs-import';
@@ -258,56 +196,3 @@ const END_WORDS = {
   'depth-limit': 'not followed further',
   open: 'base unknown',
 } as const;
-
-interface Mark {
-  readonly text: string;
-  readonly tone: 'good' | 'bad' | 'warn' | 'none';
-}
-
-function marksOf(image: ImageView): readonly Mark[] {
-  const rebuild = rebuildWords(image);
-  const severe = image.findings.some(({ severity }) => severity === 'critical' || severity === 'high');
-  const { consistency, status } = image.node.dockerfile;
-  return [
-    { text: rebuild.text, tone: rebuild.tone === 'unknown' ? 'none' : rebuild.tone },
-    ...(image.findings.length === 0
-      ? []
-      : [{ text: countedBySeverity(image.findings), tone: severe ? 'bad' : 'warn' } as const]),
-    ...(status === 'found' || status === 'imported' || image.role === 'frontend'
-      ? []
-      : [{ text: STATUS_WORDS[status], tone: 'bad' } as const]),
-    ...(image.conflicts.length === 0 ? [] : [{ text: 'sources disagree', tone: 'bad' } as const]),
-    ...(consistency === 'inconsistent' ? [{ text: 'Dockerfile does not fit', tone: 'bad' } as const] : []),
-  ];
-}
-
-const STATUS_WORDS = {
-  'commit-unreachable': 'commit gone',
-  'file-missing': 'Dockerfile missing',
-  'host-unreachable': 'source host silent',
-  'not-named': 'source unknown',
-} as const;
-
-/** Width of a 12 px semibold label in the widest of the fonts named, so that a pill never is too short. */
-function labelWidth(text: string): number {
-  let width = 0;
-  for (const character of text)
-    width += 'iljtf.,: '.includes(character) ? 5 : 'mwMW'.includes(character) ? 12.5 : 8.3;
-  return Math.ceil(width);
-}
-
-/** Breaks a name into lines that fit, after a separator where there is one; the last one is cut. */
-export function fit(text: string, width: number, fontSize: number, most = 1): readonly string[] {
-  const room = Math.max(4, Math.floor(width / (fontSize * ADVANCE)));
-  const lines: string[] = [];
-  let rest = Array.from(visibleLine(text));
-  while (rest.length > room && lines.length < most - 1) {
-    const head = rest.slice(0, room);
-    const cut = head.findLastIndex((character) => '/:@-_. '.includes(character)) + 1;
-    const taken = cut > room / 3 ? cut : room;
-    lines.push(rest.slice(0, taken).join(''));
-    rest = rest.slice(taken);
-  }
-  lines.push(rest.length > room ? `${rest.slice(0, room - 1).join('')}…` : rest.join(''));
-  return lines;
-}
