@@ -1,12 +1,13 @@
 // Resolving every official image from git mirrors: a generated library of the real one's size, in processes of their own, cold and with what
-// the run before kept. IMAGEVET_CATALOG (a directory with `official-images` and `<owner>+<name>`, bare clones) measures real ones instead.
+// the run before kept. IMAGEVET_CATALOG (a directory with bare clones, `<owner>+<name>`) measures real ones instead.
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { createRepository } from '../packages/registry/src/testing/index.ts';
 import { findProgram } from '../test/services.ts';
+import { findMirrors, mirrorOf } from '../test/truth/mirrors.ts';
 import { absent, type ClaimOutcome, judge } from './claim.ts';
 
 /** What a run of `catalog-run.ts` measured. */
@@ -52,7 +53,7 @@ async function measure(print: (line: string) => void) {
   const directory = mkdtempSync(join(tmpdir(), 'imagevet-bench-'));
   try {
     const real = process.env.IMAGEVET_CATALOG;
-    const mirrors = real === undefined ? await generate(directory) : findMirrors(real);
+    const mirrors = real === undefined ? await generate(directory) : realMirrors(real);
     const plan = join(directory, 'plan.json');
     writeFileSync(
       plan,
@@ -89,19 +90,9 @@ async function run(plan: string): Promise<CatalogRun> {
   return JSON.parse(stdout) as CatalogRun;
 }
 
-function findMirrors(directory: string): Omit<CatalogPlan, 'cache'> {
-  const remotes = readdirSync(directory).flatMap((name) => {
-    const path = [join(directory, name), join(directory, name, 'repo')].find((at) =>
-      existsSync(join(at, 'HEAD')),
-    );
-    return name.includes('+') && path !== undefined
-      ? [[`https://github.com/${name.replace('+', '/')}`, path]]
-      : [];
-  });
-  const all: Record<string, string> = Object.fromEntries(remotes);
-  const official =
-    all['https://github.com/docker-library/official-images'] ?? join(directory, 'official-images');
-  return { official, remotes: all };
+function realMirrors(directory: string): Omit<CatalogPlan, 'cache'> {
+  const mirrors = findMirrors(directory);
+  return { official: mirrorOf(mirrors, 'docker-library/official-images'), remotes: mirrors.remotes };
 }
 
 /** Files of four levels, each built on the ones above; a sixth of them also copies from another image. */

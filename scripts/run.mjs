@@ -2,7 +2,7 @@
 // missing or too old, installs what the lockfile says, then starts the task. Plain JavaScript on purpose: the
 // Node that reads this file may be old.
 //
-//   node scripts/run.mjs <demo|test|build|check|docs|bench|interop|format> [arguments]
+//   node scripts/run.mjs <demo|test|build|check|docs|bench|interop|truth|format> [arguments]
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -17,6 +17,7 @@ const tasks = {
   demo: () => source('examples/demo/src/bin.ts', ...args),
   bench: () => source('bench/run.ts', ...args),
   interop: () => source('test/interop/run.ts', ...args),
+  truth: () => source('test/truth/run.ts', ...args),
   test: () => source('scripts/test.ts', ...args),
   docs: () => pnpm('exec', 'typedoc', ...args),
   build: () => pnpm('--recursive', 'run', 'build'),
