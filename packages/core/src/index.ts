@@ -169,6 +169,9 @@ export {
 export type { EngineTls } from './rebuild/engine/engine.ts';
 export { type BakeFile, type BakeTarget, toBakeFile } from './rebuild/export/bake-file.ts';
 export { type SourcePolicy, type SourcePolicyRule, toSourcePolicy } from './rebuild/export/source-policy.ts';
+export type { ContextFinding } from './rebuild/foreign-content.ts';
+export { type InspectContextsOptions, inspectContexts } from './rebuild/inspect-contexts.ts';
+export type { NameRule } from './rebuild/internal-names.ts';
 export { type PlanRebuildOptions, type PlanTarget, planRebuild } from './rebuild/plan-rebuild.ts';
 export {
   type PromotedImage,

@@ -48,7 +48,7 @@ export function triggeredInputs(
 }
 
 /** Those the image has; where no registry shows it, those of its Dockerfile. */
-function triggersOf({
+export function triggersOf({
   image,
   dockerfile,
   platform,

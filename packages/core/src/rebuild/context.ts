@@ -2,19 +2,20 @@ import type { OperationOptions } from '@imagevet/registry';
 import { CoreError } from '../errors.ts';
 import type { SourceEntry, SourceHost, SourceLocation } from '../lineage/types.ts';
 import { parseDockerignore } from './dockerignore.ts';
+import { foreignContent } from './foreign-content.ts';
 
 /** Files of one context. */
 const MAX_ENTRIES = 100_000;
 /** Bytes of one context: 2 GiB. */
 const MAX_BYTES = 2 * 1024 * 1024 * 1024;
-const LFS_POINTER = 'version https://git-lfs.github.com/spec/v1';
 
 /**
  * Reads the build context of a step: the directory at the commit, less what its `.dockerignore` names. No engine applies
  * that file to a context sent as a tar, so it is applied here; a `<Dockerfile>.dockerignore` goes before it, as in BuildKit.
  *
- * @throws {@link CoreError} `SOURCE_UNSUPPORTED` for a submodule or a Git LFS pointer, whose content the repository does not
- * hold; `SOURCE_INVALID` for a path that leaves the context or appears twice, and a `.dockerignore` docker refuses; `SOURCE_LIMIT_EXCEEDED`; whatever the host throws.
+ * Submodules and Git LFS pointers, whose content the repository does not hold, are among what it gives: `findForeignContent`.
+ *
+ * @throws {@link CoreError} `SOURCE_UNSUPPORTED` for a `.dockerignore` that is a Git LFS pointer; `SOURCE_INVALID` for a path that leaves the context or appears twice, and a `.dockerignore` docker refuses; `SOURCE_LIMIT_EXCEEDED`; whatever the host throws.
  */
 export async function readContext(
   host: Pick<SourceHost, 'readDirectory'>,
@@ -41,9 +42,7 @@ export async function readContext(
       );
     }
   }
-  const wanted = withoutIgnored(entries, dockerfileIn(location));
-  for (const entry of wanted) refuseForeign(entry, location);
-  return wanted;
+  return withoutIgnored(entries, location);
 }
 
 /** Path of the Dockerfile inside the build context, or undefined when it lies outside. */
@@ -63,24 +62,21 @@ function isInside(path: string): boolean {
 
 function withoutIgnored(
   entries: ReadonlyMap<string, SourceEntry>,
-  dockerfile: string | undefined,
+  location: SourceLocation,
 ): readonly SourceEntry[] {
-  const rules = [`${dockerfile}.dockerignore`, '.dockerignore']
+  const rules = [`${dockerfileIn(location)}.dockerignore`, '.dockerignore']
     .map((path) => entries.get(path))
     .find((entry) => entry?.type === 'file' || entry?.type === 'executable');
   if (rules === undefined) return [...entries.values()];
+  if (foreignContent(rules) !== undefined) {
+    throw new CoreError(
+      'SOURCE_UNSUPPORTED',
+      `${rules.path} of ${location.repository} is a Git LFS pointer`,
+      {
+        hint: 'What the build context leaves out is not in the repository at that commit.',
+      },
+    );
+  }
   const filter = parseDockerignore(Buffer.from(rules.content).toString('utf8'));
   return [...entries.values()].filter(({ path }) => !filter.ignores(path));
-}
-
-function refuseForeign(entry: SourceEntry, location: SourceLocation): void {
-  const pointer =
-    (entry.type === 'file' || entry.type === 'executable') &&
-    entry.content.byteLength < 1024 &&
-    Buffer.from(entry.content).toString('latin1').startsWith(LFS_POINTER);
-  if (entry.type !== 'submodule' && !pointer) return;
-  const what = pointer ? 'a Git LFS pointer' : 'a submodule';
-  throw new CoreError('SOURCE_UNSUPPORTED', `${entry.path} of ${location.repository} is ${what}`, {
-    hint: 'Its content is not in the repository at that commit, so the image cannot be rebuilt from it.',
-  });
 }

@@ -70,7 +70,7 @@ function ignoredName(context: readonly SourceEntry[], rules: SourceEntry): strin
     .find((name) => /^[\w.-]+$/.test(name) && !/^\.+$/.test(name) && !taken.has(name) && ignores(name));
 }
 
-/** Packs files as they are: sorted, owned by root, without times, directories 0755. */
+/** Packs files as they are: sorted, owned by root, without times, directories 0755; a submodule as an empty directory. */
 export function packEntries(files: readonly SourceEntry[]): Readable {
   const archive = pack();
   const common = { uid: 0, gid: 0, mtime: new Date(0) };
@@ -81,6 +81,8 @@ export function packEntries(files: readonly SourceEntry[]): Readable {
     if (type === 'symlink') {
       const linkname = Buffer.from(content).toString('utf8');
       archive.entry({ ...common, name, type: 'symlink', linkname, mode: 0o777 });
+    } else if (type === 'submodule') {
+      archive.entry({ ...common, name, type: 'directory', mode: 0o755 });
     } else {
       const mode = type === 'executable' ? 0o755 : 0o644;
       archive.entry(

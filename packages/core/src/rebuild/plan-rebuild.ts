@@ -3,16 +3,18 @@ import {
   digestOf,
   formatPlatform,
   formatReference,
-  type ImageReference,
   ImagevetError,
   type Repository,
 } from '@imagevet/registry';
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { externalImages } from '../dockerfile/queries.ts';
 import { CoreError, type Gap } from '../errors.ts';
+import { triggersOf } from '../lineage/triggered-inputs.ts';
 import type { Lineage, LineageEdge, LineageNode } from '../lineage/types.ts';
 import { dockerfileIn } from './context.ts';
-import type { RebuildInput, RebuildPlan, RebuildStep } from './types.ts';
+import { type NameRule, pathOf } from './internal-names.ts';
+import { type NamelessStep, nameSteps } from './name-steps.ts';
+import type { RebuildPlan, RebuildStep } from './types.ts';
 
 /** Where results go: `docker.io/library/php:8` becomes `<registry>/<repositoryPrefix>/library/php:8` once it is admitted. */
 export interface PlanTarget {
@@ -22,6 +24,11 @@ export interface PlanTarget {
   readonly repositoryPrefix: string;
   /** What builds are pushed below before anybody judged them. @defaultValue `<repositoryPrefix>-scratch` */
   readonly scratchPrefix?: string;
+  /**
+   * Names of admitted images; the first rule that takes an image decides, and one that none takes is an error.
+   * @defaultValue `*` to `<registry>/<repositoryPrefix>/*`
+   */
+  readonly names?: readonly NameRule[];
 }
 
 /** Options of {@link planRebuild}. */
@@ -33,13 +40,16 @@ export interface PlanRebuildOptions {
 
 /** Version of what a step's key means. A new number builds everything anew. */
 const KEY_VERSION = 2;
+/** A base nobody has seen may copy the whole context. */
+const UNKNOWN_TRIGGERS = ['COPY . /'];
 
 /**
  * Plans the rebuild of whole lineages: parents before children, an image they share once. Images that cannot be rebuilt are
  * gaps; their children are built on the public image by digest where there is one, and are gaps too where there is none.
  * An image that takes files from itself, however far round, cannot be rebuilt.
  *
- * @throws {@link CoreError} `PLAN_INVALID` for lineages of different platforms, that disagree on an image they share, or none.
+ * @throws {@link CoreError} `PLAN_INVALID` for lineages of different platforms, that disagree on an image they share, or none;
+ * `NAME_UNMAPPED` for an image no rule gives a name, `NAME_CONFLICT` for two that would get one, `INVALID_OPTIONS` for a bad rule
  */
 export function planRebuild(lineages: readonly Lineage[], options: PlanRebuildOptions): RebuildPlan {
   const [first] = lineages;
@@ -52,14 +62,19 @@ export function planRebuild(lineages: readonly Lineage[], options: PlanRebuildOp
   const planner = new Planner(lineages, options);
   for (const { root } of lineages) planner.add(root);
   const { gaps } = planner;
-  const steps = [...planner.steps.values()];
+  const { registry, repositoryPrefix, names } = options.target;
+  const steps = nameSteps([...planner.steps.values()], {
+    registry,
+    scratchPrefix: scratchPrefixOf(options.target),
+    names: names ?? [{ from: '*', to: `${registry}/${repositoryPrefix}/*` }],
+  });
   const places = steps.map(({ key, target, scratch }) => [key, ...[target, scratch].map(formatReference)]);
   const id = digestOf(JSON.stringify(places));
   return { id, platform: first.platform, steps, gaps };
 }
 
 class Planner {
-  readonly steps: Map<string, RebuildStep> = new Map();
+  readonly steps: Map<string, NamelessStep> = new Map();
   readonly gaps: Gap[] = [];
   readonly #seen = new Set<string>();
   /** Images whose own inputs are being planned. */
@@ -125,20 +140,33 @@ class Planner {
       const text = `${missing.reference} can neither be rebuilt nor pinned`;
       return this.#refuse(node, 'PARENT_NOT_REBUILDABLE', text);
     }
-    this.steps.set(id, this.#step(node, needed));
+    this.steps.set(id, this.#step(node, needed, this.#triggers(edges)));
   }
 
-  #input(edge: LineageEdge): RebuildInput {
+  #triggers(edges: readonly LineageEdge[]): NonNullable<RebuildStep['triggers']> {
+    return edges.flatMap(({ kind, to, line = 1 }) => {
+      if (kind !== 'base' && kind !== 'stage') return [];
+      const parent = this.#nodes.get(to);
+      const isKnown = parent?.image !== undefined || parent?.dockerfile.text !== undefined;
+      const triggers = parent !== undefined && isKnown ? triggersOf(parent) : UNKNOWN_TRIGGERS;
+      return triggers.map((text) => [line, text] as const);
+    });
+  }
+
+  #input(edge: LineageEdge): NamelessStep['inputs'][number] {
     const parent = this.#nodes.get(edge.to);
     const step = this.steps.get(edge.to);
     const reference = parent === undefined ? edge.name : formatReference(parent.reference);
-    if (step !== undefined)
-      return { kind: edge.kind, reference, step: step.id, name: formatReference(step.target) };
+    if (step !== undefined) return { kind: edge.kind, reference, step: step.id };
     const pinned = parent?.image?.manifest.digest ?? parent?.reference.digest;
     return { kind: edge.kind, reference, ...(pinned === undefined ? {} : { pinned }) };
   }
 
-  #step(node: LineageNode, inputs: readonly RebuildInput[]): RebuildStep {
+  #step(
+    node: LineageNode,
+    inputs: NamelessStep['inputs'],
+    triggers: NonNullable<RebuildStep['triggers']>,
+  ): NamelessStep {
     const { location, text = '', contextTree, parameters } = node.dockerfile;
     if (location === undefined) throw new CoreError('PLAN_INVALID', `${node.id} has no source location`);
     const keys = inputs.map(({ kind, reference, step, pinned }) => [
@@ -154,6 +182,7 @@ class Planner {
         : ['tree', contextTree, dockerfileIn(location) ?? path];
     const source = [...context, digestOf(text), ...(parameters === undefined ? [] : [parameters])];
     const key = digestOf(JSON.stringify([KEY_VERSION, ...source, formatPlatform(node.platform), keys]));
+    const tag = this.#options.tag?.(node);
     return {
       id: node.id,
       key: digestHex(key),
@@ -163,8 +192,9 @@ class Planner {
       dockerfile: text,
       ...(parameters === undefined ? {} : { parameters }),
       inputs,
+      ...(triggers.length === 0 ? {} : { triggers }),
       ...(node.image === undefined ? {} : { original: node.image.manifest.digest }),
-      target: targetOf(node, this.#options),
+      ...(tag === undefined ? {} : { tag }),
       scratch: scratchOf(node, this.#options),
     };
   }
@@ -215,18 +245,6 @@ function outsideImages({ dockerfile, platform }: LineageNode): readonly OutsideI
   }
 }
 
-/** Public `docker.io/library/php:8` is internal `<prefix>/library/php:8`; other registries keep their host in the path. */
-function targetOf(node: LineageNode, { target, tag }: PlanRebuildOptions): ImageReference {
-  const { reference } = node;
-  const own =
-    reference.tag ?? (reference.digest === undefined ? 'latest' : digestHex(reference.digest).slice(0, 40));
-  return {
-    registry: target.registry,
-    repository: `${target.repositoryPrefix}/${pathOf(reference)}`,
-    tag: tag?.(node) ?? own,
-  };
-}
-
 function scratchOf({ reference }: LineageNode, { target }: PlanRebuildOptions): Repository {
   return { registry: target.registry, repository: `${scratchPrefixOf(target)}/${pathOf(reference)}` };
 }
@@ -234,8 +252,4 @@ function scratchOf({ reference }: LineageNode, { target }: PlanRebuildOptions): 
 /** What unjudged builds are pushed below. */
 export function scratchPrefixOf({ repositoryPrefix, scratchPrefix }: PlanTarget): string {
   return scratchPrefix ?? `${repositoryPrefix}-scratch`;
-}
-
-function pathOf({ registry, repository }: ImageReference): string {
-  return registry === 'docker.io' ? repository : `${registry.replaceAll(/[^a-z0-9.]+/g, '-')}/${repository}`;
 }

@@ -190,7 +190,7 @@ describe('planRebuild()', () => {
       const found = await lineage('app:1');
       // A registry shows the public images, so that each could be pinned.
       const nodes = found.nodes.map((node) => {
-        const image = { manifest: { digest: digestOf(node.id) } } as ResolvedImage;
+        const image = { manifest: { digest: digestOf(node.id) }, execution: {} } as ResolvedImage;
         return { ...node, image };
       });
       const plan = planRebuild([{ ...found, nodes }], { target });
@@ -466,21 +466,6 @@ describe('rebuild()', () => {
     const reason = new Error('enough');
     await expect(run({ signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
-
-  test.each([
-    ['a submodule', { path: 'vendor', type: 'submodule', content: Buffer.from('b'.repeat(40)) }],
-    [
-      'a Git LFS pointer',
-      {
-        path: 'big.bin',
-        type: 'file',
-        content: Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n'),
-      },
-    ],
-  ] as const)('fails a step whose context has %s (attack row 31)', async (_name, entry) => {
-    const { result } = await run({ files: [entry] });
-    expect(result.outcomes[0]).toMatchObject({ status: 'failed', code: 'SOURCE_UNSUPPORTED' });
-  });
 });
 
 describe('readContext() and packContext()', () => {
@@ -597,6 +582,13 @@ describe('readContext() and packContext()', () => {
     const large = [1, 2, 3].map((index) => ({ ...file(`f${index}`), content }));
     await expect(readContext(world({}, large).host, location)).rejects.toThrow(
       expect.objectContaining({ code: 'SOURCE_LIMIT_EXCEEDED' }),
+    );
+  });
+
+  test('refuses rules that are a Git LFS pointer', async () => {
+    const rules = file('.dockerignore', 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n');
+    await expect(readContext(world({}, [rules, file('a')]).host, location)).rejects.toThrow(
+      expect.objectContaining({ code: 'SOURCE_UNSUPPORTED' }),
     );
   });
 

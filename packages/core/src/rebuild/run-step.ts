@@ -4,7 +4,9 @@ import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { externalImages } from '../dockerfile/queries.ts';
 import { CoreError } from '../errors.ts';
 import type { SourceHost } from '../lineage/types.ts';
-import { dockerfileIn, readContext } from './context.ts';
+import { dockerfileIn } from './context.ts';
+import { type ContextFinding, describeFinding, refuseForeignContent } from './foreign-content.ts';
+import { readStepContext } from './inspect-contexts.ts';
 import { pinnedInput } from './pin-inputs.ts';
 import { substituteBases } from './substitute-bases.ts';
 import type {
@@ -32,13 +34,18 @@ export interface StepTools {
   readonly builder: Builder;
   /** Reads the build contexts. */
   readonly host: SourceHost;
+  /**
+   * What becomes of a step whose build copies a submodule or a Git LFS pointer, of which the repository does not hold the content.
+   * `allow` builds it with an empty directory, or the pointer's text, under a tag of its own. @defaultValue 'deny'
+   */
+  readonly incompleteContext?: 'deny' | 'allow';
 }
 
 /** Runs steps in this process. */
-export function localRunner({ builder, host }: StepTools): StepRunner {
+export function localRunner({ builder, host, incompleteContext }: StepTools): StepRunner {
   return {
     probe: (options) => builder.probe(options),
-    run: (step, parents, options) => runStep(step, parents, { ...options, builder, host }),
+    run: (step, parents, options) => runStep(step, parents, { ...options, builder, host, incompleteContext }),
     release: async () => builder.release?.(),
   };
 }
@@ -95,24 +102,44 @@ function isPassing({ code, details }: ImagevetError): boolean {
   return PASSING.has(code) || (code === 'PUSH_FAILED' && details?.found !== undefined);
 }
 
+interface Found {
+  readonly image: BuiltImage;
+  readonly reused?: true;
+  readonly findings?: readonly ContextFinding[];
+}
+
 async function findOrBuild(
   step: RebuildStep,
   parents: ReadonlyMap<string, BuiltImage>,
   options: StepOptions & StepTools,
   log: (text: string) => void,
-): Promise<{ readonly image: BuiltImage; readonly reused?: true }> {
-  const { builder, signal } = options;
-  const tag = buildTag(step, substitutionsOf(step, parents), options.builder.variant);
+): Promise<Found> {
+  const { builder, signal, reuse = true, incompleteContext = 'deny' } = options;
   const { registry, repository } = step.scratch;
-  const request = { target: { registry, repository, tag }, platform: step.platform };
-  const found = options.reuse === false ? undefined : await builder.find?.(request, { signal });
-  if (found !== undefined && standsOn(step, parents, found)) return { image: found, reused: true };
-  const replace = options.reuse === false;
-  const image = await builder.build(await buildRequest(step, parents, { ...request, replace }, options), {
+  const requestAt = (tag: string) => ({ target: { registry, repository, tag }, platform: step.platform });
+  const pins = substitutionsOf(step, parents);
+  const complete = requestAt(buildTag(step, pins, [builder.variant]));
+  const incomplete = requestAt(buildTag(step, pins, [builder.variant, 'incomplete-context']));
+  const find = async (request: typeof complete) => {
+    const image = reuse ? await builder.find?.(request, { signal }) : undefined;
+    return image !== undefined && standsOn(step, parents, image) ? image : undefined;
+  };
+  const found = await find(complete);
+  if (found !== undefined) return { image: found, reused: true };
+  const { context, findings } = await readStepContext(step, options.host, { signal });
+  for (const finding of findings) log(describeFinding(finding));
+  if (incompleteContext === 'deny') refuseForeignContent(findings);
+  const told = findings.length === 0 ? {} : { findings };
+  // What was built without something it copies never stands for what was built with it.
+  const isComplete = findings.every(({ line }) => line === undefined);
+  const left = isComplete ? undefined : await find(incomplete);
+  if (left !== undefined) return { image: left, reused: true, ...told };
+  const asked = { ...(isComplete ? complete : incomplete), replace: !reuse, context };
+  const image = await builder.build(buildRequest(step, parents, asked), {
     signal,
     onProgress: (event) => event.type === 'build-log' && log(event.text),
   });
-  if (standsOn(step, parents, image)) return { image };
+  if (standsOn(step, parents, image)) return { image, ...told };
   throw new CoreError('BUILD_FAILED', `${step.id} was not built on its rebuilt base`, {
     hint: 'The engine used another base than the digest it was given.',
   });
@@ -125,18 +152,17 @@ async function findOrBuild(
 function buildTag(
   { key }: RebuildStep,
   pins: ReadonlyMap<string, string>,
-  variant: string | undefined,
+  variant: readonly (string | undefined)[],
 ): string {
   const inputs = [...pins.values()].map((pin) => pin.slice(pin.lastIndexOf('@') + 1)).sort();
-  return `build-${digestHex(digestOf(JSON.stringify([key, inputs, variant]))).slice(0, 40)}`;
+  return `build-${digestHex(digestOf(JSON.stringify([key, inputs, ...variant]))).slice(0, 40)}`;
 }
 
-async function buildRequest(
+function buildRequest(
   step: RebuildStep,
   parents: ReadonlyMap<string, BuiltImage>,
-  request: Pick<BuildRequest, 'target' | 'platform' | 'replace'>,
-  { host, signal }: StepOptions & StepTools,
-): Promise<BuildRequest> {
+  request: Pick<BuildRequest, 'target' | 'platform' | 'replace' | 'context'>,
+): BuildRequest {
   const { platform, location, parameters } = step;
   const pins = substitutionsOf(step, parents);
   const reading = { platform, ...parameters };
@@ -159,7 +185,6 @@ async function buildRequest(
     dockerfile,
     ...(parameters === undefined ? {} : { parameters }),
     unedited: { dockerfile: step.dockerfile, pins: Object.fromEntries(pins) },
-    context: await readContext(host, location, { signal }),
     ...(dockerfilePath === undefined ? {} : { dockerfilePath }),
   };
 }

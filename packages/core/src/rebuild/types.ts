@@ -9,6 +9,7 @@ import type {
 import type { BuildParameters } from '../dockerfile/types.ts';
 import type { CoreErrorCode, Gap } from '../errors.ts';
 import type { EdgeKind, SourceEntry, SourceLocation } from '../lineage/types.ts';
+import type { ContextFinding } from './foreign-content.ts';
 
 /** An image a step builds on: another step's result, or an image outside the plan pinned by digest. */
 export interface RebuildInput {
@@ -37,6 +38,8 @@ export interface RebuildStep {
   /** Build arguments and stage. */
   readonly parameters?: BuildParameters;
   readonly inputs: readonly RebuildInput[];
+  /** ONBUILD instructions of its bases, each with the line of the `FROM` that sets it off. Absent when there are none. */
+  readonly triggers?: readonly (readonly [line: number, instruction: string])[];
   /** Manifest digest of the public image it stands for, when a registry showed it. */
   readonly original?: Digest;
   /** The name the result gets once it is admitted. */
@@ -165,6 +168,11 @@ export type RebuildOutcome =
       readonly image: BuiltImage;
       /** True when an earlier run had built it from the same inputs. */
       readonly reused?: true;
+      /**
+       * What its context names and does not hold; absent when nothing. The context of an image that is reused is read only when
+       * it was built without something it copies.
+       */
+      readonly findings?: readonly ContextFinding[];
       readonly durationMs: number;
     }
   | {

@@ -73,7 +73,8 @@ export function parseJob(data: unknown): StepJob {
 /** Reads what a worker made of a step. @throws {@link CoreError} `QUEUE_INVALID` */
 export function parseOutcome(step: RebuildStep, value: unknown): RebuildOutcome {
   if (isObject(value) && value.step === step.id && typeof value.durationMs === 'number') {
-    if (value.status === 'built' && isImage(value.image) && isOf(step, value.image as BuiltImage)) {
+    const isBuilt = value.status === 'built' && isImage(value.image);
+    if (isBuilt && isOf(step, value.image as BuiltImage) && areFindings(value.findings)) {
       return value as unknown as RebuildOutcome;
     }
     const told = typeof value.code === 'string' && typeof value.message === 'string';
@@ -107,12 +108,34 @@ function isStep(value: unknown): boolean {
     isReference(value.scratch) &&
     isObject(value.platform) &&
     (value.parameters === undefined || isParameters(value.parameters)) &&
+    (value.triggers === undefined || areTriggers(value.triggers)) &&
     isObject(value.location) &&
     [value.location.repository, value.location.commit, value.location.path].every(
       (text) => typeof text === 'string',
     ) &&
     Array.isArray(value.inputs) &&
     value.inputs.every((input) => isObject(input) && typeof input.reference === 'string')
+  );
+}
+
+function areFindings(value: unknown): boolean {
+  return (
+    value === undefined ||
+    (Array.isArray(value) &&
+      value.every(
+        (finding) =>
+          isObject(finding) &&
+          isTexts([finding.code, finding.repository, finding.commit, finding.path]) &&
+          (finding.content === undefined || typeof finding.content === 'string') &&
+          (finding.line === undefined || isPositive(finding.line)),
+      ))
+  );
+}
+
+function areTriggers(value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    value.every((pair) => Array.isArray(pair) && isPositive(pair[0]) && typeof pair[1] === 'string')
   );
 }
 

@@ -105,6 +105,7 @@ async function work(
     return await runStep(step, new Map(parents), {
       builder: options.builder,
       host: options.host,
+      incompleteContext: options.incompleteContext,
       reuse,
       attempts,
       signal: stop.signal,
