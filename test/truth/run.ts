@@ -1,7 +1,11 @@
 // What docker-library itself says, beside what we make of the same files: over clones of its repositories, in IMAGEVET_CATALOG.
 //
 //   node scripts/run.mjs truth build-sources [commit of docker-library/meta]
+//   node scripts/run.mjs truth descriptions [commit of docker-library/docs] [commit of docker-library/official-images]
+//   node scripts/run.mjs truth bashbrew [commit of docker-library/official-images]    (wants the program bashbrew)
+import { compareBashbrew } from './bashbrew.ts';
 import { compareBuildSources } from './build-sources.ts';
+import { compareDescriptions } from './descriptions.ts';
 import { findMirrors, type Mirrors } from './mirrors.ts';
 
 /** What came of one comparison. */
@@ -17,7 +21,11 @@ export interface Comparison {
 
 const SUITES: Readonly<
   Record<string, (mirrors: Mirrors, ...parameters: string[]) => Promise<readonly Comparison[]>>
-> = { 'build-sources': compareBuildSources };
+> = {
+  'build-sources': compareBuildSources,
+  descriptions: compareDescriptions,
+  bashbrew: compareBashbrew,
+};
 
 const [name = '', ...parameters] = process.argv.slice(2);
 const suite = SUITES[name];

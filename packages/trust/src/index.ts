@@ -11,6 +11,7 @@ export type { Change, Delegation, SignableTarget } from './collection/changes.ts
 export { type HealOptions, healCollection } from './collection/heal.ts';
 export type { SnapshotKeyHolder } from './collection/initial-root.ts';
 export type { PublishResult } from './collection/publish.ts';
+export type { TrustedCollectionOptions } from './collection/published-collection.ts';
 export {
   createMemoryRotationJournal,
   createRotationJournal,
@@ -20,11 +21,12 @@ export {
   type RotationJournal,
   rotateKey,
 } from './collection/rotation.ts';
-export { TrustedCollection, type TrustedCollectionOptions } from './collection/trusted-collection.ts';
+export { TrustedCollection } from './collection/trusted-collection.ts';
 export { type DiagnoseOptions, diagnoseCollection } from './doctor/diagnose-collection.ts';
 export { type DockerInstallation, diagnoseDocker } from './doctor/diagnose-docker.ts';
 export type { TrustDiagnosis } from './doctor/diagnosis.ts';
 export { TrustError, type TrustErrorCode } from './errors.ts';
+export { passphrasesFromEnvironment } from './keys/environment-passphrases.ts';
 export { loadKeypair, parsePublicKey } from './keys/key-import.ts';
 export {
   type CreateKeyStoreOptions,

@@ -1,7 +1,8 @@
 import type { OperationOptions } from '@imagevet/registry';
 import type { SignableTarget } from './collection/changes.ts';
 import type { PublishResult } from './collection/publish.ts';
-import { TrustedCollection, type TrustedCollectionOptions } from './collection/trusted-collection.ts';
+import type { TrustedCollectionOptions } from './collection/published-collection.ts';
+import { TrustedCollection } from './collection/trusted-collection.ts';
 import { TrustError } from './errors.ts';
 
 /** What to sign, where, and with which keys. */

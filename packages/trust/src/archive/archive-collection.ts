@@ -1,8 +1,5 @@
-import { createHash } from 'node:crypto';
-import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { OperationOptions } from '@imagevet/registry';
-import { walkCollection } from '../collection/hash-walk.ts';
 import { TrustError } from '../errors.ts';
 import { isDelegationName } from '../metadata/names.ts';
 import { parseMetadata } from '../metadata/parse.ts';
@@ -10,20 +7,14 @@ import type { FileMeta } from '../metadata/types.ts';
 import type { NotaryClient, NotaryServer } from '../notary/client.ts';
 import type { MetadataSelector, MetadataSource } from '../notary/metadata-source.ts';
 import { withNotaryClient } from '../notary/server.ts';
-import { readIfPresent, writeDurably } from '../storage/durable-file.ts';
+import { writeDurably } from '../storage/durable-file.ts';
 import { fetchByMeta } from '../verify/file-checks.ts';
 import type { RootTrust } from '../verify/root-trust.ts';
 import { createMemoryTrustState } from '../verify/state.ts';
 import { updateCollection } from '../verify/update.ts';
-import {
-  type ArchivedFile,
-  describeArchive,
-  filePath,
-  listPath,
-  readArchive,
-  type TrustArchive,
-} from './format.ts';
-import { openArchive } from './open-archive.ts';
+import { ArchivedFiles } from './archived-files.ts';
+import { describeArchive, listPath, readArchive, type TrustArchive } from './format.ts';
+import { readBack } from './read-back.ts';
 
 /** How to archive. */
 export interface ArchiveOptions extends OperationOptions {
@@ -62,7 +53,7 @@ export async function archiveCollection(collection: string, options: ArchiveOpti
       now: options.now,
       allowExpired: true,
     });
-    const archived = new Archived(directory, collection, await readArchive(directory));
+    const archived = new ArchivedFiles(directory, collection, await readArchive(directory));
     const { meta } = verified.snapshot.signed;
     for (const file of [verified.root, verified.timestamp, verified.snapshot])
       await archived.add(file.role, file.signed.version, file.bytes, true);
@@ -90,16 +81,11 @@ export async function archiveCollection(collection: string, options: ArchiveOpti
       collection,
       server: client.url,
       archivedAt: (options.now?.() ?? new Date()).toISOString(),
-      files: archived.files(),
+      files: archived.list(),
     });
     // Written last: a directory without it is an archive that was not finished.
     await writeDurably(listPath(directory), `${JSON.stringify(archive, null, 1)}\n`);
-    // After the server has closed is too late to find out that something is missing.
-    await walkCollection(collection, verified.root, {
-      ...own,
-      source: await openArchive(directory),
-      now: options.now,
-    });
+    await readBack(archive, verified.root, { ...own, directory, now: options.now });
     return archive;
 
     /** Archives the versions below one, the newest first; returns what the server has of them. */
@@ -124,46 +110,6 @@ export async function archiveCollection(collection: string, options: ArchiveOpti
       return found;
     }
   });
-}
-
-/** The files of an archive as it grows. */
-class Archived {
-  readonly #directory: string;
-  readonly #files = new Map<string, ArchivedFile>();
-
-  constructor(directory: string, collection: string, former: TrustArchive | undefined) {
-    this.#directory = directory;
-    if (former !== undefined && former.collection !== collection)
-      throw this.#occupied(`an archive of ${former.collection}`);
-    for (const file of former?.files ?? []) this.#files.set(key(file), { ...file, current: false });
-  }
-
-  async add(role: string, version: number, bytes: Uint8Array, current: boolean): Promise<void> {
-    const path = filePath(role, version);
-    const sha256 = createHash('sha256').update(bytes).digest('hex');
-    const known = this.#files.get(key({ role, version }));
-    if (known !== undefined && known.sha256 !== sha256)
-      throw this.#occupied(`another ${role} of version ${version}`);
-    const absolute = join(this.#directory, path);
-    if (known === undefined || (await readIfPresent(absolute)) === undefined)
-      await writeDurably(absolute, Buffer.from(bytes).toString('utf8'));
-    this.#files.set(key({ role, version }), { role, version, sha256, current, path });
-  }
-
-  files(): ArchivedFile[] {
-    return [...this.#files.values()];
-  }
-
-  #occupied(what: string): TrustError {
-    return new TrustError('INVALID_OPTIONS', `archive: the directory holds ${what}`, {
-      details: { directory: this.#directory },
-      hint: 'The collection may have been deleted and set up anew. Archive into a directory of its own; nothing was overwritten.',
-    });
-  }
-}
-
-function key({ role, version }: { readonly role: string; readonly version: number }): string {
-  return `${version} ${role}`;
 }
 
 function readMeta(snapshot: Uint8Array): Readonly<Record<string, FileMeta>> {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -149,6 +149,38 @@ describe('archiveCollection()', () => {
     expect(versionsOf(await archive(), 'targets/releases')).toEqual([1]);
     await notary.close();
   });
+
+  test.each([
+    ['the current targets', 'targets/2.json'],
+    ['a former version', 'targets/1.json'],
+    ['a former root', 'root/1.json'],
+  ])(
+    'reads back what it wrote: a directory that loses %s is told, and mended by the next call',
+    async (_, lost) => {
+      const notary = await startNotary();
+      const { server } = notary;
+      const [directory, keys] = [directoryOf(), createKeyStore()];
+      const { rootKeyIds } = await signTag(target('1'), { collection, server, keys });
+      await rotateKey(collection, 'targets', { server, keys, journal: createMemoryRotationJournal() });
+      const archive = (now: () => Date) =>
+        archiveCollection(collection, { server, root: { keyIds: rootKeyIds }, directory, now });
+      const path = join(directory, 'metadata', lost);
+      // The time is asked for once more when all files are written.
+      const damage = (content: string | undefined) => () => {
+        if (existsSync(path)) content === undefined ? rmSync(path) : writeFileSync(path, content);
+        return new Date();
+      };
+      for (const content of [undefined, '', '{}'])
+        await expect(archive(damage(content))).rejects.toMatchObject({
+          code: 'BROKEN_COLLECTION',
+          message: expect.stringContaining('read the archive'),
+        });
+      await archive(() => new Date());
+      const subject = { collection, tag: '1' };
+      expect((await resolveAsOf(directory, subject, rootKeyIds)).digest).toBe(digestOf('1'));
+      await notary.close();
+    },
+  );
 
   test('finds its way through months in which nobody asked', async () => {
     let now = new Date('2026-01-01T00:00:00Z');

@@ -5,7 +5,7 @@ import { parseGoTime } from '../json/go-time.ts';
 import { parseMetadata } from '../metadata/parse.ts';
 import type { FileMeta } from '../metadata/types.ts';
 import type { MetadataSelector, MetadataSource } from '../notary/metadata-source.ts';
-import { readIfPresent } from '../storage/durable-file.ts';
+import { readBytesIfPresent } from '../storage/durable-file.ts';
 import { TIMESTAMP_LIFETIME_MS } from '../verify/staleness.ts';
 import { type ArchivedFile, filePath, readArchive, type TrustArchive } from './format.ts';
 
@@ -121,8 +121,7 @@ export async function openArchive(
     );
     if (size > limit)
       throw new TrustError('LIMIT_EXCEEDED', `read ${role} of an archive: longer than ${limit} bytes`);
-    const text = await readIfPresent(path);
-    return text === undefined ? undefined : Buffer.from(text);
+    return readBytesIfPresent(path);
   }
 }
 

@@ -7,7 +7,7 @@ import { canonicalKeyId } from '../keys/public-key.ts';
 import { parseMetadata, serializeMetadata } from '../metadata/parse.ts';
 import type { PublicKey, RootMetadata, Signature, TargetsMetadata } from '../metadata/types.ts';
 import type { UnsignedRole } from './draft.ts';
-import { signWithStore } from './signing.ts';
+import { signWithStore, tellUnreadable } from './signing.ts';
 
 const FORMAT = 'imagevet signing request 1';
 
@@ -73,6 +73,9 @@ export async function signDetached(
     }
   }
   if (signatures.length === 0) {
+    for (const { keys: named } of request.roles) {
+      await tellUnreadable({ keys: new Map(Object.entries(named)), threshold: 1 }, keys, options);
+    }
     throw new TrustError(
       'KEY_NOT_FOUND',
       `sign ${request.collection}: the request names no key of the key store`,

@@ -14,7 +14,7 @@ import type { VerifiedCollection } from '../verify/verified-collection.ts';
 import type { UnsignedRole } from './draft.ts';
 import { walkCollection } from './hash-walk.ts';
 import { preflight } from './preflight.ts';
-import { assemblePart, availableKeys, signWithStore } from './signing.ts';
+import { assemblePart, availableKeys, signWithStore, tellUnreadable } from './signing.ts';
 
 /** What was published. */
 export interface PublishResult {
@@ -56,6 +56,8 @@ export async function signParts(
 ): Promise<PublishPart[]> {
   const parts: PublishPart[] = [];
   for (const role of unsigned) {
+    for (const authority of role.authorities)
+      await tellUnreadable(authority, context.keys, signalOf(context));
     parts.push(assemblePart(role, await signWithStore(role.signed, role.authorities, context.keys, context)));
   }
   return parts;
@@ -102,6 +104,7 @@ async function signSnapshot(
   const { keys, root, base, now } = context;
   const authority = authorityOf(root.roles.snapshot, root.keys);
   const available = await availableKeys(keys, context);
+  await tellUnreadable(authority, keys, signalOf(context));
   if (![...authority.keys.values()].some((key) => available.has(canonicalKeyId(key)))) return undefined;
   const meta: Record<string, FileMeta> = { ...base?.snapshot.signed.meta };
   for (const { role, bytes } of parts) meta[role] = metaOf(bytes);

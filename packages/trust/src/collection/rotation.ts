@@ -11,7 +11,8 @@ import { withNotaryClient } from '../notary/server.ts';
 import { readIfPresent, writeDurably } from '../storage/durable-file.ts';
 import type { SnapshotKeyHolder } from './initial-root.ts';
 import type { PublishResult } from './publish.ts';
-import { TrustedCollection, type TrustedCollectionOptions } from './trusted-collection.ts';
+import type { TrustedCollectionOptions } from './published-collection.ts';
+import { TrustedCollection } from './trusted-collection.ts';
 
 /** A rotation that was begun. */
 export interface PendingRotation {

@@ -9,11 +9,33 @@ import type { RootTrust } from '../verify/root-trust.ts';
 import type { RoleAuthority } from '../verify/signatures.ts';
 import type { UnsignedRole } from './draft.ts';
 
-/** Canonical ids of all keys in a store. */
+/** Canonical ids of the keys in a store that can be opened. */
 export async function availableKeys(keys: KeyStore, options: OperationOptions = {}): Promise<Set<string>> {
   const ids = new Set<string>();
-  for await (const { keyId } of keys.list(options)) ids.add(keyId);
+  for await (const { keyId, unreadable } of keys.list(options)) if (unreadable === undefined) ids.add(keyId);
   return ids;
+}
+
+/**
+ * Throws why a key of an authority cannot be used when it is in the store: whoever misses its signature learns that it is
+ * there. Does nothing when enough other keys can be opened.
+ *
+ * @throws {@link TrustError} `INVALID_KEY`
+ */
+export async function tellUnreadable(
+  { keys: named, threshold }: RoleAuthority,
+  keys: KeyStore,
+  options: OperationOptions = {},
+): Promise<void> {
+  const wanted = new Set([...named.values()].map(canonicalKeyId));
+  const unusable: string[] = [];
+  let usable = 0;
+  for await (const { keyId, unreadable } of keys.list(options)) {
+    if (!wanted.has(keyId)) continue;
+    if (unreadable === undefined) usable += 1;
+    else unusable.push(keyId);
+  }
+  if (usable < threshold) for (const keyId of unusable) await keys.open(keyId, options);
 }
 
 /** Trust in the root keys of a store: whoever holds them set the collection up. */

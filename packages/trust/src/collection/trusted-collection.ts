@@ -1,16 +1,10 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { OperationOptions } from '@imagevet/registry';
 import { TrustError } from '../errors.ts';
-import type { KeyStore } from '../keys/key-store.ts';
-import type { KeyAlgorithm } from '../keys/keypair.ts';
 import { checkCollectionName } from '../metadata/names.ts';
-import type { PublicKey, RootMetadata } from '../metadata/types.ts';
-import type { NotaryClient, NotaryServer } from '../notary/client.ts';
+import type { PublicKey } from '../metadata/types.ts';
 import type { PublishPart } from '../notary/multipart.ts';
 import { withNotaryClient } from '../notary/server.ts';
-import type { RootTrust } from '../verify/root-trust.ts';
-import { createMemoryTrustState, type TrustStateStore } from '../verify/state.ts';
-import { saveUpdate, updateCollection } from '../verify/update.ts';
 import type { VerifiedCollection } from '../verify/verified-collection.ts';
 import { applyChanges } from './apply-change.ts';
 import {
@@ -21,28 +15,10 @@ import {
   type SigningRequest,
 } from './ceremony.ts';
 import { type Change, checkChange, type Delegation, type SignableTarget, targetChange } from './changes.ts';
-import { Draft, type UnsignedRole } from './draft.ts';
-import { createInitialRoot, type SnapshotKeyHolder } from './initial-root.ts';
+import type { Draft, UnsignedRole } from './draft.ts';
 import { type PublishContext, type PublishResult, publishParts, signParts } from './publish.ts';
-import { assemblePart, availableKeys, ownRootKeys } from './signing.ts';
-
-/** What a {@link TrustedCollection} works with. */
-export interface TrustedCollectionOptions {
-  readonly server: NotaryServer | NotaryClient;
-  readonly keys: KeyStore;
-  /**
-   * Why the root of an existing collection is trusted.
-   * @defaultValue the root in `state`, else the root keys in `keys`
-   */
-  readonly root?: RootTrust;
-  /** @defaultValue memory of this object */
-  readonly state?: TrustStateStore;
-  readonly now?: () => Date;
-  /** Who signs the snapshot of a collection that is set up. @defaultValue `server`, as docker; delegations need it */
-  readonly snapshotKey?: SnapshotKeyHolder;
-  /** Kind of keys that are made; a root key is ECDSA whatever is said here. @defaultValue `ecdsa-p256` */
-  readonly keyAlgorithm?: KeyAlgorithm;
-}
+import { PublishedCollection, type TrustedCollectionOptions } from './published-collection.ts';
+import { assemblePart, availableKeys } from './signing.ts';
 
 /** Attempts to publish before a race is given up. */
 const MAX_ATTEMPTS = 5;
@@ -61,7 +37,7 @@ const MAX_ATTEMPTS = 5;
 export class TrustedCollection {
   readonly collection: string;
   readonly #options: TrustedCollectionOptions;
-  readonly #state: TrustStateStore;
+  readonly #published: PublishedCollection;
   #changes: Change[] = [];
 
   /**
@@ -70,7 +46,7 @@ export class TrustedCollection {
   constructor(collection: string, options: TrustedCollectionOptions) {
     this.collection = checkCollectionName(collection);
     this.#options = options;
-    this.#state = options.state ?? createMemoryTrustState();
+    this.#published = new PublishedCollection(this.collection, options);
   }
 
   /** Changes that wait for {@link publish}. */
@@ -160,7 +136,7 @@ export class TrustedCollection {
    * @throws {@link TrustError} why the trust data is refused or not to be had
    */
   async refresh(options: OperationOptions = {}): Promise<VerifiedCollection | undefined> {
-    return withNotaryClient(this.#options.server, (client) => this.#read(client, options));
+    return withNotaryClient(this.#options.server, (client) => this.#published.read(client, options));
   }
 
   /**
@@ -173,7 +149,7 @@ export class TrustedCollection {
   async publish(options: OperationOptions = {}): Promise<PublishResult> {
     return withNotaryClient(this.#options.server, async (client) => {
       for (let attempt = 1; ; attempt += 1) {
-        const { draft, context } = await this.#draft(client, options);
+        const { draft, context } = await this.#published.draft(client, this.#changes, options);
         await applyChanges(draft, this.#changes, await availableKeys(context.keys, options));
         const unsigned = await this.#unsigned(draft);
         try {
@@ -184,7 +160,8 @@ export class TrustedCollection {
           this.#changes = [];
           return result;
         } catch (error) {
-          if (attempt >= MAX_ATTEMPTS || !(await this.#lostRace(error, context, options))) throw error;
+          if (attempt >= MAX_ATTEMPTS || !(await this.#published.hasLostRace(error, context, options)))
+            throw error;
           await wait(attempt * 50 * (1 + Math.random()), undefined, options);
         }
       }
@@ -199,7 +176,7 @@ export class TrustedCollection {
    */
   async prepare(options: OperationOptions = {}): Promise<SigningRequest> {
     return withNotaryClient(this.#options.server, async (client) => {
-      const { draft, context } = await this.#draft(client, options);
+      const { draft, context } = await this.#published.draft(client, this.#changes, options);
       await applyChanges(draft, this.#changes, await availableKeys(context.keys, options));
       return createSigningRequest(this.collection, await this.#unsigned(draft));
     });
@@ -217,7 +194,7 @@ export class TrustedCollection {
     options: OperationOptions = {},
   ): Promise<PublishResult> {
     return withNotaryClient(this.#options.server, async (client) => {
-      const { draft, context } = await this.#draft(client, options);
+      const { draft, context } = await this.#published.draft(client, this.#changes, options);
       await draft.adopt(readSigningRequest(request, this.collection));
       const unsigned = await this.#unsigned(draft);
       const parts = unsigned.map((role) =>
@@ -227,18 +204,6 @@ export class TrustedCollection {
       this.#changes = [];
       return result;
     });
-  }
-
-  async #draft(
-    client: NotaryClient,
-    options: OperationOptions,
-  ): Promise<{ draft: Draft; context: PublishContext }> {
-    const { keys } = this.#options;
-    const now = this.#options.now ?? (() => new Date());
-    const base = await this.#read(client, options);
-    const root = base?.root.signed ?? (await this.#initialRoot(client, now(), options));
-    const draft = new Draft(root, base, { ...options, now: now() });
-    return { draft, context: { ...options, collection: this.collection, client, keys, now, root, base } };
   }
 
   async #unsigned(draft: Draft): Promise<UnsignedRole[]> {
@@ -253,56 +218,7 @@ export class TrustedCollection {
     context: PublishContext,
   ): Promise<PublishResult> {
     const { result, verified } = await publishParts(unsigned, parts, context);
-    await saveUpdate(verified, this.#state, context.now());
+    await this.#published.remember(verified, context);
     return result;
-  }
-
-  async #initialRoot(client: NotaryClient, now: Date, options: OperationOptions): Promise<RootMetadata> {
-    const { keys, keyAlgorithm, snapshotKey = 'server' } = this.#options;
-    const given = new Map(
-      this.#changes.flatMap((change) =>
-        change.type === 'role-keys' ? [[change.role, change] as const] : [],
-      ),
-    );
-    return createInitialRoot(this.collection, {
-      ...{ ...options, client, keys, now, snapshotKey, keyAlgorithm, given },
-    });
-  }
-
-  // Verified like any reader's, except that what expired may be read in order to renew it.
-  async #read(client: NotaryClient, options: OperationOptions): Promise<VerifiedCollection | undefined> {
-    try {
-      return await updateCollection(this.collection, {
-        ...options,
-        source: client,
-        root: this.#options.root ?? (await this.#defaultRoot(options)),
-        state: this.#state,
-        now: this.#options.now,
-        allowExpired: true,
-      });
-    } catch (error) {
-      const known = await this.#state.load(this.collection);
-      // A collection that was there and is gone is not set up again silently.
-      if (TrustError.is(error) && error.code === 'NOT_SIGNED' && known === undefined) return undefined;
-      throw error;
-    }
-  }
-
-  async #defaultRoot(options: OperationOptions): Promise<RootTrust | undefined> {
-    const remembered = (await this.#state.load(this.collection))?.files.root;
-    return remembered === undefined ? ownRootKeys(this.#options.keys, options) : undefined;
-  }
-
-  async #lostRace(
-    error: unknown,
-    { base, client }: PublishContext,
-    options: OperationOptions,
-  ): Promise<boolean> {
-    if (!TrustError.is(error)) return false;
-    if (error.code === 'VERSION_CONFLICT') return true;
-    if (error.code !== 'SERVER_REFUSED') return false;
-    // The server words a lost race in several ways; what counts is whether something newer is there.
-    const current = await this.#read(client, options);
-    return current !== undefined && current.snapshot.signed.version > (base?.snapshot.signed.version ?? 0);
   }
 }

@@ -199,7 +199,18 @@ async function diagnoseKeys(
   const add = (key: PublicKey): void => void named.add(canonicalKeyId(key));
   Object.values(verified.root.signed.keys).forEach(add);
   const found: TrustDiagnosis[] = [];
-  for await (const { keyId, role, gun } of keys.list(options)) {
+  for await (const { keyId, role, gun, unreadable } of keys.list(options)) {
+    if (unreadable !== undefined) {
+      found.push({
+        code: 'unreadable-key',
+        severity: 'error',
+        message: `key ${keyId.slice(0, 12)} of the key store cannot be used: ${unreadable}`,
+        remedy:
+          'Bring its file back from a backup, or make it readable; whatever it signs cannot be renewed without it.',
+        ...(role === undefined ? {} : { role }),
+      });
+      continue;
+    }
     if (gun !== verified.collection || named.has(keyId)) continue;
     found.push({
       code: 'orphan-key',

@@ -9,6 +9,7 @@ export interface TrustDiagnosis {
     | 'root-certificate-expires'
     | 'stale-fallback'
     | 'orphan-key'
+    | 'unreadable-key'
     | 'docker-does-not-verify'
     | 'hub-notary-closes';
   /** `error`: something does not work or does not protect now; `warning`: it will. */

@@ -38,14 +38,17 @@ export async function withPassphrase<T>(
   use: (passphrase: string) => Promise<T>,
 ): Promise<T> {
   const attempts = typeof source === 'function' ? MAX_ATTEMPTS : 1;
+  let refused: TrustError | undefined;
   for (let attempt = 1; ; attempt += 1) {
     const passphrase = await ask(source, { ...request, attempt });
-    if (passphrase === undefined || passphrase === '') throw missing(request);
+    // Whoever gives up after a wrong answer learns that it was wrong, not that there was none.
+    if (passphrase === undefined || passphrase === '') throw refused ?? missing(request);
     try {
       return await use(passphrase);
     } catch (error) {
       const retry = TrustError.is(error) && error.code === 'BAD_PASSPHRASE' && attempt < attempts;
       if (!retry) throw error;
+      refused = error as TrustError;
     }
   }
 }

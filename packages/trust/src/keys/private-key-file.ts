@@ -71,9 +71,14 @@ export async function writePrivateKey(file: PrivateKeyFile, passphrase?: string)
   return writePem('ENCRYPTED PRIVATE KEY', bytes, headers);
 }
 
-/** Reads what a key file says in clear; `encrypted` tells whether {@link readPrivateKey} needs a passphrase. */
+/**
+ * Reads what a key file says in clear; `encrypted` tells whether {@link readPrivateKey} needs a passphrase.
+ *
+ * @throws {@link TrustError} `INVALID_KEY` for a file no passphrase opens
+ */
 export function readPrivateKeyHeaders(pem: string): { role?: string; gun?: string; encrypted: boolean } {
   const block = privateKeyBlock(pem);
+  if (block.label.startsWith('ENCRYPTED')) readPbes2(block.bytes);
   return {
     ...(block.headers.role === undefined ? {} : { role: block.headers.role }),
     ...(block.headers.gun === undefined ? {} : { gun: block.headers.gun }),

@@ -5,13 +5,13 @@ import { dirname } from 'node:path';
  * Writes a private file (0600) in a private directory (0700): aside, flushed, then renamed, so that a crash leaves the old
  * content or the new, whole.
  */
-export async function writeDurably(path: string, text: string): Promise<void> {
+export async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
   const directory = dirname(path);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const temporary = `${path}.${process.pid}.new`;
   const file = await open(temporary, 'w', 0o600);
   try {
-    await file.writeFile(text);
+    await file.writeFile(content);
     await file.sync();
   } finally {
     await file.close();
@@ -25,8 +25,13 @@ export async function writeDurably(path: string, text: string): Promise<void> {
 
 /** Reads a text file; `undefined` when it does not exist. */
 export async function readIfPresent(path: string): Promise<string | undefined> {
+  return (await readBytesIfPresent(path))?.toString('utf8');
+}
+
+/** Reads a file; `undefined` when it does not exist. */
+export async function readBytesIfPresent(path: string): Promise<Buffer | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    return await readFile(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
