@@ -6,14 +6,21 @@ export type KnownPath =
   | { readonly status: 'file'; readonly id: string; readonly path: string }
   | { readonly status: 'no-path' };
 
-const VERSION = 1;
+/** Commits a mirror did not have when its objects were these. */
+export interface MissingCommits {
+  /** See {@link stateOfObjects}. */
+  readonly state: string;
+  readonly commits: readonly string[];
+}
+
+const VERSION = 2;
 
 let knowledge: (cache: CatalogCache) => Knowledge;
 
 /**
  * Keeps what {@link resolveCatalog} found out, so that the next run reads only what is new. `toJSON` gives what was used since the cache
- * was made; save it, and make the next run's cache from it. A commit found once stays found. Nothing in it is checked again: keep it
- * where only you can write.
+ * was made; save it, and make the next run's cache from it. A commit found once stays found; one that was missing is missing until the
+ * mirror's objects are others. Nothing in it is checked again: keep it where only you can write.
  */
 export class CatalogCache {
   static {
@@ -24,7 +31,9 @@ export class CatalogCache {
 
   /** @throws {@link CoreError} `INVALID_OPTIONS` for anything `toJSON` did not make, or made in another version */
   constructor(saved?: unknown) {
-    this.#knowledge = new Knowledge(saved === undefined ? { paths: {}, recipes: {} } : readSaved(saved));
+    this.#knowledge = new Knowledge(
+      saved === undefined ? { paths: {}, recipes: {}, missing: {} } : readSaved(saved),
+    );
   }
 
   toJSON(): unknown {
@@ -42,16 +51,36 @@ interface Saved {
   readonly paths: Readonly<Record<string, KnownPath>>;
   /** By the id of the Dockerfile's content. */
   readonly recipes: Readonly<Record<string, Recipe>>;
+  /** By repository. */
+  readonly missing: Readonly<Record<string, MissingCommits>>;
 }
 
-/** What resolving found out and will find again: all of it follows from git object ids. */
+/** What resolving found out and will find again: it follows from git object ids, and from which objects a mirror has. */
 export class Knowledge {
   readonly #paths: Known<KnownPath>;
   readonly #recipes: Known<Recipe>;
+  /** Commits by repository and state. */
+  readonly #missing: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly #missed = new Map<string, { readonly state: string; readonly commits: Set<string> }>();
 
-  constructor({ paths, recipes }: Saved) {
+  constructor({ paths, recipes, missing }: Saved) {
     this.#paths = new Known(paths);
     this.#recipes = new Known(recipes);
+    const sets = Object.entries(missing).map(
+      ([repository, { state, commits }]) => [`${repository} ${state}`, new Set(commits)] as const,
+    );
+    this.#missing = new Map(sets);
+  }
+
+  /** Whether a mirror whose objects have this state was found to lack the commit. */
+  isMissing(repository: string, state: string, commit: string): boolean {
+    return this.#missing.get(`${repository} ${state}`)?.has(commit) ?? false;
+  }
+
+  setMissing(repository: string, state: string, commit: string): void {
+    const before = this.#missed.get(repository);
+    const commits = before?.state === state ? before.commits : new Set<string>();
+    this.#missed.set(repository, { state, commits: commits.add(commit) });
   }
 
   pathOf(repository: string, commit: string, path: string): KnownPath | undefined {
@@ -71,7 +100,10 @@ export class Knowledge {
   }
 
   used(): Saved {
-    return { paths: this.#paths.used(), recipes: this.#recipes.used() };
+    const missing = [...this.#missed].map(
+      ([repository, { state, commits }]) => [repository, { state, commits: [...commits] }] as const,
+    );
+    return { paths: this.#paths.used(), recipes: this.#recipes.used(), missing: Object.fromEntries(missing) };
   }
 }
 
@@ -100,10 +132,10 @@ class Known<T> {
 }
 
 function readSaved(saved: unknown): Saved {
-  if (isObject(saved) && saved.version === VERSION && isObject(saved.paths) && isObject(saved.recipes)) {
-    const { paths, recipes } = saved;
-    if (Object.values(paths).every(isPath) && Object.values(recipes).every(isRecipe)) {
-      return { paths: paths as Saved['paths'], recipes: recipes as Saved['recipes'] };
+  if (isObject(saved) && saved.version === VERSION) {
+    const { paths, recipes, missing } = saved;
+    if (isRecord(paths, isPath) && isRecord(recipes, isRecipe) && isRecord(missing, isMissing)) {
+      return { paths, recipes, missing };
     }
   }
   throw new CoreError('INVALID_OPTIONS', `cache: expected what CatalogCache saved in version ${VERSION}`, {
@@ -111,16 +143,28 @@ function readSaved(saved: unknown): Saved {
   });
 }
 
-function isPath(value: unknown): boolean {
+function isPath(value: unknown): value is KnownPath {
   if (!isObject(value)) return false;
   return value.status === 'no-path' || (typeof value.id === 'string' && typeof value.path === 'string');
 }
 
-function isRecipe(value: unknown): boolean {
+function isRecipe(value: unknown): value is Recipe {
   if (!isObject(value) || !isObject(value.inputs)) return false;
   return Object.values(value.inputs).every(
     (inputs) => Array.isArray(inputs) && inputs.every((input) => isObject(input) && isObject(input.name)),
   );
+}
+
+function isMissing(value: unknown): value is MissingCommits {
+  if (!isObject(value) || typeof value.state !== 'string' || !Array.isArray(value.commits)) return false;
+  return value.commits.every((commit) => typeof commit === 'string');
+}
+
+function isRecord<T>(
+  value: unknown,
+  is: (value: unknown) => value is T,
+): value is Readonly<Record<string, T>> {
+  return isObject(value) && Object.values(value).every(is);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

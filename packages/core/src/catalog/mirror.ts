@@ -8,18 +8,18 @@ export class Mirror {
   readonly files: GitFiles = new GitFiles(this, KEPT_BYTES);
   /** Reads under way. */
   users = 0;
-  readonly #directory: string;
+  readonly directory: string;
   readonly #options: GitObjectsOptions;
   #objects: GitObjects | undefined;
 
   constructor(directory: string, options: GitObjectsOptions) {
-    this.#directory = directory;
+    this.directory = directory;
     this.#options = options;
   }
 
   /** See `GitObjects.read`. */
   async read(id: string, options: { readonly signal?: AbortSignal } = {}): Promise<GitObject | undefined> {
-    this.#objects ??= new GitObjects(this.#directory, this.#options);
+    this.#objects ??= new GitObjects(this.directory, this.#options);
     return this.#objects.read(id, options);
   }
 

@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { ImagevetError } from '@imagevet/registry';
@@ -122,6 +123,24 @@ async function resolve(
   const images: CatalogImage[] = [];
   for await (const image of resolveCatalog(from, options(more))) images.push(image);
   return images;
+}
+
+/** A git that counts how often it is started. */
+function countGit(name: string) {
+  const bin = join(directory, `bin-${name}`);
+  const file = join(bin, 'started');
+  mkdirSync(bin);
+  writeFileSync(
+    join(bin, 'git'),
+    `#!/bin/sh\necho >> '${file}'\nPATH='${process.env.PATH}' exec git "$@"\n`,
+    {
+      mode: 0o755,
+    },
+  );
+  return {
+    log: () => (existsSync(file) ? readFileSync(file).length : 0),
+    environment: { PATH: `${bin}:/usr/bin:/bin` },
+  };
 }
 
 const buildsOf = (images: readonly CatalogImage[]): ReadonlyMap<string, CatalogBuild> =>
@@ -298,6 +317,43 @@ describe('resolveCatalog()', () => {
     expect(reads.length).toBeLessThanOrEqual(own);
   });
 
+  it.each(['loose', 'packed'])(
+    'asks again for a missing commit only when the mirror has other objects, here %s ones',
+    async (form) => {
+      const path = join(directory, `lost-${form}`);
+      const files = { Dockerfile: 'FROM scratch\n' };
+      await createRepository(path, [{ files, message: 'Early', date: '2020-01-01T00:00:00Z' }]);
+      const later = join(directory, `later-${form}`);
+      const { commits } = await createRepository(later, [
+        { files, message: 'Late', date: '2020-03-01T00:00:00Z' },
+      ]);
+      const checkout = join(directory, `checkout-${form}`);
+      mkdirSync(join(checkout, 'library'), { recursive: true });
+      const text = `${HEAD}GitRepo: https://github.com/acme/lost\nGitCommit: ${commits[0]}\n\nTags: 1\n`;
+      writeFileSync(join(checkout, 'library', 'lost'), text);
+      const { log, environment } = countGit(form);
+      let saved: unknown;
+      const codes = async () => {
+        const cache = new CatalogCache(saved);
+        const lost = { 'https://github.com/acme/lost': path };
+        const mirrors = { ...options().mirrors, remotes: lost, environment };
+        const builds = buildsOf(await resolve({ directory: checkout }, { cache, mirrors }));
+        saved = JSON.parse(JSON.stringify(cache));
+        return builds.get(nodeId('lost:1'))?.findings.map(({ code }) => code);
+      };
+      expect(await codes()).toEqual(['commit-missing']);
+      const asked = log();
+      expect(asked).toBeGreaterThan(0);
+      expect(await codes()).toEqual(['commit-missing']);
+      expect(log()).toBe(asked);
+      const limit = `fetch.unpackLimit=${form === 'loose' ? 100 : 1}`;
+      const refs = 'refs/heads/*:refs/heads/late/*';
+      execFileSync('git', ['-C', path, '-c', limit, 'fetch', '--quiet', later, refs]);
+      expect(await codes()).toEqual([]);
+      expect(log()).toBeGreaterThan(asked);
+    },
+  );
+
   it('forgets what was not used', async () => {
     const cache = new CatalogCache();
     await resolve({ mirror: official }, { cache });
@@ -312,8 +368,10 @@ describe('resolveCatalog()', () => {
   it.each([
     [null],
     [{}],
+    [{ version: 1, paths: {}, recipes: {} }],
     [{ version: 2 }],
-    [{ version: 1, paths: {}, recipes: { a: { inputs: { '*': [1] } } } }],
+    [{ version: 2, paths: {}, recipes: { a: { inputs: { '*': [1] } } }, missing: {} }],
+    [{ version: 2, paths: {}, recipes: {}, missing: { a: { state: 'x' } } }],
   ])('refuses %j as a cache', (saved) => {
     expect(() => new CatalogCache(saved)).toThrow(/CatalogCache saved/);
   });

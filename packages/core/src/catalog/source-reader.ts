@@ -1,10 +1,12 @@
 import { ImagevetError } from '@imagevet/registry';
 import { CoreError } from '../errors.ts';
+import type { GitPath } from '../provenance/hosts/git-files.ts';
 import type { GitObjectsOptions } from '../provenance/hosts/git-objects.ts';
 import { readRef } from '../provenance/hosts/git-refs.ts';
 import { MirrorStore, type MirrorStoreOptions } from '../provenance/hosts/mirror-store.ts';
 import type { Knowledge, KnownPath } from './catalog-cache.ts';
 import { Mirror } from './mirror.ts';
+import { hasLooseObject, stateOfObjects } from './mirror-state.ts';
 import { type Recipe, type RecipeInput, readRecipe } from './recipe.ts';
 
 /** A file of a commit; what a mirror cannot show is a status, not an error. */
@@ -42,7 +44,9 @@ export class SourceReader implements AsyncDisposable {
   readonly #mirrors = new Map<string, Promise<Mirror>>();
   /** Those with a process, in order of last use. */
   readonly #running = new Set<Mirror>();
-  readonly #refreshed = new Map<string, Promise<unknown>>();
+  readonly #refreshed = new Map<string, Promise<boolean>>();
+  /** Of the mirrors whose missing commits are asked for. */
+  readonly #states = new Map<string, Promise<string | undefined>>();
   readonly #finding = new Map<string, Promise<FoundFile>>();
   readonly #reading = new Map<string, Promise<ReadRecipe>>();
 
@@ -82,11 +86,7 @@ export class SourceReader implements AsyncDisposable {
     const before = known.pathOf(repository, commit, path);
     if (before !== undefined) return before;
     try {
-      const found = await this.#use(repository, async ({ files }) => {
-        const first = await files.find(commit, path, { signal });
-        if (first.status !== 'no-commit' || !(await this.#refresh(repository))) return first;
-        return files.find(commit, path, { signal });
-      });
+      const found = await this.#findAnew(repository, commit, path);
       if (found.status === 'no-commit' || found.status === 'no-object') return found;
       const kept = found.status === 'file' ? found : ({ status: 'no-path' } as const);
       known.setPath(repository, commit, path, kept);
@@ -98,12 +98,31 @@ export class SourceReader implements AsyncDisposable {
     }
   }
 
+  /** Asks the mirror; a commit it lacks is asked for again only when its objects are others than last time. */
+  async #findAnew(repository: string, commit: string, path: string): Promise<GitPath> {
+    const { known, signal } = this.#options;
+    const mirror = await this.#mirrorOf(repository);
+    const lacks = async () => {
+      const state = await this.#stateOf(mirror);
+      if (state === undefined || !known.isMissing(repository, state, commit)) return false;
+      return !(await hasLooseObject(mirror.directory, commit));
+    };
+    const ask = () => this.#use(mirror, ({ files }) => files.find(commit, path, { signal }));
+    const missing = { status: 'no-commit' } as const;
+    let found = (await lacks()) ? missing : await ask();
+    if (found.status === 'no-commit' && (await this.#refresh(repository, mirror)))
+      found = (await lacks()) ? missing : await ask();
+    const state = await this.#stateOf(mirror);
+    if (found.status === 'no-commit' && state !== undefined) known.setMissing(repository, state, commit);
+    return found;
+  }
+
   async #read(repository: string, id: string): Promise<ReadRecipe> {
     const { known, signal } = this.#options;
     const before = known.recipeOf(id);
     if (before !== undefined) return before;
     try {
-      const blob = await this.#use(repository, (mirror) => mirror.read(id, { signal }));
+      const blob = await this.#use(await this.#mirrorOf(repository), (mirror) => mirror.read(id, { signal }));
       if (blob === undefined) return { inputs: {}, missing: true };
       const recipe = readRecipe(blob.content);
       known.setRecipe(id, recipe);
@@ -115,10 +134,19 @@ export class SourceReader implements AsyncDisposable {
     }
   }
 
-  async #use<T>(repository: string, work: (mirror: Mirror) => Promise<T>): Promise<T> {
+  #mirrorOf(repository: string): Promise<Mirror> {
     const opening = this.#mirrors.get(repository) ?? this.#open(repository);
     this.#mirrors.set(repository, opening);
-    const mirror = await opening;
+    return opening;
+  }
+
+  #stateOf({ directory }: Mirror): Promise<string | undefined> {
+    const reading = this.#states.get(directory) ?? stateOfObjects(directory);
+    this.#states.set(directory, reading);
+    return reading;
+  }
+
+  async #use<T>(mirror: Mirror, work: (mirror: Mirror) => Promise<T>): Promise<T> {
     this.#running.delete(mirror);
     this.#running.add(mirror);
     mirror.users += 1;
@@ -137,19 +165,22 @@ export class SourceReader implements AsyncDisposable {
     return new Mirror(await this.#store.open(repository, { signal }), { ...mirrors, onRead });
   }
 
-  /** Brings a mirror up to date, once a run. */
-  async #refresh(repository: string): Promise<boolean> {
+  /** Brings a mirror up to date, once a run; tells whether it could. */
+  #refresh(repository: string, { directory }: Mirror): Promise<boolean> {
     const { mirrors, signal } = this.#options;
-    if (mirrors.offline === true) return false;
-    const running =
-      this.#refreshed.get(repository) ?? this.#store.open(repository, { notBefore: 'now', signal });
+    if (mirrors.offline === true) return Promise.resolve(false);
+    const refresh = async () => {
+      try {
+        await this.#store.open(repository, { notBefore: 'now', signal });
+        this.#states.delete(directory);
+        return true;
+      } catch (error) {
+        if (error instanceof CoreError) return false;
+        throw error;
+      }
+    };
+    const running = this.#refreshed.get(repository) ?? refresh();
     this.#refreshed.set(repository, running);
-    try {
-      await running;
-      return true;
-    } catch (error) {
-      if (error instanceof CoreError) return false;
-      throw error;
-    }
+    return running;
   }
 }

@@ -108,7 +108,7 @@ export type CatalogFindingCode =
   | 'source-unnamed'
   /** There is no mirror of the repository, or it cannot be read. */
   | 'mirror-missing'
-  /** No branch or tag of the mirror holds the commit: the mirror is old, or the branch was force-pushed. */
+  /** The mirror does not have the commit: it is old, or the branch was force-pushed. */
   | 'commit-missing'
   /** The commit has no such file. */
   | 'file-missing'

@@ -1,5 +1,6 @@
 import { formatPlatform, formatReference, type ResolvedImage } from '@imagevet/registry';
-import { isBase, type ParentSearch } from './find-parent.ts';
+import type { ParentSearch } from './find-parent.ts';
+import { namedEvidence } from './named-evidence.ts';
 import { provePrefix } from './prove-prefix.ts';
 import type { EdgeEvidence, EdgeGrade, ProvenanceClaim } from './types.ts';
 
@@ -16,7 +17,7 @@ export interface EdgeFacts {
   readonly dockerfileUrl?: string;
   /** Whether the parent was resolved at a digest a claim or the Dockerfile names, not at a tag of today. */
   readonly parentPinned: boolean;
-  /** Bases that claims name by another digest than the one the parent was sought by. */
+  /** Bases that claims name by another digest than the one the parent was sought by, or by another name. */
   readonly named?: ParentSearch['named'];
   /** What the base's tag names today, when the parent is another image. */
   readonly moved?: ParentSearch['moved'];
@@ -49,7 +50,7 @@ export function gradeEdge(facts: EdgeFacts): {
     const digest = base.digest === undefined ? '' : ` at ${base.digest}`;
     evidence.push({ kind, verdict: 'supports', message: `names ${base.reference}${digest}`, foundAt });
   }
-  evidence.push(...namedEvidence(facts));
+  evidence.push(...(facts.named?.flatMap((base) => namedEvidence(base, facts)) ?? []));
   evidence.push(...foreignEvidence(facts));
   const layers = layerEvidence(facts);
   if (layers !== undefined) evidence.push(layers);
@@ -58,33 +59,6 @@ export function gradeEdge(facts: EdgeFacts): {
     evidence.push({ kind: 'layers', verdict: 'neutral', message });
   }
   return { grade: gradeOf(facts, evidence, layers), evidence };
-}
-
-/**
- * What names another digest is held against the image of that digest. A label that the base has too was inherited, and says
- * nothing; one that names another image may have been where the base cannot be seen.
- */
-function namedEvidence({ child, parent, named = [] }: EdgeFacts): readonly EdgeEvidence[] {
-  return named.flatMap(({ claim: { kind, base, foundAt }, image, agrees }): readonly EdgeEvidence[] => {
-    const digest = base?.digest;
-    const isLabel = kind === 'image-label';
-    if (child === undefined || (isLabel && parent?.labels[BASE_DIGEST] === digest)) return [];
-    const says = `${isLabel ? 'its label names' : 'names'} ${base?.reference} at ${digest}`;
-    const evidence = (verdict: EdgeEvidence['verdict'], message: string): readonly EdgeEvidence[] => [
-      { kind, verdict, message, foundAt },
-    ];
-    if (image === undefined) return evidence('neutral', `${says}, which could not be read`);
-    if (isBase(image, child)) {
-      // By another name it is an image further down, or the same one: nothing against the base, and nothing for its name.
-      return agrees ? evidence('supports', says) : [];
-    }
-    const { result, historyDiffersAt } = provePrefix(image, child);
-    const isRefuted = result === 'refuted' || historyDiffersAt !== undefined;
-    const mayBeInherited = isLabel && !agrees && parent === undefined;
-    return isRefuted && !mayBeInherited
-      ? evidence('refutes', `${says}, which is not its base`)
-      : evidence('neutral', `${says}, which is not proven`);
-  });
 }
 
 /** Who names an image of another platform is wrong, unless its layers are the child's all the same. */
@@ -98,8 +72,6 @@ function foreignEvidence({ child, foreign }: EdgeFacts): readonly EdgeEvidence[]
     ? [{ kind: 'layers', verdict: 'refutes', message: `${says}, and its layer ${differsAt} is not its own` }]
     : [{ kind: 'layers', verdict: 'neutral', message: says }];
 }
-
-const BASE_DIGEST = 'org.opencontainers.image.base.digest';
 
 function layerEvidence({ child, parent, parentPinned, tried }: EdgeFacts): EdgeEvidence | undefined {
   if (child === undefined || parent === undefined) return undefined;

@@ -129,4 +129,105 @@ describe('resolveLineage() and what else is said to be the base', () => {
       expect(lineage.conflicts).toEqual([]);
     }
   });
+
+  describe('by name alone', () => {
+    const naming = (
+      reference: string,
+      kind: ProvenanceClaim['kind'] = 'oci-annotation',
+    ): ProvenanceClaim => ({
+      ...{ kind, foundAt: 'manifest', base: { reference } },
+    });
+    const nameOnly = (name: string) => ({ config: { config: { Labels: { [`${BASE}.name`]: name } } } });
+    const own = { kind: 'buildkit-attestation', foundAt: 'source' };
+
+    test('keeps an annotation that names another image, beside what is proven', async () => {
+      const lineage = await resolve('base:1', naming('other:1'));
+      expect(edgeOf(lineage)?.grade).toBe('proven');
+      expect(said(lineage)).toEqual(['dockerfile supports', 'oci-annotation neutral', 'layers supports']);
+      expect(edgeOf(lineage)?.evidence[1]?.message).toBe(
+        'names other:1, which is not its base as it is today',
+      );
+      expect(lineage.conflicts).toEqual([
+        {
+          ...{ node: lineage.root, about: 'base' },
+          statements: [
+            { ...own, value: 'base:1' },
+            { kind: 'oci-annotation', foundAt: 'manifest', value: 'other:1' },
+          ],
+        },
+      ]);
+    });
+
+    test('keeps one that names what no registry has, and one that names what is no name', async () => {
+      for (const name of ['gone:1', 'no/Name', 'scratch']) {
+        const lineage = await resolve('base:1', naming(name));
+        expect(said(lineage)).toContain('oci-annotation neutral');
+        expect(lineage.conflicts).toMatchObject([{ statements: [{ value: 'base:1' }, { value: name }] }]);
+      }
+    });
+
+    test('finds no conflict in another name of the base, or in what that is built on', async () => {
+      await push('alias:1', layer('base'));
+      const on = await push('middle:1', { base, ...layer('middle') });
+      await push('app:1', { base: on, ...layer('app') });
+      const lineage = await resolve('middle:1', naming('alias:1'));
+      expect(edgeOf(lineage)?.evidence[1]?.message).toBe('names alias:1, which it is built on too');
+      expect(lineage.conflicts).toEqual([]);
+      const between = await resolve('base:1', naming('middle:1'));
+      expect(edgeOf(between)?.evidence[1]?.message).toContain('which is above it');
+      expect(between.conflicts).toMatchObject([{ statements: [{ value: 'base:1' }, { value: 'middle:1' }] }]);
+    });
+
+    test('finds no conflict in the same name written otherwise', async () => {
+      for (const name of ['docker.io/library/base:1', 'index.docker.io/library/base:1']) {
+        const lineage = await resolve('base:1', naming(name));
+        expect(said(lineage)).toEqual(['dockerfile supports', 'oci-annotation supports', 'layers supports']);
+        expect(lineage.conflicts).toEqual([]);
+      }
+      const pinned = await resolve(`base@${base.manifest.digest}`, naming('base:1'));
+      expect(pinned.conflicts).toEqual([]);
+    });
+
+    test('holds a label against the base only when it is its own', async () => {
+      await push('app:1', { base, ...layer('app'), ...nameOnly('other:1') });
+      expect((await resolve('base:1')).conflicts).toMatchObject([
+        { statements: [own, { value: 'other:1' }] },
+      ]);
+      expect((await resolve('unseen:1')).conflicts).toEqual([]);
+      const labelledBase = await push('base:1', { ...layer('base'), ...nameOnly('other:1') });
+      await push('app:1', { base: labelledBase, ...layer('app'), ...nameOnly('other:1') });
+      const inherited = await resolve('base:1');
+      expect(said(inherited)).toEqual(['dockerfile supports', 'layers supports']);
+      expect(inherited.conflicts).toEqual([]);
+    });
+
+    test('finds a conflict between claims where no Dockerfile says', async () => {
+      const sources: ProvenanceSource[] = [
+        {
+          kind: 'oci-annotation',
+          async *claims({ reference }) {
+            if (reference.repository !== 'library/app') return;
+            yield naming('base:1');
+            yield naming('other:1', 'docker-hub-description');
+          },
+        },
+      ];
+      const lineage = await resolveLineage('app:1', { registry: client, sources });
+      expect(edgeOf(lineage)?.name).toBe('base:1');
+      expect(lineage.conflicts).toMatchObject([
+        {
+          about: 'base',
+          statements: [{ value: 'base:1' }, { kind: 'docker-hub-description', value: 'other:1' }],
+        },
+      ]);
+    });
+
+    test('finds a conflict with a Dockerfile that begins with nothing', async () => {
+      const lineage = await resolve('scratch', naming('other:1'));
+      expect(lineage.nodes[0]?.end).toBe('scratch');
+      expect(lineage.conflicts).toMatchObject([{ statements: [{ value: 'scratch' }, { value: 'other:1' }] }]);
+      // An attestation lists what the build read, such as the image of an earlier stage.
+      expect((await resolve('scratch', naming('other:1', 'buildkit-attestation'))).conflicts).toEqual([]);
+    });
+  });
 });

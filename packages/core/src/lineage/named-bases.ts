@@ -4,14 +4,16 @@ import {
   parseReference,
   RegistryError,
   type ResolvedImage,
+  withDefaultTag,
 } from '@imagevet/registry';
 import { names } from './names.ts';
 import type { ReadImage } from './read-image.ts';
 import type { ProvenanceClaim } from './types.ts';
 
-/** A base that a claim names by digest, and the image of that digest when a registry shows it. */
+/** A base that a claim names by digest, or by another name than the one sought, and that image when a registry shows it. */
 export interface NamedBase {
   readonly claim: ProvenanceClaim;
+  /** Of the digest; without one, what the name stands for today. */
   readonly image?: ResolvedImage;
   /** False when the claim names another image than the one sought. */
   readonly agrees: boolean;
@@ -21,36 +23,53 @@ export interface NamedBase {
 const MAX_NAMED = 32;
 
 /** Reads the bases claims name by another digest than the one the base is sought by. */
-export async function readNamedBases(
+export function readNamedBases(
   claims: readonly ProvenanceClaim[],
   sought: ImageReference,
-  {
-    pinned,
-    ...options
-  }: {
-    readonly pinned?: ImageReference['digest'];
-    readonly readImage?: ReadImage;
-    readonly signal: AbortSignal;
-  },
+  { pinned, ...options }: ReadNamedOptions & { readonly pinned?: ImageReference['digest'] },
 ): Promise<readonly NamedBase[]> {
   const others = claims.filter(({ base }) => base?.digest !== undefined && base.digest !== pinned);
+  return readBases(others, sought, options);
+}
+
+/** Reads the bases claims name without a digest, when that is another name than the one sought. */
+export function readOtherNames(
+  claims: readonly ProvenanceClaim[],
+  sought: ImageReference,
+  options: ReadNamedOptions,
+): Promise<readonly NamedBase[]> {
+  const others = claims.filter(
+    (claim) => claim.base !== undefined && claim.base.digest === undefined && !names(claim, sought),
+  );
+  return readBases(others, sought, options);
+}
+
+interface ReadNamedOptions {
+  readonly readImage?: ReadImage;
+  readonly signal: AbortSignal;
+}
+
+function readBases(
+  claims: readonly ProvenanceClaim[],
+  sought: ImageReference,
+  options: ReadNamedOptions,
+): Promise<readonly NamedBase[]> {
   return Promise.all(
-    others.slice(0, MAX_NAMED).map(async (claim): Promise<NamedBase> => {
+    claims.slice(0, MAX_NAMED).map(async (claim): Promise<NamedBase> => {
       const agrees = names(claim, sought);
-      const reference = agrees ? sought : referenceOf(claim);
+      const named = agrees ? sought : referenceOf(claim);
       const digest = claim.base?.digest;
-      const image =
-        reference === undefined
-          ? undefined
-          : await tryImage({ ...reference, tag: undefined, digest }, options);
+      const reference = digest === undefined ? named : named && { ...named, tag: undefined, digest };
+      const image = reference === undefined ? undefined : await tryImage(reference, options);
       return image === undefined ? { claim, agrees } : { claim, agrees, image };
     }),
   );
 }
 
 function referenceOf({ base }: ProvenanceClaim): ImageReference | undefined {
+  if (base === undefined || base.reference === 'scratch') return undefined;
   try {
-    return parseReference(base?.reference ?? '');
+    return withDefaultTag(parseReference(base.reference));
   } catch (error) {
     if (!ImagevetError.is(error)) throw error;
     return undefined;

@@ -29,14 +29,14 @@ export function baseFromClaims(claims: readonly ProvenanceClaim[]): ExternalImag
   }
 }
 
-/** Tells whether a claim's base is this image. */
+/** Tells whether a claim's base is this image; a name without a tag is that of every tag of its repository. */
 export function names(claim: ProvenanceClaim, reference: ImageReference): boolean {
   try {
     const claimed = withDefaultTag(parseReference(claim.base?.reference ?? ''));
     return (
       claimed.registry === reference.registry &&
       claimed.repository === reference.repository &&
-      claimed.tag === reference.tag
+      (claimed.tag === reference.tag || claimed.tag === undefined || reference.tag === undefined)
     );
   } catch {
     return false;

@@ -3,7 +3,7 @@ import { withDefaultTag } from '@imagevet/registry';
 import { type BaseTarget, baseTargetOf } from './base-target.ts';
 import { findParent, type ParentSearch } from './find-parent.ts';
 import type { LineageCache } from './lineage-cache.ts';
-import { readNamedBases } from './named-bases.ts';
+import { type NamedBase, readNamedBases, readOtherNames } from './named-bases.ts';
 import { idOf } from './names.ts';
 import { limitsOf, type ResolveLineageOptions } from './options.ts';
 import { imageReader } from './read-image.ts';
@@ -18,6 +18,7 @@ import type { ShownSubject } from './show-image.ts';
 export class NodeReader {
   readonly #readings = new Map<string, Promise<NodeReading>>();
   readonly #searches = new WeakMap<NodeReading, Promise<ParentSearch>>();
+  readonly #otherNames = new WeakMap<NodeReading, Promise<readonly NamedBase[]>>();
   readonly #options: ResolveLineageOptions;
   readonly #services: ReadNodeServices;
 
@@ -81,6 +82,16 @@ export class NodeReader {
     });
   }
 
+  /** What is said to be the base under another name and without a digest; nothing waits for it but the verdict on the edge. */
+  otherNames(reading: NodeReading, { named }: BaseTarget & { kind: 'image' }): Promise<readonly NamedBase[]> {
+    const known = this.#otherNames.get(reading);
+    if (known !== undefined) return known;
+    const { image, claims } = reading;
+    const found = image === undefined ? Promise.resolve([]) : readOtherNames(claims, named, this.#services);
+    this.#otherNames.set(reading, found);
+    return found;
+  }
+
   /** The base of an image as it is to be read. */
   async base(reading: NodeReading, target: BaseTarget & { kind: 'image' }): Promise<ShownSubject> {
     const pinned = target.pinned ?? (await this.search(reading, target)).digest;
@@ -113,7 +124,11 @@ export class NodeReader {
     const target = baseTargetOf(reading);
     const isNamed = target.kind === 'image' && depth < maxDepth;
     const basing = isNamed ? this.base(reading, target) : undefined;
-    if (isNamed) this.search(reading, target).catch(() => {}); // the walk asks for it, and sees the failure
+    if (isNamed) {
+      // The walk asks for them, and sees the failure.
+      this.search(reading, target).catch(() => {});
+      this.otherNames(reading, target).catch(() => {});
+    }
     for (const { kind, name } of reading.inputs) {
       if (kind === 'base' || name.kind !== 'image') continue;
       readOne(this.input(reading, withDefaultTag(name.reference)));

@@ -36,6 +36,7 @@ const image: fc.Arbitrary<PretendedImage> = fc
       shownOn: fc.oneof(name, fc.constant('scratch')),
       names: fc.record({ base: name, digest: which }),
       conflicting: fc.boolean(),
+      stranger: fc.boolean(),
       failing: fc.boolean(),
       onBuild: fc.array(
         name.map((copied) => `COPY --from=${copied} / /`),
@@ -158,12 +159,23 @@ const FAMILY: Readonly<Record<string, PretendedImage>> = {
   'tool:1': { dockerfile: 'FROM scratch\nRUN tool:1', shownOn: 'scratch' },
 };
 
+/** Every image has an annotation that names another base. */
+function strange(family: typeof FAMILY): typeof FAMILY {
+  return Object.fromEntries(
+    Object.entries(family).map(([name, image]) => [name, { ...image, stranger: true }]),
+  );
+}
+
 describe('resolveLineage() waits', () => {
-  test('for three answers an image, and for one more at the end', async () => {
+  test.each([
+    ['', FAMILY],
+    [', and not for what only another name leads to', strange(FAMILY)],
+  ])('for three answers an image, and for one more at the end%s', async (_name, family) => {
     const { turn, run } = rounds();
-    const lineage = resolveLineage('app:0', pretendWorld(FAMILY, turn));
+    const lineage = resolveLineage('app:0', pretendWorld(family, turn));
     const asked = await run(lineage);
     expect((await lineage).nodes).toHaveLength(5);
+    expect((await lineage).conflicts).toHaveLength(family === FAMILY ? 0 : 5);
     expect((await lineage).edges.filter(({ grade }) => grade === 'proven')).toHaveLength(3);
     // Commit of the library file, the file, the Dockerfile it names; then whether the last commit is in a branch.
     expect(asked.map((round) => round.filter((label) => /^(commit|library|file|reach)/.test(label)))).toEqual(

@@ -2,6 +2,7 @@ import { formatReference, type Platform, type ResolvedImage, withDefaultTag } fr
 import type { ExternalImage } from '../dockerfile/queries.ts';
 import type { Gap } from '../errors.ts';
 import { alignNode } from './align-node.ts';
+import { baseConflict } from './base-conflict.ts';
 import { type BaseTarget, baseTargetOf } from './base-target.ts';
 import type { ParentSearch } from './find-parent.ts';
 import { frontendOf } from './frontend.ts';
@@ -80,6 +81,7 @@ export class Walk {
   async #addBase(node: Mutable<LineageNode>, reading: NodeReading): Promise<ResolvedImage | undefined> {
     const target = baseTargetOf(reading);
     if (target.kind === 'scratch' || target.kind === 'rootfs-import') {
+      this.conflicts.push(...baseConflict(node.id, reading, target));
       node.end = target.kind;
       return undefined;
     }
@@ -98,13 +100,15 @@ export class Walk {
     const subject = await this.#reader.base(reading, target);
     const parent = await this.visit(subject);
     const own = await this.#ownBase(node, target, subject, parent);
-    const { named, moved, tried, failure } = await this.#reader.search(reading, target);
+    const { moved, tried, failure, ...found } = await this.#reader.search(reading, target);
+    const named = [...found.named, ...(await this.#reader.otherNames(reading, target))];
     if (failure !== undefined) {
       const message = `what ${text} was could not be looked up: ${failure.message}`;
       this.gaps.push({ stage: 'lineage', code: failure.code, message, node: node.id });
     }
     const digests = digestsOf(own.image, named);
     this.#settle(node.id, digests);
+    this.conflicts.push(...baseConflict(node.id, reading, target, { parent: own.image, named }));
     const at = line === undefined ? {} : { line };
     const { grade, evidence } = gradeEdge({
       ...(node.image === undefined ? {} : { child: node.image }),

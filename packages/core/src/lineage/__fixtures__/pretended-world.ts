@@ -22,6 +22,8 @@ export interface PretendedImage {
   readonly names?: { readonly base: string; readonly digest: 'now' | 'before' | 'none' };
   /** A second commit that the description names. */
   readonly conflicting?: boolean;
+  /** A second annotation names a base nobody has. */
+  readonly stranger?: boolean;
   /** Sources that fail when asked about it. */
   readonly failing?: boolean;
 }
@@ -138,6 +140,7 @@ export function pretendWorld(
     async *claims({ image, reference }) {
       if (image === undefined) return;
       const foundAt = await turn(`second annotations ${nameOf(reference)}`, () => 'second annotations');
+      if (images[nameOf(reference)]?.stranger !== true) return;
       yield { kind: 'oci-annotation', foundAt, base: { reference: 'stranger:1' } };
     },
   };

@@ -94,7 +94,9 @@ function toBase(
     if (valid !== undefined) notes.push(`base.digest without base.name: ${valid}`);
     return undefined;
   }
-  return { reference: name, ...(valid === undefined ? {} : { digest: valid }) };
+  const inName = /@(sha256:[0-9a-f]{64})$/.exec(name)?.[1];
+  const named = valid ?? (inName !== undefined && isDigest(inName) ? inName : undefined);
+  return { reference: name, ...(named === undefined ? {} : { digest: named }) };
 }
 
 function parent(path: string | undefined): string | undefined {
