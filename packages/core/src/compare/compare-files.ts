@@ -15,7 +15,7 @@ export interface PathPair {
 
 /** What came of comparing the files of two images. */
 export interface FilesCompared
-  extends Pick<Comparison, 'grade' | 'files' | 'differences' | 'truncated' | 'packages'> {
+  extends Pick<Comparison, 'grade' | 'files' | 'differences' | 'truncated' | 'packages' | 'unreadDatabases'> {
   /** Paths that might have a cause if their content had been kept. */
   readonly unread: ReadonlySet<string>;
 }
@@ -61,6 +61,7 @@ export function compareFiles(
     differences: [...unexplained, ...explained].slice(0, limit),
     truncated: total > limit,
     ...(total > 0 && { packages }),
+    ...(explainer.failures.length > 0 && { unreadDatabases: explainer.failures }),
     unread: explainer.unread,
   };
 }

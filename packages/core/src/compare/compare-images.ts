@@ -69,7 +69,10 @@ export async function compareImages(
   return { ...images, grade: worst(grade, gradeOf(config)), ...files, config };
 }
 
-type Files = Pick<Comparison, 'grade' | 'files' | 'differences' | 'truncated' | 'packages'>;
+type Files = Pick<
+  Comparison,
+  'grade' | 'files' | 'differences' | 'truncated' | 'packages' | 'unreadDatabases'
+>;
 
 async function compareLayers(
   original: ResolvedImage,
@@ -115,15 +118,20 @@ async function readAgain(
   options: CompareImagesOptions & { readonly first: number; readonly unread: ReadonlySet<string> },
 ): Promise<readonly LayerScan[]> {
   const { first, unread } = options;
-  const keepContent = ({ path }: LayerEntry) => KEPT_CONTENT.test(path) || unread.has(path);
   const limits = { maxKeptBytes: MAX_KEPT_AGAIN, ...options.limits };
-  const read: LayerScan[] = [];
-  for (const [index, scan] of scans.entries()) {
+  const read = [...scans];
+  // Of a path the topmost layer that has it counts.
+  const left = new Set(unread);
+  for (const [index, { entries }] of [...scans.entries()].reverse()) {
+    const wanted = new Set(
+      entries.flatMap(({ path, type }) => (type === 'file' && left.has(path) ? [path] : [])),
+    );
+    if (wanted.size === 0) continue;
+    for (const path of wanted) left.delete(path);
+    const keepContent = ({ path }: LayerEntry) => KEPT_CONTENT.test(path) || wanted.has(path);
     const start = first + index;
-    const again = scan.entries.some(({ path }) => unread.has(path))
-      ? await readSide(side, image, { ...options, limits, start, end: start + 1, keepContent })
-      : [scan];
-    read.push(...again);
+    const [again] = await readSide(side, image, { ...options, limits, start, end: start + 1, keepContent });
+    read[index] = again!;
   }
   return read;
 }

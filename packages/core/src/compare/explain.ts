@@ -5,7 +5,8 @@ import { BENIGN_CHANGES, benignChange, FONT_CACHE } from './benign/table.ts';
 import type { PathPair } from './compare-files.ts';
 import { DPKG_STATUS_BEFORE, PACKAGE_LISTS, STATUS_DIRECTORY } from './package-lists.ts';
 import { PackageMoves } from './package-moves.ts';
-import type { FileAspect, PackageDifference } from './types.ts';
+import { isBesideRpmDatabase } from './rpm-state.ts';
+import type { FileAspect, PackageDifference, UnreadDatabase } from './types.ts';
 
 /** Why a path differs. */
 export interface Explanation {
@@ -35,11 +36,17 @@ export class Explainer {
     this.#original = original;
     this.#rebuilt = rebuilt;
     this.#moves = new PackageMoves(original, rebuilt);
+    for (const path of this.#moves.unread) this.unread.add(path);
   }
 
   /** Packages whose versions differ. */
   get packages(): readonly PackageDifference[] {
     return this.#moves.packages;
+  }
+
+  /** Databases of packages that could not be read. */
+  get failures(): readonly UnreadDatabase[] {
+    return this.#moves.failures;
   }
 
   /** The cause of a difference, `undefined` when there is none that can be checked. */
@@ -50,13 +57,19 @@ export class Explainer {
 
   /** What is too large, or too much, to keep of every file: it is read when it differs. */
   #explainUnkept({ path, original, rebuilt }: PathPair): Explanation | undefined {
+    if (isBesideRpmDatabase(path)) {
+      const missing = [original, rebuilt].filter(
+        (entry) => entry !== undefined && entry.content === undefined,
+      );
+      this.#need(path, missing);
+      return undefined;
+    }
     const source = pythonSource(path);
     const isCache = APT_CACHES.has(path);
     if ((source === undefined && !isCache) || original?.size !== rebuilt?.size) return undefined;
     const [before, after] = [original?.content, rebuilt?.content];
     if (before === undefined || after === undefined) {
-      this.#unreadBytes += original?.size ?? 0;
-      if (this.#unreadBytes <= MAX_UNREAD_BYTES) this.unread.add(path);
+      this.#need(path, [original]);
       return undefined;
     }
     if (source === undefined) {
@@ -74,6 +87,12 @@ export class Explainer {
     return sameBytecode(Buffer.from(before), Buffer.from(after), times)
       ? { cause: 'time of the source in bytecode of Python', benign: true }
       : undefined;
+  }
+
+  #need(path: string, entries: readonly (FilesystemEntry | undefined)[]): void {
+    if (entries.length === 0 || this.unread.has(path)) return;
+    this.#unreadBytes += entries.reduce((total, entry) => total + (entry?.size ?? 0), 0);
+    if (this.#unreadBytes <= MAX_UNREAD_BYTES) this.unread.add(path);
   }
 }
 

@@ -1,5 +1,9 @@
 import { posix } from 'node:path';
 import type { FilesystemEntry, FilesystemView } from '@imagevet/registry';
+import { CoreError } from '../errors.ts';
+import { ByteBudget } from './databases/database-error.ts';
+import { rpmFiles } from './databases/rpm-files.ts';
+import type { RpmHeader } from './databases/rpm-header.ts';
 import { type InstalledPackage, STATUS_DIRECTORY } from './package-lists.ts';
 
 /** A path a package installed. */
@@ -7,8 +11,13 @@ export interface PackagedPath {
   /** `name:architecture` of the package. */
   readonly owner: string;
   /** Hash of a file's content, in hex, as the package manager keeps it. */
-  readonly checksum?: { readonly algorithm: 'md5' | 'sha1'; readonly hex: string };
+  readonly checksum?: { readonly algorithm: 'md5' | 'sha1' | 'sha256'; readonly hex: string };
+  /** Text of a symlink, where the package manager keeps it. */
+  readonly linkTarget?: string;
 }
+
+/** Bytes of the paths of packages of rpm that are looked at, in each image. */
+const MAX_PATH_BYTES = 128 * 1024 * 1024;
 
 /** What an account, a login or every program depends on: no package is a reason for a change of these. */
 const NEVER_EXPLAINED: ReadonlySet<string> = new Set([
@@ -25,14 +34,11 @@ export class PackageFiles {
 
   constructor(view: FilesystemView, packages: readonly InstalledPackage[]) {
     this.#view = view;
+    const budget = new ByteBudget(MAX_PATH_BYTES);
     for (const item of packages) {
       const owner = `${item.name}:${item.architecture}`;
-      const paths = item.manager === 'apk' ? apkFiles(item.record) : dpkgFiles(view, item);
-      for (const [path, checksum] of paths) {
-        this.#paths.set(throughTopLink(view, path), {
-          owner,
-          ...(checksum === undefined ? {} : { checksum }),
-        });
+      for (const [path, what] of listedPaths(view, item, budget)) {
+        this.#paths.set(throughTopLink(view, path), { owner, ...what });
       }
     }
   }
@@ -49,15 +55,50 @@ export class PackageFiles {
     const { owner, checksum } = known;
     if (type === 'directory') return owner;
     if (type === 'symlink') {
+      if (known.linkTarget !== undefined && known.linkTarget !== linkTarget) return undefined;
       const target = throughTopLink(this.#view, posix.resolve(posix.dirname(path), linkTarget));
       return this.#paths.has(target) ? owner : undefined;
     }
-    if (type !== 'file' || checksum === undefined || checksums === undefined) return undefined;
-    return checksums[checksum.algorithm] === checksum.hex ? owner : undefined;
+    if (type !== 'file' || checksum === undefined) return undefined;
+    const { algorithm, hex } = checksum;
+    const found = algorithm === 'sha256' ? entry.digest?.replace(/^sha256:/, '') : checksums?.[algorithm];
+    return found === hex ? owner : undefined;
   }
 }
 
-type ListedPath = readonly [path: string, checksum: PackagedPath['checksum'] | undefined];
+type ListedPath = readonly [path: string, what: Omit<PackagedPath, 'owner'>];
+
+function listedPaths(
+  view: FilesystemView,
+  item: InstalledPackage,
+  budget: ByteBudget,
+): readonly ListedPath[] {
+  if (item.header !== undefined) {
+    try {
+      return rpmPaths(item.header, budget);
+    } catch (error) {
+      // Lists that do not belong together say nothing: the package's files have no cause.
+      if (error instanceof CoreError) return [];
+      throw error;
+    }
+  }
+  return item.manager === 'apk' ? apkFiles(item.record) : dpkgFiles(view, item);
+}
+
+/** What rpm only claims (`%ghost`) has no checksum, and what it left out is not there. */
+function rpmPaths(header: RpmHeader, budget: ByteBudget): readonly ListedPath[] {
+  return rpmFiles(header, budget).flatMap(({ path, digest, linkTarget, ghost, installed }): ListedPath[] => {
+    if (ghost || !installed) return [];
+    const { algorithm, hex = '' } = digest ?? {};
+    const isKnown = algorithm === 'md5' || algorithm === 'sha1' || algorithm === 'sha256';
+    return [
+      [
+        path,
+        { ...(isKnown && { checksum: { algorithm, hex } }), ...(linkTarget !== undefined && { linkTarget }) },
+      ],
+    ];
+  });
+}
 
 /** `<package>.list` names everything, `<package>.md5sums` the files but for configuration, which the record has. */
 function dpkgFiles(view: FilesystemView, item: InstalledPackage): readonly ListedPath[] {
@@ -73,7 +114,7 @@ function dpkgFiles(view: FilesystemView, item: InstalledPackage): readonly Liste
   };
   const sums = [...either('md5sums'), ...read(`${STATUS_DIRECTORY}/${name}.md5sums`)];
   return [
-    ...either('list').map((path): ListedPath => [path, undefined]),
+    ...either('list').map((path): ListedPath => [path, {}]),
     ...sums.flatMap((line) => summed(/^([0-9a-f]{32}) [ *](.+)$/.exec(line), 1, 2)),
     ...item.record
       .split('\n')
@@ -84,7 +125,8 @@ function dpkgFiles(view: FilesystemView, item: InstalledPackage): readonly Liste
 function summed(match: RegExpExecArray | null, sum: number, path: number): readonly ListedPath[] {
   if (match === null) return [];
   const listed = match[path] ?? '';
-  return [[listed.startsWith('/') ? listed : `/${listed}`, { algorithm: 'md5', hex: match[sum] ?? '' }]];
+  const checksum = { algorithm: 'md5', hex: match[sum] ?? '' } as const;
+  return [[listed.startsWith('/') ? listed : `/${listed}`, { checksum }]];
 }
 
 /** `F:` names a directory, `R:` a file in it, `Z:Q1` the SHA-1 of that file in base64. */
@@ -95,11 +137,12 @@ function apkFiles(record: string): readonly ListedPath[] {
     const value = line.slice(2);
     if (line.startsWith('F:')) {
       directory = value;
-      paths.push([`/${value}`, undefined]);
-    } else if (line.startsWith('R:')) paths.push([`/${directory}/${value}`.replace('//', '/'), undefined]);
+      paths.push([`/${value}`, {}]);
+    } else if (line.startsWith('R:')) paths.push([`/${directory}/${value}`.replace('//', '/'), {}]);
     else if (line.startsWith('Z:Q1')) {
       const [path = ''] = paths.pop() ?? [];
-      paths.push([path, { algorithm: 'sha1', hex: Buffer.from(line.slice(4), 'base64').toString('hex') }]);
+      const hex = Buffer.from(line.slice(4), 'base64').toString('hex');
+      paths.push([path, { checksum: { algorithm: 'sha1', hex } }]);
     }
   }
   return paths;

@@ -1,4 +1,6 @@
 import type { FilesystemEntry, FilesystemView } from '@imagevet/registry';
+import type { RpmHeader } from './databases/rpm-header.ts';
+import { RPM_DATABASES, type RpmPackages } from './rpm-databases.ts';
 import type { PackageDifference } from './types.ts';
 
 /** An installed package, as the image's own package manager lists it. */
@@ -7,8 +9,10 @@ export interface InstalledPackage {
   readonly name: string;
   readonly architecture: string;
   readonly version: string;
-  /** The whole text of its entry in the list. */
+  /** The whole text of its entry in the list; empty for rpm. */
   readonly record: string;
+  /** Its entry in the database of rpm. */
+  readonly header?: RpmHeader;
 }
 
 /** Where package managers keep what is installed. */
@@ -22,13 +26,22 @@ export const DPKG_STATUS_BEFORE = '/var/lib/dpkg/status-old';
 /** Images without dpkg itself (distroless) list each package in a file of its own. */
 export const STATUS_DIRECTORY = '/var/lib/dpkg/status.d';
 
-/** Reads the installed packages of an image whose lists were kept. */
-export function readPackages(view: FilesystemView): InstalledPackage[] {
+/**
+ * Reads the installed packages of an image whose lists were kept.
+ *
+ * @param databases - what its databases of rpm hold
+ */
+export function readPackages(view: FilesystemView, databases: RpmPackages): InstalledPackage[] {
   const lists = Object.entries(PACKAGE_LISTS).flatMap(([path, manager]) =>
     parsePackages(view.get(path)?.content, manager),
   );
   const single = view.list(STATUS_DIRECTORY).flatMap(({ content }) => parsePackages(content, 'dpkg'));
-  return [...lists, ...single];
+  const ofRpm = [...databases.values()].flat().map(
+    ({ name, architecture, version, header }): InstalledPackage => ({
+      ...{ manager: 'rpm', name, architecture, version, record: '', header },
+    }),
+  );
+  return [...lists, ...single, ...ofRpm];
 }
 
 /** Parses a list: paragraphs of `Key: value` (dpkg) or `K:value` (apk) lines. */
@@ -87,15 +100,16 @@ function fromApk(fields: ReadonlyMap<string, string>, record: string): Installed
   return [{ manager: 'apk', name, architecture: fields.get('A') ?? '', version, record }];
 }
 
-/** Lists the packages that moved between two images, by name. */
+/**
+ * Lists the packages that moved between two images, by name. Where several versions of one are installed, as rpm has of keys and kernels,
+ * they are listed together.
+ */
 export function diffPackages(
   original: readonly InstalledPackage[],
   rebuilt: readonly InstalledPackage[],
 ): PackageDifference[] {
   const differences = new Map<string, PackageDifference>();
-  const versions = (packages: readonly InstalledPackage[]) =>
-    new Map(packages.map((item) => [`${item.name} ${item.architecture} ${item.manager}`, item]));
-  const [before, after] = [versions(original), versions(rebuilt)];
+  const [before, after] = [groupVersions(original), groupVersions(rebuilt)];
   for (const [key, { manager, name, architecture }] of [...before, ...after]) {
     const [one, other] = [before.get(key)?.version, after.get(key)?.version];
     if (one === other) continue;
@@ -108,15 +122,43 @@ export function diffPackages(
   return [...differences.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, difference]) => difference);
 }
 
+function groupVersions(packages: readonly InstalledPackage[]): Map<string, InstalledPackage> {
+  const versions = new Map<string, Set<string>>();
+  const key = ({ name, architecture, manager }: InstalledPackage) => `${name} ${architecture} ${manager}`;
+  for (const item of packages) {
+    const known = versions.get(key(item));
+    if (known === undefined) versions.set(key(item), new Set([item.version]));
+    else known.add(item.version);
+  }
+  return new Map(
+    packages.map((item) => [
+      key(item),
+      { ...item, version: [...versions.get(key(item))!].sort().join(', ') },
+    ]),
+  );
+}
+
 /** What the package manager keeps of one package: its own file, or the list of all. */
 export function packageEntry(
   view: FilesystemView,
   { manager, name, architecture }: PackageDifference,
 ): FilesystemEntry | undefined {
+  return keptBy(manager, name, architecture)
+    .map((path) => view.get(path))
+    .find((entry) => entry !== undefined);
+}
+
+function keptBy(
+  manager: PackageDifference['manager'],
+  name: string,
+  architecture: string,
+): readonly string[] {
   const info = '/var/lib/dpkg/info';
-  const own = [
+  const lists = Object.entries(PACKAGE_LISTS).flatMap(([path, of]) => (of === manager ? [path] : []));
+  if (manager === 'rpm') return RPM_DATABASES;
+  if (manager === 'apk') return lists;
+  return [
     ...[`${info}/${name}:${architecture}.list`, `${info}/${name}.list`, `${STATUS_DIRECTORY}/${name}`],
-    ...Object.entries(PACKAGE_LISTS).flatMap(([path, of]) => (of === manager ? [path] : [])),
+    ...lists,
   ];
-  return own.map((path) => view.get(path)).find((entry) => entry !== undefined);
 }

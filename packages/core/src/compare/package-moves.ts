@@ -11,7 +11,9 @@ import {
   packageRecords,
   readPackages,
 } from './package-lists.ts';
-import type { PackageDifference } from './types.ts';
+import { RpmDatabases } from './rpm-databases.ts';
+import { explainRpmState } from './rpm-state.ts';
+import type { PackageDifference, UnreadDatabase } from './types.ts';
 
 /** Longest log whose versions are looked at. */
 const MAX_LOG_BYTES = 4 * 1024 * 1024;
@@ -19,13 +21,16 @@ const MAX_LOG_BYTES = 4 * 1024 * 1024;
 /** Explains differences by packages that have another version in the rebuilt image. */
 export class PackageMoves {
   readonly packages: readonly PackageDifference[];
+  readonly #databases: RpmDatabases;
   readonly #original: PackageFiles;
   readonly #rebuilt: PackageFiles;
   /** By `name` and `name:architecture`. */
   readonly #moved: ReadonlyMap<string, PackageDifference>;
 
   constructor(original: FilesystemView, rebuilt: FilesystemView) {
-    const [before, after] = [readPackages(original), readPackages(rebuilt)];
+    this.#databases = new RpmDatabases(original, rebuilt);
+    const before = readPackages(original, this.#databases.original);
+    const after = readPackages(rebuilt, this.#databases.rebuilt);
     this.packages = diffPackages(before, after);
     this.#moved = new Map(
       this.packages.flatMap((item) => [
@@ -38,7 +43,19 @@ export class PackageMoves {
     this.#rebuilt = new PackageFiles(rebuilt, after.filter(moved));
   }
 
+  /** Databases that could not be read. */
+  get failures(): readonly UnreadDatabase[] {
+    return this.#databases.failures;
+  }
+
+  /** Databases whose content is needed and was not kept. */
+  get unread(): ReadonlySet<string> {
+    return this.#databases.unread;
+  }
+
   explain(pair: PathPair): Explanation | undefined {
+    const state = explainRpmState(pair, this.#databases, (key) => this.#moved.get(key)?.manager === 'rpm');
+    if (state !== undefined) return state;
     if (this.packages.length === 0) return undefined;
     const cause = this.#ofFile(pair) ?? this.#ofRecord(pair) ?? this.#ofList(pair) ?? this.#ofLog(pair);
     return cause === undefined ? undefined : { cause, benign: false };

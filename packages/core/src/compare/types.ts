@@ -65,7 +65,7 @@ export interface ConfigDifference {
 
 /** One package whose version differs, or that one image lacks. */
 export interface PackageDifference {
-  readonly manager: 'dpkg' | 'apk';
+  readonly manager: 'dpkg' | 'apk' | 'rpm';
   readonly name: string;
   readonly architecture: string;
   /** Version in the original; absent when it lacks the package. */
@@ -73,6 +73,15 @@ export interface PackageDifference {
   readonly rebuilt?: string;
   /** What last wrote what the package manager keeps of it. */
   readonly origin?: DifferenceOrigin;
+}
+
+/** A database of packages that could not be read; nothing is explained by the packages of either image. */
+export interface UnreadDatabase {
+  readonly side: 'original' | 'rebuilt';
+  readonly path: string;
+  /** Code of the error: `PACKAGE_DATABASE_INVALID` or `PACKAGE_DATABASE_TOO_LARGE`. */
+  readonly code: string;
+  readonly message: string;
 }
 
 /** Original beside rebuilt. Plain data. */
@@ -89,4 +98,6 @@ export interface Comparison {
   readonly config: readonly ConfigDifference[];
   /** Absent when no file differs, as the package lists are then the same. */
   readonly packages?: readonly PackageDifference[];
+  /** Absent when all were read. */
+  readonly unreadDatabases?: readonly UnreadDatabase[];
 }

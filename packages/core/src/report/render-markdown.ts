@@ -119,7 +119,7 @@ function details(title: string, list: readonly Finding[], image?: ImageView): st
 function comparisons({ images }: ReportView): readonly string[] {
   const sections = images.flatMap(({ name, comparison }) => {
     if (comparison === undefined) return [];
-    const { grade, differences, packages = [], config } = comparison;
+    const { grade, differences, packages = [], config, unreadDatabases = [] } = comparison;
     const why = (explanation?: string): string =>
       explanation === undefined ? '**unexplained**' : text(explanation);
     const from = (origin: DifferenceOrigin | undefined): string => {
@@ -127,6 +127,9 @@ function comparisons({ images }: ReportView): readonly string[] {
       return where === undefined ? '' : ` (${where})`;
     };
     const items = [
+      ...unreadDatabases.map(
+        ({ side, path, message }) => `- packages of the ${side} not read, ${code(path)}: ${text(message)}`,
+      ),
       ...differences.map(
         ({ change, path, aspects, explanation, origin }) =>
           `- ${change} ${code(path)} ${text(aspects.join(', '))}${from(origin)}: ${why(explanation)}`,

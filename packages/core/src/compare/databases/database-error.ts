@@ -1,7 +1,7 @@
 import { CoreError } from '../../errors.ts';
 
-/** Largest database of packages that is read, its log of changes included. Fedora with 2,000 packages has 120 MiB. */
-export const MAX_DATABASE_BYTES: number = 128 * 1024 * 1024;
+/** Largest database of packages that is read, its log of changes included: a package has about 30 KiB in it. */
+export const MAX_DATABASE_BYTES: number = 64 * 1024 * 1024;
 
 /** The error of a database that is not what its format says, or is damaged. */
 export function invalidDatabase(reason: string): CoreError {

@@ -65,10 +65,14 @@ export function comparisonSection({ images }: ReportView): Content {
 }
 
 function comparisonCard(name: string, number: number, comparison: Comparison): Markup {
-  const { grade, files, config, packages = [] } = comparison;
+  const { grade, files, config, packages = [], unreadDatabases = [] } = comparison;
+  const unread = unreadDatabases.map(
+    ({ side, path, message }) =>
+      markup`<p>${chip('not read', 'warn')} Packages of the ${side}, ${code(path)}: <bdi>${message}</bdi></p>`,
+  );
   return markup`<div class="card long"><h3 class="title"><a href="#image-${number}"><bdi>${name}</bdi></a> ${comparisonChip(grade)}</h3>
 <p class="soft">${counted(files.compared, 'file')} compared, ${files.equal} equal, ${files.timestampsOnly} differ in timestamps only</p>
-${fileDifferences(comparison)}${subsection('Packages', PACKAGE_COLUMNS, packages.map(packageRow))}${subsection('Configuration', CONFIG_COLUMNS, config.map(configRow))}</div>`;
+${unread}${fileDifferences(comparison)}${subsection('Packages', PACKAGE_COLUMNS, packages.map(packageRow))}${subsection('Configuration', CONFIG_COLUMNS, config.map(configRow))}</div>`;
 }
 
 function fileDifferences({ differences, truncated }: Comparison): Content {

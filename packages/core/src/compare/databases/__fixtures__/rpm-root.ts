@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -17,6 +17,8 @@ export interface PackageSpec {
 /** A root in which the real rpm installs what the real rpmbuild made. */
 export interface RpmRoot {
   readonly directory: string;
+  /** Where its packages were built. */
+  readonly packages: string;
   install(...packages: readonly PackageSpec[]): void;
   erase(...names: readonly string[]): void;
   /** Lines of `rpm -qa` in that format. */
@@ -28,10 +30,15 @@ export interface RpmRoot {
 
 const DATABASE = '/var/lib/rpm';
 
-/** Makes an empty root whose database is SQLite, as Debian's rpm has no other. */
-export function makeRpmRoot(): RpmRoot {
+/**
+ * Makes an empty root whose database is SQLite, as Debian's rpm has no other.
+ *
+ * @param like - a root whose packages are used, not built again
+ */
+export function makeRpmRoot(like?: RpmRoot): RpmRoot {
   const directory = mkdtempSync(join(tmpdir(), 'imagevet-rpm-'));
   const root = join(directory, 'root');
+  const packages = like?.packages ?? directory;
   mkdirSync(root);
   const rpm = (...args: readonly string[]) =>
     execFileSync('rpm', ['--root', root, '--dbpath', DATABASE, ...args], {
@@ -41,8 +48,9 @@ export function makeRpmRoot(): RpmRoot {
     });
   return {
     directory: root,
-    install: (...packages) => {
-      rpm('-i', '--nodeps', '--noscripts', ...packages.map((item) => buildPackage(directory, item)));
+    packages,
+    install: (...items) => {
+      rpm('-i', '--nodeps', '--noscripts', ...items.map((item) => buildPackage(packages, item)));
     },
     erase: (...names) => {
       rpm('-e', ...names);
@@ -79,10 +87,12 @@ function buildPackage(directory: string, item: PackageSpec): string {
     ...(item.listed ?? Object.keys(files)),
   ];
   const top = join(directory, `${name}-${version}`);
+  const built = join(top, 'RPMS', 'noarch', `${name}-${version}-1.noarch.rpm`);
+  if (existsSync(built)) return built;
   mkdirSync(top, { recursive: true });
   writeFileSync(join(top, 'package.spec'), `${spec.join('\n')}\n`);
   execFileSync('rpmbuild', ['-bb', '--quiet', '--define', `_topdir ${top}`, join(top, 'package.spec')], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  return join(top, 'RPMS', 'noarch', `${name}-${version}-1.noarch.rpm`);
+  return built;
 }
