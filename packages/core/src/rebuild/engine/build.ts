@@ -165,16 +165,24 @@ export class Build {
     onProgress: BuildOptions['onProgress'],
   ): Promise<void> {
     const { platform } = this.#request;
-    const source = this.#options.registry;
-    for (const { base, platform: own } of dockerfile.stages) {
+    const { registry: source, uncheckedBases = 'deny' } = this.#options;
+    for (const { base, platform: own, startLine: line } of dockerfile.stages) {
       if (base.kind !== 'image' || base.reference.digest === undefined || own !== undefined) continue;
       await this.#shared.machines
         .check(base.reference, platform, { source, signal })
         .catch((error: unknown) => {
           signal.throwIfAborted();
           if (!(error instanceof RegistryError)) throw error;
-          // The engine may hold it, or reach what we do not; then its label is all there is.
-          const text = `the programs of ${nameOf(base.reference)} were not looked at: ${error.message}`;
+          const text = `the programs of ${nameOf(base.reference)} could not be looked at: ${error.message}`;
+          // What passes is tried again.
+          if (uncheckedBases === 'deny' && isPassing(error)) throw error;
+          if (uncheckedBases === 'deny') {
+            throw new CoreError(error.code === 'NOT_FOUND' ? 'BUILD_FAILED' : 'BUILD_UNSUPPORTED', text, {
+              hint: 'Let the registry client read the base, or take the word of its label with uncheckedBases.',
+              details: { line },
+              cause: error,
+            });
+          }
           onProgress?.({ type: 'build-log', text });
         });
     }
@@ -253,6 +261,10 @@ export class Build {
       return { ...image, reference: { ...target, digest: manifest.digest }, descriptor: manifest };
     });
   }
+}
+
+function isPassing({ code }: RegistryError): boolean {
+  return code === 'UNREACHABLE' || code === 'TIMEOUT' || code === 'RATE_LIMITED';
 }
 
 function withAlgorithm(id: string): string {
