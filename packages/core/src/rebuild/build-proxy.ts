@@ -1,12 +1,11 @@
-import type { ResolvedImage } from '@imagevet/registry';
 import type { Dockerfile } from '../dockerfile/types.ts';
 import { CoreError } from '../errors.ts';
 import type { BuildEvent } from './types.ts';
 
 /**
  * Proxies of RUN, as the predefined build arguments that leave no trace in the image. Passwords in them are taken out of the
- * build's log, and a Dockerfile that would record them is refused. A RUN knows them, and can write them into a file: give
- * builds you do not trust a proxy without a password.
+ * build's log, a Dockerfile that would record them is refused, and so is an image that holds one in a layer as it is. A RUN knows
+ * them, and can write them down in a form nobody finds: give builds you do not trust a proxy without a password.
  *
  * @see Dockerfile reference, "Predefined ARGs"
  */
@@ -61,16 +60,12 @@ export function refuseRecordedProxy(proxy: BuildProxy | undefined, { globalArgs,
   }
 }
 
-/** @throws {@link CoreError} `BUILD_FAILED` for an image whose configuration or history holds the password of a proxy */
-export function refuseProxyInImage(
-  proxy: BuildProxy | undefined,
-  { history, execution, labels }: Pick<ResolvedImage, 'history' | 'execution' | 'labels'>,
-): void {
-  const text = JSON.stringify([history, execution, labels]);
-  if (!proxySecrets(proxy).some((secret) => text.includes(JSON.stringify(secret).slice(1, -1)))) return;
-  throw new CoreError('BUILD_FAILED', 'the image that was built holds the password of the proxy', {
-    hint: 'Remove it from the scratch repository, and give a proxy without a password.',
-  });
+/** What of a proxy must not be in an image. A password is also looked for with what is around it, as short ones are anywhere. */
+export function secretsInImage(proxy: BuildProxy | undefined): readonly string[] {
+  const around = [proxy?.http, proxy?.https].flatMap(
+    (url) => /^[^/]*\/\/([^/]*:[^/]+@)/.exec(url ?? '')?.[1] ?? [],
+  );
+  return [...new Set([...proxySecrets(proxy), ...around])];
 }
 
 function proxySecrets(proxy: BuildProxy | undefined): readonly string[] {

@@ -127,10 +127,22 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
     const proxied = builderOf({ proxy: { http: 'http://me:secret@127.0.0.1:9/' } });
     const text = `FROM ${formatReference({ ...base.reference, tag: undefined })}\nRUN true`;
     await expect(proxied.build(request(text))).rejects.toMatchObject({
-      code: 'BUILD_FAILED',
-      message: expect.stringContaining('holds the password'),
+      code: 'SECRET_IN_IMAGE',
+      message: expect.stringContaining('its configuration or history'),
     });
     await builder.release?.();
+  }, 60_000);
+
+  test('row 39: does not take an image into which a RUN wrote the password of a proxy', async () => {
+    const proxied = builderOf({ proxy: { http: 'http://me:pa55-w0rd@127.0.0.1:9/' } });
+    const asked = request(`FROM ${BASE}\nRUN mkdir /x && echo "proxy $http_proxy" > /x/apt.conf`);
+    await expect(proxied.build({ ...asked, annotations: { a: 'b' } })).rejects.toMatchObject({
+      code: 'SECRET_IN_IMAGE',
+      message: expect.stringMatching(/^(?!.*pa55)/),
+      details: { path: '/x/apt.conf', layer: 1 },
+    });
+    await expect(client.resolve(asked.target)).rejects.toThrow(code('NOT_FOUND'));
+    await proxied.release?.();
   }, 60_000);
 
   test('builds the stage it is asked for, with the build arguments it is given', async () => {

@@ -3,13 +3,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { formatPlatform, formatReference, isDigest, parseReference, resolveImage } from '@imagevet/registry';
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import { CoreError } from '../../errors.ts';
-import { proxyArgs, refuseProxyInImage, refuseRecordedProxy, withoutSecrets } from '../build-proxy.ts';
+import { proxyArgs, refuseRecordedProxy, withoutSecrets } from '../build-proxy.ts';
 import type { MachineCheck } from '../check-machine.ts';
 import { claimName, toBuiltImage } from '../claim-name.ts';
 import { BuildPosition } from '../engine/failing-line.ts';
 import { printableLines } from '../engine/messages.ts';
 import type { SourcePolicy } from '../export/source-policy.ts';
 import { packEntries } from '../pack-context.ts';
+import type { SecretCheck } from '../secret-check.ts';
 import type { Builder, BuildRequest, BuiltImage } from '../types.ts';
 import type { BuildkitBuilderOptions } from './buildkit-builder.ts';
 import { describe, solve, watch } from './control.ts';
@@ -32,6 +33,7 @@ interface Shared {
   /** Another connection: a failure whose headers are too large for Node.js ends it. */
   readonly solver: GrpcClient;
   readonly machines: MachineCheck;
+  readonly secrets: SecretCheck;
 }
 
 /** One build on a BuildKit daemon, from the context to the pushed manifest. */
@@ -41,14 +43,20 @@ export class BuildkitBuild {
   readonly #options: BuildkitBuilderOptions;
   readonly #request: BuildRequest;
   readonly #machines: MachineCheck;
+  readonly #secrets: SecretCheck;
   readonly #position: BuildPosition;
   readonly #dockerfile: string;
 
   /** How the last step that failed says it did. */
   #failure: string | undefined;
 
-  constructor({ client, solver, machines }: Shared, options: BuildkitBuilderOptions, request: BuildRequest) {
+  constructor(
+    { client, solver, machines, secrets }: Shared,
+    options: BuildkitBuilderOptions,
+    request: BuildRequest,
+  ) {
     this.#machines = machines;
+    this.#secrets = secrets;
     this.#client = client;
     this.#solver = solver;
     this.#options = options;
@@ -249,7 +257,8 @@ export class BuildkitBuild {
     const { registry } = this.#options;
     const unnamed = { ...target, tag: undefined, digest };
     const pushed = await resolveImage(unnamed, { source: registry, platform, signal });
-    refuseProxyInImage(this.#options.proxy, pushed);
+    const bases = Object.values(this.#request.unedited?.pins ?? {}).map(parseReference);
+    await this.#secrets.check(pushed, bases, { registry, signal });
     return claimName(this.#request, { registry, signal }, async () => {
       const { bytes, descriptor } = await registry.fetchManifest(
         { ...unnamed, digest: pushed.manifest.digest },

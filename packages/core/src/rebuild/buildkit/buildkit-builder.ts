@@ -1,8 +1,9 @@
 import type { Fetcher, Keychain, OperationOptions, Platform, Pusher } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
-import type { BuildProxy } from '../build-proxy.ts';
+import { type BuildProxy, secretsInImage } from '../build-proxy.ts';
 import { MachineCheck } from '../check-machine.ts';
 import { existingImage } from '../claim-name.ts';
+import { SecretCheck } from '../secret-check.ts';
 import type { Builder } from '../types.ts';
 import { BuildkitBuild } from './build.ts';
 import { type BuildkitAddress, openBuildkit } from './connect.ts';
@@ -60,6 +61,7 @@ export function buildkitBuilder(options: BuildkitBuilderOptions): Builder {
     }
   }
   const machines = new MachineCheck();
+  const secrets = new SecretCheck(secretsInImage(options.proxy));
   let known: Promise<boolean> | undefined;
   /** Connections of its own for each: a build that is given up takes nothing else along. */
   const using = async <T>(
@@ -112,7 +114,8 @@ export function buildkitBuilder(options: BuildkitBuilderOptions): Builder {
       return using(
         (client) =>
           using(
-            (solver) => new BuildkitBuild({ client, solver, machines }, options, request).run(operation),
+            (solver) =>
+              new BuildkitBuild({ client, solver, machines, secrets }, options, request).run(operation),
             signal,
           ),
         signal,

@@ -125,6 +125,16 @@ describe.skipIf(!available('buildkit', 'docker-engine', 'docker', 'openssl'))('b
     ).rejects.toMatchObject({ code: 'BUILD_UNSUPPORTED', details: { line: 2 } });
   });
 
+  test('row 39: does not take an image into which a RUN wrote the password of a proxy', async () => {
+    const proxied = builderOf({ proxy: { https: 'http://me:pa55-w0rd@127.0.0.1:9/' } });
+    const asked = request('FROM debian:bookworm\nRUN mkdir /x && echo "$https_proxy" > /x/apt.conf');
+    await expect(proxied.build(asked)).rejects.toMatchObject({
+      code: 'SECRET_IN_IMAGE',
+      details: { path: '/x/apt.conf', layer: 1 },
+    });
+    await expect(client.resolve(asked.target)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
   test('builds the stage it is asked for, with the build arguments it is given', async () => {
     const text =
       'FROM debian:bookworm AS one\nARG SAY=default\nRUN echo $SAY > /said-$SAY\nFROM debian:bookworm\nRUN exit 7';

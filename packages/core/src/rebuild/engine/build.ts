@@ -3,6 +3,7 @@ import {
   annotateImage,
   formatPlatform,
   formatReference,
+  type ImageReference,
   type OperationOptions,
   RegistryError,
   resolveImage,
@@ -10,10 +11,11 @@ import {
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import type { Dockerfile } from '../../dockerfile/types.ts';
 import { CoreError } from '../../errors.ts';
-import { proxyArgs, refuseProxyInImage, refuseRecordedProxy, withoutSecrets } from '../build-proxy.ts';
+import { proxyArgs, refuseRecordedProxy, withoutSecrets } from '../build-proxy.ts';
 import type { MachineCheck } from '../check-machine.ts';
 import { claimName, toBuiltImage } from '../claim-name.ts';
 import { packContext } from '../pack-context.ts';
+import type { SecretCheck } from '../secret-check.ts';
 import type { BuildEvent, BuildRequest, BuiltImage } from '../types.ts';
 import type { DockerEngineBuilderOptions } from './docker-engine-builder.ts';
 import type { Engine, EngineDescription } from './engine.ts';
@@ -39,6 +41,7 @@ interface Shared {
   /** Names in the engine's store that nobody needs after the run. */
   readonly leftovers: Set<string>;
   readonly machines: MachineCheck;
+  readonly secrets: SecretCheck;
 }
 
 /** One build on one engine, from the parents to the pushed manifest. */
@@ -50,6 +53,7 @@ export class Build {
   readonly #shared: Shared;
   /** Name in the engine's store while it is built: tells whose it is, and two builds of one target do not meet. */
   readonly #local: string;
+  #bases: readonly ImageReference[] = [];
 
   constructor(
     engine: Engine,
@@ -108,6 +112,7 @@ export class Build {
       ...parameters,
     });
     refuseRecordedProxy(proxy, parsed);
+    this.#bases = parsed.stages.flatMap(({ base }) => (base.kind === 'image' ? [base.reference] : []));
     await this.#checkMachines(parsed, signal, onProgress);
     const backend = chooseBackend(parsed, this.#description, this.#options);
     const reading = { maxBytes: maxLogBytes, onProgress, engine: this.#where };
@@ -211,7 +216,7 @@ export class Build {
           },
         );
       }
-      refuseProxyInImage(this.#options.proxy, pushed);
+      await this.#shared.secrets.check(pushed, this.#bases, { registry, signal });
       const { name, version } = this.#description;
       const image = { ...toBuiltImage(target, pushed), builtBy: { name, version } };
       // Children find it without pulling, as long as both names are there.

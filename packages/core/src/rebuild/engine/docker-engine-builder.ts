@@ -1,8 +1,9 @@
 import type { Fetcher, Keychain, Pusher } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
-import type { BuildProxy } from '../build-proxy.ts';
+import { type BuildProxy, secretsInImage } from '../build-proxy.ts';
 import { MachineCheck } from '../check-machine.ts';
 import { existingImage } from '../claim-name.ts';
+import { SecretCheck } from '../secret-check.ts';
 import type { Builder } from '../types.ts';
 import { Build } from './build.ts';
 import { Engine, type EngineDescription, type EngineTls } from './engine.ts';
@@ -65,6 +66,7 @@ export function dockerEngineBuilder(options: DockerEngineBuilderOptions): Builde
   let running = 0;
   const leftovers = new Set<string>();
   const machines = new MachineCheck();
+  const secrets = new SecretCheck(secretsInImage(options.proxy));
   const open = () => {
     opened ??= Engine.open(address, options.tls);
     return opened;
@@ -83,7 +85,9 @@ export function dockerEngineBuilder(options: DockerEngineBuilderOptions): Builde
       described ??= await engine.describe({ signal: operation.signal });
       running += 1;
       try {
-        return await new Build(engine, described, options, request, { leftovers, machines }).run(operation);
+        return await new Build(engine, described, options, request, { leftovers, machines, secrets }).run(
+          operation,
+        );
       } finally {
         running -= 1;
       }

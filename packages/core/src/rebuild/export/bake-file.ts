@@ -1,4 +1,5 @@
 import { familiarReference, formatPlatform, formatReference, parseReference } from '@imagevet/registry';
+import { CoreError } from '../../errors.ts';
 import { pinnedInput } from '../pin-inputs.ts';
 import type { RebuildPlan, RebuildStep } from '../types.ts';
 
@@ -26,8 +27,11 @@ export interface BakeTarget {
  * Writes a plan as a file for `docker buildx bake`: Dockerfiles unchanged, every parent named by a context of its own, sources
  * at their commits. What bake builds was not checked by us, and is pushed where unjudged builds are: compare it before it is
  * signed.
+ *
+ * @throws {@link CoreError} `PLAN_INVALID` for a plan without steps, for which bake has no file
  */
 export function toBakeFile(plan: RebuildPlan): BakeFile {
+  if (plan.steps.length === 0) throw new CoreError('PLAN_INVALID', 'the plan has no image to build');
   const names = new Map(plan.steps.map((step) => [step.id, targetName(step)]));
   const target = Object.fromEntries(plan.steps.map((step) => [targetName(step), bakeTarget(step, names)]));
   return { group: { default: { targets: Object.keys(target) } }, target };

@@ -62,6 +62,13 @@ describe('toBakeFile()', () => {
     expect(app?.tags).toEqual(['reg.example/vetted-scratch/library/app:1']);
   });
 
+  test('refuses a plan without steps, which buildx does not read', async () => {
+    const plan = await planned();
+    expect(() => toBakeFile({ ...plan, steps: [] })).toThrow(
+      expect.objectContaining({ code: 'PLAN_INVALID' }),
+    );
+  });
+
   test('keeps variables of the Dockerfile from being read as a template', async () => {
     const { target } = toBakeFile(await planned());
     const lib = Object.entries(target).find(([name]) => name.startsWith('library-lib-'))?.[1];
