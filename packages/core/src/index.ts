@@ -39,6 +39,7 @@ export {
   alignHistory,
   type HistoryAlignment,
 } from './lineage/history/align-history.ts';
+export { compareLayout, type LayoutComparison } from './lineage/layout/compare-layout.ts';
 export {
   createLineageCache,
   type LineageCache,

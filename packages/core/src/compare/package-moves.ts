@@ -54,8 +54,13 @@ export class PackageMoves {
     return this.#databases.unread;
   }
 
+  /** Whether a package of rpm has other versions, by `name:architecture`. */
+  hasMoved(key: string): boolean {
+    return this.#moved.get(key)?.manager === 'rpm';
+  }
+
   explain(pair: PathPair): Explanation | undefined {
-    const state = explainRpmState(pair, this.#databases, (key) => this.#moved.get(key)?.manager === 'rpm');
+    const state = explainRpmState(pair, this.#databases, (key) => this.hasMoved(key));
     if (state !== undefined) return state;
     if (this.packages.length === 0) return undefined;
     const cause = this.#ofFile(pair) ?? this.#ofRecord(pair) ?? this.#ofList(pair) ?? this.#ofLog(pair);
@@ -123,12 +128,22 @@ function maskVersions(
 ): Buffer {
   let text = Buffer.from(content).toString('latin1');
   for (const [index, item] of packages.entries()) {
-    // In file names an epoch's colon is written %3a.
-    for (const version of new Set([item[side], item[side]?.replaceAll(':', '%3a')])) {
-      if (version !== undefined) text = text.replaceAll(version, `<version ${index}>`);
+    for (const version of writtenVersions(item, side)) {
+      text = text.replaceAll(version, `<version ${index}>`);
     }
   }
   return Buffer.from(text, 'latin1');
+}
+
+/** A version as logs have it: in file names of dpkg an epoch's colon is %3a, in those of rpm there is no epoch. */
+function writtenVersions(
+  { manager, ...item }: PackageDifference,
+  side: 'original' | 'rebuilt',
+): ReadonlySet<string> {
+  const versions = item[side] === undefined ? [] : item[side].split(', ');
+  const other = (version: string) =>
+    manager === 'rpm' ? version.replace(/^\d+:/, '') : version.replaceAll(':', '%3a');
+  return new Set(versions.flatMap((version) => [version, other(version)]));
 }
 
 function describe({ name, original, rebuilt }: PackageDifference): string {

@@ -2,17 +2,20 @@ import { ImagevetError, type OperationOptions } from '@imagevet/registry';
 import type { Gap } from '../errors.ts';
 import { type CheckedSubject, checkRepository } from './check-repository.ts';
 import type { FoundDockerfile } from './find-dockerfile.ts';
+import { checkLayout, type LayoutCheck } from './layout/check-layout.ts';
 import type { DockerfileRecord, Reachability, SourceHost, SourceLocation } from './types.ts';
 
 /** What its repository says of a Dockerfile. */
 export interface DockerfileCheck {
-  readonly facts: Pick<DockerfileRecord, 'reachability' | 'contextTree' | 'repository'>;
+  readonly facts: Pick<DockerfileRecord, 'reachability' | 'contextTree' | 'repository'> &
+    LayoutCheck['facts'];
   readonly gaps: readonly Gap[];
 }
 
 /**
  * Asks the repository a Dockerfile is said to come from: which one it is, whether the commit is its own, which tree the build
- * context is, and, where the image brought its Dockerfile along, whether that is the file the repository has.
+ * context is, and, where the image brought its Dockerfile along, whether that is the file the repository has; of an OCI layout,
+ * whether the image is the one in it.
  */
 export async function checkDockerfile(
   { record, claim }: FoundDockerfile,
@@ -30,18 +33,19 @@ export async function checkDockerfile(
     const { gaps, ...repository } = await identifying;
     return { facts: { ...repository, reachability }, gaps };
   }
-  const [tree, reached, { gaps, ...repository }] = await Promise.all([
+  const [tree, reached, { gaps, ...repository }, layout] = await Promise.all([
     contextTree(host, location, options),
     checkReachability(host, location, node, options),
     identifying,
+    checkLayout(record, host, subject, options),
   ]);
   const differs =
     claim.dockerfile !== undefined && reached.reachability === 'reachable'
       ? await checkEmbedded(claim.dockerfile, location, host, node, options)
       : [];
   return {
-    facts: { ...tree, ...repository, reachability: reached.reachability },
-    gaps: [...reached.gaps, ...gaps, ...differs],
+    facts: { ...tree, ...repository, ...layout.facts, reachability: reached.reachability },
+    gaps: [...reached.gaps, ...gaps, ...differs, ...layout.gaps],
   };
 }
 

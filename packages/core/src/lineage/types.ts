@@ -1,6 +1,7 @@
 import type { Digest, ImageReference, OperationOptions, Platform, ResolvedImage } from '@imagevet/registry';
 import type { BuildParameters } from '../dockerfile/types.ts';
 import type { Gap } from '../errors.ts';
+import type { LayoutComparison } from './layout/compare-layout.ts';
 import type { LineageCache } from './lineage-cache.ts';
 
 /** Where the source of an image is: a repository at a commit. */
@@ -173,8 +174,10 @@ export interface DockerfileRecord {
   readonly contextTree?: string;
   /** Which repository the location's name leads to; absent where no host tells. */
   readonly repository?: RepositoryRecord;
+  /** What is in the OCI layout the image is taken over from, when it was held against the image. */
+  readonly layout?: LayoutComparison;
   readonly reachability: Reachability;
-  /** Whether the instructions of the final stage agree with the image's history. */
+  /** Whether the instructions of the final stage agree with the image's history; or the image with the layout it is taken from. */
   readonly consistency: 'consistent' | 'inconsistent' | 'unchecked';
   /** Why, when inconsistent: the first instruction or history entry that does not fit. */
   readonly inconsistency?: HistoryInconsistency;

@@ -1,6 +1,7 @@
 import type { Gap } from '../errors.ts';
 import type { LineageNode } from '../lineage/types.ts';
 import { canonicalJson } from './canonical-json.ts';
+import { isImport } from './imports.ts';
 import type { Facts } from './types.ts';
 
 const STAGES: readonly Gap['stage'][] = [
@@ -61,8 +62,9 @@ function missing(facts: Facts, nodes: readonly LineageNode[]): readonly Gap[] {
     gaps.push(gap('compare', 'COMPARISON_NOT_RUN', 'nothing was rebuilt, so nothing was compared'));
     return gaps;
   }
-  for (const { id } of nodes) {
-    if (Object.hasOwn(facts.comparisons, id)) continue;
+  for (const node of nodes) {
+    const { id } = node;
+    if (Object.hasOwn(facts.comparisons, id) || isImport(node, facts)) continue;
     gaps.push(gap('compare', 'COMPARISON_MISSING', 'no rebuild was compared with the public image', id));
   }
   return gaps;

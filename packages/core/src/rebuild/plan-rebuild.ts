@@ -14,7 +14,7 @@ import type { Lineage, LineageEdge, LineageNode } from '../lineage/types.ts';
 import { dockerfileIn } from './context.ts';
 import { type NameRule, pathOf } from './internal-names.ts';
 import { type NamelessStep, nameSteps } from './name-steps.ts';
-import type { RebuildPlan, RebuildStep } from './types.ts';
+import type { ImportedImage, RebuildPlan, RebuildStep } from './types.ts';
 
 /** Where results go: `docker.io/library/php:8` becomes `<registry>/<repositoryPrefix>/library/php:8` once it is admitted. */
 export interface PlanTarget {
@@ -44,7 +44,8 @@ const KEY_VERSION = 2;
 const UNKNOWN_TRIGGERS = ['COPY . /'];
 
 /**
- * Plans the rebuild of whole lineages: parents before children, an image they share once. Images that cannot be rebuilt are
+ * Plans the rebuild of whole lineages: parents before children, an image they share once. An image that is the OCI layout of its
+ * repository is an import: what is built on it is built on its public digest. Images that cannot be rebuilt are
  * gaps; their children are built on the public image by digest where there is one, and are gaps too where there is none.
  * An image that takes files from itself, however far round, cannot be rebuilt.
  *
@@ -61,7 +62,7 @@ export function planRebuild(lineages: readonly Lineage[], options: PlanRebuildOp
   }
   const planner = new Planner(lineages, options);
   for (const { root } of lineages) planner.add(root);
-  const { gaps } = planner;
+  const { gaps, imports } = planner;
   const { registry, repositoryPrefix, names } = options.target;
   const steps = nameSteps([...planner.steps.values()], {
     registry,
@@ -70,12 +71,13 @@ export function planRebuild(lineages: readonly Lineage[], options: PlanRebuildOp
   });
   const places = steps.map(({ key, target, scratch }) => [key, ...[target, scratch].map(formatReference)]);
   const id = digestOf(JSON.stringify(places));
-  return { id, platform: first.platform, steps, gaps };
+  return { id, platform: first.platform, steps, ...(imports.length === 0 ? {} : { imports }), gaps };
 }
 
 class Planner {
   readonly steps: Map<string, NamelessStep> = new Map();
   readonly gaps: Gap[] = [];
+  readonly imports: ImportedImage[] = [];
   readonly #seen = new Set<string>();
   /** Images whose own inputs are being planned. */
   readonly #open = new Set<string>();
@@ -124,6 +126,11 @@ class Planner {
     // Built on the public bytes of itself, an image would be its own witness.
     if (circular !== undefined) {
       return this.#refuse(node, 'INPUT_CYCLE', `it is built from ${circular.to}, which is built from it`);
+    }
+    const imported = importedImage(node);
+    if (imported !== undefined) {
+      this.imports.push(imported);
+      return;
     }
     const problem = unbuildable(node);
     if (problem !== undefined) return this.#refuse(node, 'NOT_REBUILDABLE', problem);
@@ -209,9 +216,20 @@ class Planner {
   }
 }
 
+/** An image whose repository holds it as it is published: there is nothing to build, and its bytes are known. */
+function importedImage({ id, reference, image, dockerfile }: LineageNode): ImportedImage | undefined {
+  const { status, layout, location } = dockerfile;
+  if (status !== 'imported' || layout === undefined || layout.match === 'none') return undefined;
+  if (image === undefined || location === undefined) return undefined;
+  return { id, reference, digest: image.manifest.digest, location };
+}
+
 function unbuildable(node: LineageNode): string | undefined {
-  const { status, text, location } = node.dockerfile;
-  if (status === 'imported') return 'it is taken over from an OCI layout, and no Dockerfile makes it';
+  const { status, text, location, layout } = node.dockerfile;
+  if (status === 'imported') {
+    const doubt = layout === undefined ? 'was not held against it' : 'is another image';
+    return `it is taken over from an OCI layout, and no Dockerfile makes it; the layout ${doubt}`;
+  }
   if (text === undefined) return `its Dockerfile is not at hand (${status})`;
   if (location === undefined) return 'no source repository is known for its build context';
   const isGround = node.end === 'scratch' || node.end === 'rootfs-import';

@@ -57,8 +57,20 @@ export interface RebuildPlan {
   readonly id: Digest;
   readonly platform: Platform;
   readonly steps: readonly RebuildStep[];
+  /** Images that are taken as they are: no Dockerfile makes them, and their public bytes are those in their repository. */
+  readonly imports?: readonly ImportedImage[];
   /** Nodes that cannot be rebuilt, and why. */
   readonly gaps: readonly Gap[];
+}
+
+/** An image that is an OCI layout of its repository; what is built on it is built on this digest. */
+export interface ImportedImage {
+  /** The lineage node's id. */
+  readonly id: string;
+  readonly reference: ImageReference;
+  readonly digest: Digest;
+  /** Where the layout is. */
+  readonly location: SourceLocation;
 }
 
 /** What a builder is asked to do. */

@@ -51,7 +51,7 @@ function published(name: Name, generated: Schema): Schema {
     $schema: _draft,
     definitions,
     ...schema
-  } = JSON.parse(JSON.stringify(generated).replaceAll('"#/definitions/', '"#/$defs/')) as Schema;
+  } = JSON.parse(JSON.stringify(generated).replaceAll('"#/definitions/', '"#/$defs/'), tuples) as Schema;
   const named = definitions as Record<string, unknown>;
   // The type says that a digest begins with its algorithm; a pattern says the rest.
   if (named.Digest !== undefined) named.Digest = { type: 'string', pattern: DIGEST };
@@ -64,6 +64,14 @@ function published(name: Name, generated: Schema): Schema {
     properties,
     $defs: named,
   };
+}
+
+/** What draft 7 calls `items` of a tuple is `prefixItems` since draft 2020-12. */
+function tuples(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('items' in value) || !Array.isArray(value.items))
+    return value;
+  const { items, ...rest } = value;
+  return { ...rest, prefixItems: items, items: false };
 }
 
 function accepts(name: Name, value: unknown): boolean {

@@ -32,7 +32,12 @@ export const lineageConsistent: RuleCheck<{ readonly rule: 'lineage.consistent' 
     for (const node of view.nodes) {
       const at = { node: node.id, term: nameOf(node) };
       const { consistency, inconsistency, text } = node.dockerfile;
-      if (consistency === 'inconsistent') {
+      const isLayout = node.dockerfile.status === 'imported';
+      if (consistency === 'inconsistent' && isLayout) {
+        const message =
+          inconsistency?.message ?? 'it is not the image of the layout it is said to be taken from';
+        failures.push({ outcome: 'fail', code: 'lineage.layout-differs', message, ...at });
+      } else if (consistency === 'inconsistent') {
         const message = `its Dockerfile does not fit its history: ${inconsistency?.message ?? 'no reason given'}`;
         failures.push({ outcome: 'fail', code: 'lineage.dockerfile-inconsistent', message, ...at });
       }
@@ -41,13 +46,12 @@ export const lineageConsistent: RuleCheck<{ readonly rule: 'lineage.consistent' 
         const why = cause === undefined ? '' : ` (${cause.code}: ${cause.message})`;
         const message = `no image was there to hold against what is claimed${why}`;
         failures.push({ outcome: 'error', code: 'lineage.image-not-shown', message, ...at });
-      } else if (consistency === 'unchecked' || text === undefined) {
-        const message =
-          node.dockerfile.status === 'imported'
-            ? 'whether it is the image of the layout it is said to be taken from was not checked'
-            : text === undefined
-              ? 'there is no Dockerfile to hold against its history'
-              : 'whether its Dockerfile fits its history was not checked';
+      } else if (consistency === 'unchecked' || (text === undefined && !isLayout)) {
+        const message = isLayout
+          ? 'whether it is the image of the layout it is said to be taken from was not checked'
+          : text === undefined
+            ? 'there is no Dockerfile to hold against its history'
+            : 'whether its Dockerfile fits its history was not checked';
         failures.push({ outcome: 'error', code: 'lineage.consistency-unchecked', message, ...at });
       }
     }

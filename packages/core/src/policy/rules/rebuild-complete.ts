@@ -2,6 +2,7 @@ import { formatReference, type Repository } from '@imagevet/registry';
 import type { LineageNode } from '../../lineage/types.ts';
 import type { RebuildOutcome, RebuildStep } from '../../rebuild/types.ts';
 import { type FactsView, nameOf } from '../facts-view.ts';
+import { isImport } from '../imports.ts';
 import { answer, type Failure, gapFailures, type RuleCheck } from '../rule.ts';
 
 /** `rebuild.complete` */
@@ -37,8 +38,14 @@ function problemOf(node: LineageNode, view: FactsView): Failure | undefined {
   const outcomes = view.outcomes(node.id);
   const [step] = steps;
   const [outcome] = outcomes;
-  if (step === undefined)
-    return { outcome: 'error', code: 'rebuild.not-planned', message: 'no step rebuilds it' };
+  if (step === undefined && isImport(node, view.facts)) return undefined;
+  if (step === undefined) {
+    const message =
+      node.dockerfile.status === 'imported'
+        ? 'no step rebuilds it: it is taken over from an OCI layout as it is'
+        : 'no step rebuilds it';
+    return { outcome: 'error', code: 'rebuild.not-planned', message };
+  }
   if (outcome === undefined)
     return { outcome: 'error', code: 'rebuild.no-result', message: 'its rebuild has no result' };
   if (steps.length > 1 || outcomes.length > 1) {

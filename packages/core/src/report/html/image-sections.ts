@@ -131,10 +131,10 @@ function edgeItem(edge: LineageEdge, view: ReportView): Markup {
 }
 
 function sourceOf({ node: { dockerfile } }: ImageView): Content {
-  const { location, status, url, reachability, consistency, digest } = dockerfile;
+  const { location, status, url, reachability, consistency, digest, layout } = dockerfile;
   const words = {
     found: undefined,
-    imported: chip('an OCI layout, no Dockerfile', 'none'),
+    imported: [chip('an OCI layout, no Dockerfile', 'none'), ' ', layoutChip(layout)],
     'commit-unreachable': chip('commit gone', 'bad'),
     'file-missing': chip('file missing', 'bad'),
     'host-unreachable': chip('host did not answer', 'warn'),
@@ -159,6 +159,19 @@ function sourceOf({ node: { dockerfile } }: ImageView): Content {
       ? undefined
       : markup`<div class="soft">${status === 'imported' ? 'index' : 'Dockerfile'} ${code(digest)}</div>`,
   ];
+}
+
+function layoutChip(layout: ImageView['node']['dockerfile']['layout']): Content {
+  if (layout === undefined) return chip('layout not held against the image', 'warn');
+  const words = {
+    manifest: 'is the image',
+    config: 'is the image but for annotations',
+    content: 'has the same content',
+  };
+  const { match, difference = 'another image' } = layout;
+  return match === 'none'
+    ? chip(`not the image: ${difference}`, 'bad')
+    : chip(`layout ${words[match]}`, 'good');
 }
 
 function claimItem({ kind, foundAt, location, base, heuristic, asOf, note }: ProvenanceClaim): Markup {

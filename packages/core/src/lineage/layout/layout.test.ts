@@ -1,0 +1,283 @@
+// An official image that is not built but taken over: the layout in its repository is held against what the registry shows.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  ImagevetError,
+  openOciLayout,
+  parseReference,
+  RegistryClient,
+  resolveImage,
+} from '@imagevet/registry';
+import { pushTestImage, startRegistry, type TestImage, type TestRegistry } from '@imagevet/registry/testing';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { auditLineage } from '../../audit/audit.ts';
+import { CoreError } from '../../errors.ts';
+import { defaultPolicy } from '../../policy/default-policy.ts';
+import { evaluate } from '../../policy/evaluate.ts';
+import type { Facts } from '../../policy/types.ts';
+import { officialImagesSource } from '../../provenance/official-images/source.ts';
+import { planRebuild } from '../../rebuild/plan-rebuild.ts';
+import { resolveLineage } from '../resolve-lineage.ts';
+import type { Lineage, SourceHost } from '../types.ts';
+import { layoutSource } from './layout-source.ts';
+
+const COMMIT = 'a'.repeat(40);
+const HEAD = `Maintainers: A B <a@b.example> (@ab)\nGitRepo: https://git.example/distro.git\nGitCommit: ${COMMIT}\n`;
+const LIBRARY: Readonly<Record<string, string>> = {
+  'library/distro': `${HEAD}Builder: oci-import\nFile: index.json\n\nTags: 9\nDirectory: 9/oci\n`,
+  'library/app': `${HEAD}\nTags: 1\nDirectory: app\n`,
+  'app/Dockerfile': 'FROM distro:9\nCOPY app /\n',
+};
+const IMAGE: TestImage = {
+  layers: [[{ path: 'etc/os-release', content: 'distro 9' }]],
+  history: [{ created: '2026-01-01T00:00:00Z', created_by: '# debian.sh' }],
+  config: { config: { Cmd: ['bash'] } },
+};
+
+let directory: string;
+let registry: TestRegistry;
+let client: RegistryClient;
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'imagevet-imported-'));
+  registry = await startRegistry();
+  client = new RegistryClient({ attempts: 1, hosts: { 'docker.io': { url: registry.url } } });
+});
+afterAll(async () => {
+  await client.close();
+  await registry.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const reference = parseReference('distro:9');
+
+/** The files of a layout with one image, as a repository has them below `9/oci`. */
+async function layoutOf(image: TestImage): Promise<(path: string) => Uint8Array | undefined> {
+  const folder = mkdtempSync(join(directory, 'layout-'));
+  await pushTestImage(await openOciLayout(folder, { create: true }), reference, image);
+  return (path) => {
+    try {
+      return readFileSync(join(folder, path.replace(/^9\/oci\//, '')));
+    } catch {
+      return undefined;
+    }
+  };
+}
+
+function hostOf(read: (path: string) => Uint8Array | undefined): SourceHost {
+  return {
+    supports: () => true,
+    readFile: async (_repository, _commit, path) => {
+      const text = LIBRARY[path];
+      const content = text === undefined ? read(path) : Buffer.from(text);
+      if (content === undefined) throw new CoreError('SOURCE_NOT_FOUND', `no ${path}`);
+      return { content, url: `https://git.example/${path}` };
+    },
+    async *readDirectory() {},
+    commitOf: async () => COMMIT,
+    reachability: async () => 'reachable',
+  };
+}
+
+async function resolve(read: (path: string) => Uint8Array | undefined, name = 'distro:9'): Promise<Lineage> {
+  const host = hostOf(read);
+  return resolveLineage(name, { registry: client, host, sources: [officialImagesSource({ host })] });
+}
+
+function reasonsOf(lineage: Lineage, rule: string, extra: Partial<Facts> = {}): readonly string[] {
+  const findings = auditLineage(lineage);
+  const plan = planRebuild([lineage], { target: { registry: 'r.example', repositoryPrefix: 'v' } });
+  const facts = { requested: 'x', lineage, findings, plan, comparisons: {}, gaps: [], ...extra };
+  const { reasons } = evaluate(defaultPolicy, [], facts, new Date('2026-01-01'));
+  return reasons.filter((reason) => reason.rule === rule).map(({ code }) => code);
+}
+
+describe('resolveLineage() of an image that is taken over from an OCI layout', () => {
+  test('finds it to be the image, byte for byte', async () => {
+    const { manifest } = await pushTestImage(client, reference, IMAGE);
+    const lineage = await resolve(await layoutOf(IMAGE));
+    expect(lineage.nodes[0]?.dockerfile).toMatchObject({
+      ...{ status: 'imported', consistency: 'consistent' },
+      layout: { match: 'manifest', manifest: manifest.digest },
+    });
+    expect(lineage.gaps).toEqual([]);
+    expect(reasonsOf(lineage, 'lineage.consistent')).toEqual(['lineage.consistent']);
+  });
+
+  test('finds it to be the image under a manifest with annotations of the builder', async () => {
+    await pushTestImage(client, reference, {
+      ...IMAGE,
+      annotations: { 'com.docker.official-images.bashbrew.arch': 'amd64' },
+    });
+    const lineage = await resolve(await layoutOf(IMAGE));
+    expect(lineage.nodes[0]?.dockerfile).toMatchObject({
+      consistency: 'consistent',
+      layout: { match: 'config' },
+    });
+  });
+
+  test('finds the same content under another time', async () => {
+    await pushTestImage(client, reference, {
+      ...IMAGE,
+      config: { ...IMAGE.config, created: '2026-02-02T00:00:00Z' },
+    });
+    const lineage = await resolve(await layoutOf(IMAGE));
+    expect(lineage.nodes[0]?.dockerfile).toMatchObject({
+      consistency: 'consistent',
+      layout: { match: 'content' },
+    });
+  });
+
+  test.each<[string, TestImage, RegExp]>([
+    [
+      'another layer',
+      { ...IMAGE, layers: [[{ path: 'etc/os-release', content: 'evil' }]] },
+      /layer 0 of the layout is sha256:.*, of the image sha256:/,
+    ],
+    [
+      'one layer more',
+      { ...IMAGE, layers: [...IMAGE.layers!, [{ path: 'x', content: 'x' }]], history: [] },
+      /layer 1 of the layout is no layer/,
+    ],
+    [
+      'another command',
+      { ...IMAGE, config: { config: { Cmd: ['evil'] } } },
+      /Cmd of its configuration is another/,
+    ],
+    [
+      'an entrypoint',
+      { ...IMAGE, config: { config: { Cmd: ['bash'], Entrypoint: ['evil'] } } },
+      /Entrypoint of its configuration/,
+    ],
+  ])('says that the published image has %s', async (_name, published, difference) => {
+    await pushTestImage(client, reference, published);
+    const lineage = await resolve(await layoutOf(IMAGE));
+    expect(lineage.nodes[0]?.dockerfile).toMatchObject({
+      ...{ consistency: 'inconsistent', layout: { match: 'none' } },
+      inconsistency: { message: expect.stringMatching(difference) as string },
+    });
+    expect(reasonsOf(lineage, 'lineage.consistent')).toEqual(['lineage.layout-differs']);
+    const plan = planRebuild([lineage], { target: { registry: 'r.example', repositoryPrefix: 'v' } });
+    expect(plan).not.toHaveProperty('imports');
+    expect(plan.gaps.map(({ message }) => message)).toEqual([
+      expect.stringContaining('the layout is another image'),
+    ]);
+  });
+
+  test('says that a layout without its blobs could not be held against it', async () => {
+    await pushTestImage(client, reference, IMAGE);
+    const read = await layoutOf(IMAGE);
+    const lineage = await resolve((path) => (path.includes('blobs') ? undefined : read(path)));
+    expect(lineage.nodes[0]?.dockerfile.consistency).toBe('unchecked');
+    expect(lineage.gaps.map(({ code, message }) => [code, message])).toEqual([
+      [
+        'SOURCE_NOT_FOUND',
+        expect.stringContaining('could not be held against 9/oci/index.json of https://git.example/distro'),
+      ],
+    ]);
+    expect(reasonsOf(lineage, 'lineage.consistent')).toContain('lineage.consistency-unchecked');
+  });
+
+  test('is a base that needs no rebuild, and what is built on it is built on its digest', async () => {
+    const base = await pushTestImage(client, reference, IMAGE);
+    const history = [{ created: '2026-01-02T00:00:00Z', created_by: 'COPY app / # buildkit' }];
+    await pushTestImage(client, parseReference('app:1'), {
+      base,
+      layers: [[{ path: 'app', content: 'a' }]],
+      history,
+    });
+    const lineage = await resolve(await layoutOf(IMAGE), 'app:1');
+    const plan = planRebuild([lineage], { target: { registry: 'r.example', repositoryPrefix: 'v' } });
+    expect(plan.gaps).toEqual([]);
+    expect(plan.imports).toMatchObject([
+      { id: lineage.nodes[1]?.id, digest: base.manifest.digest, location: { commit: COMMIT } },
+    ]);
+    expect(plan.steps.map(({ id, inputs }) => [id, inputs[0]?.pinned])).toEqual([
+      [lineage.root, base.manifest.digest],
+    ]);
+    const rebuild = { plan: plan.id, outcomes: [] } as unknown as Facts['rebuild'];
+    // Of the one built here nothing is known; of the imported one nothing is missing.
+    expect(reasonsOf(lineage, 'rebuild.complete', { rebuild })).toEqual(['rebuild.no-result']);
+    expect(
+      reasonsOf(lineage, 'compare.min-grade', { rebuild }).filter((code) => code === 'compare.missing'),
+    ).toHaveLength(1);
+    const alone = await resolve(await layoutOf(IMAGE));
+    const own = planRebuild([alone], { target: { registry: 'r.example', repositoryPrefix: 'v' } });
+    const nothing = { plan: own.id, outcomes: [] } as unknown as Facts['rebuild'];
+    expect(reasonsOf(alone, 'rebuild.complete', { rebuild: nothing })).toEqual(['rebuild.not-planned']);
+  });
+});
+
+describe('layoutSource()', () => {
+  const location = {
+    repository: 'https://git.example/distro',
+    commit: COMMIT,
+    directory: '9/oci',
+    path: '9/oci/index.json',
+  };
+  const image = (read: (path: string) => Uint8Array | undefined) =>
+    resolveImage(reference, { source: layoutSource(hostOf(read), location) });
+
+  test('follows a blob that is a link to a file beside it, as hosts give it, and believes only its digest', async () => {
+    const read = await layoutOf(IMAGE);
+    const linked = (path: string) => {
+      const name = /^9\/oci\/blobs\/sha256\/(\w+)$/.exec(path)?.[1];
+      if (name !== undefined) return Buffer.from(`../file-${name}.json`);
+      const file = /^9\/oci\/blobs\/file-(\w+)\.json$/.exec(path)?.[1];
+      return read(file === undefined ? path : `9/oci/blobs/sha256/${file}`);
+    };
+    const found = await image(linked);
+    expect(found.diffIds).toEqual((await image(read)).diffIds);
+    const altered = (path: string) => {
+      const content = linked(path);
+      return path.includes('/file-') ? Buffer.concat([content!, Buffer.from(' ')]) : content;
+    };
+    await expect(image(altered)).rejects.toSatisfy(ImagevetError.is);
+  });
+
+  test('follows no link out of the repository, and none for ever', async () => {
+    const read = await layoutOf(IMAGE);
+    const asked: string[] = [];
+    for (const link of [
+      '../../../../../etc/passwd',
+      '/etc/passwd',
+      '.',
+      '',
+      'a\nb',
+      'x'.repeat(2000),
+      '../sha256/loop',
+    ]) {
+      const hostile = (path: string) => {
+        asked.push(path);
+        return path.includes('blobs') ? Buffer.from(link) : read(path);
+      };
+      await expect(image(hostile)).rejects.toSatisfy(ImagevetError.is);
+    }
+    expect(asked.filter((path) => !path.startsWith('9/oci/'))).toEqual([]);
+    expect(asked.length).toBeLessThan(7 * 5);
+  });
+
+  test('takes whatever a repository holds', async () => {
+    const read = await layoutOf(IMAGE);
+    const whole = Buffer.from(read('9/oci/index.json')!);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat(whole.length - 1),
+        fc.uint8Array({ maxLength: 6 }),
+        fc.boolean(),
+        async (at, bytes, isBlob) => {
+          const alter = (content: Uint8Array | undefined) =>
+            content === undefined
+              ? undefined
+              : Buffer.concat([content.subarray(0, at), bytes, content.subarray(at + bytes.length)]);
+          try {
+            await image((path) => (path.includes('blobs') === isBlob ? alter(read(path)) : read(path)));
+          } catch (error) {
+            expect(ImagevetError.is(error)).toBe(true);
+          }
+        },
+      ),
+    );
+  });
+});
