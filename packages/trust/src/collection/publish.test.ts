@@ -64,7 +64,7 @@ describe.each(notaryServers)('against $name', ({ start }) => {
     const collection = 'race.example.com/app';
     const { server } = running;
     await signTag(target('0'), { collection, server, keys });
-    const tags = ['a', 'b', 'c', 'd'];
+    const tags = Array.from({ length: 12 }, (_, index) => String.fromCharCode(97 + index));
     await Promise.all(tags.map((tag) => signTag(target(tag), { collection, server, keys })));
     const listed = await listTrusted({ collection }, { server, root: { firstUse: true } });
     expect(listed.map(({ tag }) => tag)).toEqual(['0', ...tags]);

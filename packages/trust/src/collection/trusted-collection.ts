@@ -20,8 +20,10 @@ import { type PublishContext, type PublishResult, publishParts, signParts } from
 import { PublishedCollection, type TrustedCollectionOptions } from './published-collection.ts';
 import { assemblePart, availableKeys } from './signing.ts';
 
-/** Attempts to publish before a race is given up. */
-const MAX_ATTEMPTS = 5;
+/** Attempts to publish before a race is given up: of as many who publish at once, each wins one. */
+const MAX_ATTEMPTS = 24;
+/** Longest mean time between attempts. */
+const MAX_PAUSE_MS = 500;
 
 /**
  * A draft of changes to a collection. Stage changes, then {@link publish} them in one request; a collection that does not
@@ -143,8 +145,8 @@ export class TrustedCollection {
    * Publishes the staged changes in one request, sets the collection up when it does not exist, and reads the result back.
    * When somebody else published in between, the changes are applied to the newer version and sent again.
    *
-   * @throws {@link TrustError} `KEY_NOT_FOUND`, `THRESHOLD`, `BAD_PASSPHRASE`, `SERVER_REFUSED`, `VERSION_CONFLICT` after five
-   *   lost races, `BROKEN_COLLECTION`, or why the published trust data is refused. The changes stay staged.
+   * @throws {@link TrustError} `KEY_NOT_FOUND`, `THRESHOLD`, `BAD_PASSPHRASE`, `SERVER_REFUSED`, `VERSION_CONFLICT` after
+   *   24 lost races, `BROKEN_COLLECTION`, or why the published trust data is refused. The changes stay staged.
    */
   async publish(options: OperationOptions = {}): Promise<PublishResult> {
     return withNotaryClient(this.#options.server, async (client) => {
@@ -162,7 +164,8 @@ export class TrustedCollection {
         } catch (error) {
           if (attempt >= MAX_ATTEMPTS || !(await this.#published.hasLostRace(error, context, options)))
             throw error;
-          await wait(attempt * 50 * (1 + Math.random()), undefined, options);
+          // As far apart as others may be at work, and never in step with them.
+          await wait(Math.min(attempt * 50, MAX_PAUSE_MS) * 2 * Math.random(), undefined, options);
         }
       }
     });

@@ -228,6 +228,26 @@ describe('resolveTrusted() under attack', () => {
     expect((await resolve()).versions).toMatchObject({ root: 2, timestamp: 2 });
   });
 
+  test.each(['timestamp', 'snapshot'])(
+    'row 1: an older %s under a root that replaced another key',
+    async (role) => {
+      await sign('2');
+      await resolve();
+      await rotateKey(collection, 'targets', {
+        ...{ server: notary.server, keys, journal: createMemoryRotationJournal() },
+      });
+      const honest = ['snapshot', 'timestamp'].map((name) => [name, evil.bytes(name)] as const);
+      await evil.mutate(role, (signed) => ({ ...signed, version: 1 }));
+      if (role === 'snapshot') await evil.updateTimestampHash();
+      await expect(resolve()).rejects.toMatchObject({
+        code: 'ROLLBACK',
+        message: expect.stringContaining(role),
+      });
+      for (const [name, bytes] of honest) notary.store.replace(collection, name, bytes);
+      expect((await resolve()).versions).toMatchObject({ root: 2, snapshot: 3, timestamp: 3 });
+    },
+  );
+
   test('row 4: 2^53 is no version', async () => {
     notary.intercept = (request, reply) => {
       if (!request.path.endsWith('/timestamp.json')) return reply;

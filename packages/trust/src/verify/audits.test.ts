@@ -120,10 +120,12 @@ describe('a finding of an audit', () => {
     );
     for (const folder of [join(folders.keys, 'private'), folders.state, folders.journal]) {
       expect([folder, statSync(folder).mode & 0o777]).toEqual([folder, 0o700]);
-      const names = readdirSync(folder);
+      const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
       expect(names.length).toBeGreaterThan(0);
-      for (const name of names)
-        expect([name, statSync(join(folder, name)).mode & 0o777]).toEqual([name, 0o600]);
+      for (const name of names) {
+        const found = statSync(join(folder, name));
+        expect([name, found.mode & 0o777]).toEqual([name, found.isDirectory() ? 0o700 : 0o600]);
+      }
     }
   });
 

@@ -150,4 +150,22 @@ describe('resolveTrusted() with a remembered root', () => {
     expect((await resolve(fresh)).digest).toBe(digestOf('other'));
     await other.close();
   });
+
+  test('leaves a root that expired since for the one that follows from it', async () => {
+    let now = new Date('2026-06-01T00:00:00Z');
+    const clock = { now: () => now };
+    const own = await startNotary(clock);
+    const mine = { server: own.server, keys, ...clock };
+    const [key = ''] = (await signTag(target('good'), { collection, ...mine })).rootKeyIds;
+    const remembering = { server: own.server, root: { keyIds: [key] }, ...clock };
+    await resolve(remembering);
+    now = new Date('2036-04-01T00:00:00Z');
+    await rotateKey(collection, 'root', { ...mine, journal: createMemoryRotationJournal() });
+    await signTag(target('newer'), { collection, ...mine });
+    now = new Date('2036-12-01T00:00:00Z');
+    // Somebody who never saw it, and somebody who remembers the root that expired in May.
+    for (const options of [{ ...remembering, state: createMemoryTrustState() }, remembering])
+      expect(await resolve(options)).toMatchObject({ digest: digestOf('newer'), versions: { root: 2 } });
+    await own.close();
+  });
 });

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TrustError } from '../errors.ts';
+import { parseMetadata } from '../metadata/parse.ts';
 import { readIfPresent, writeDurably } from '../storage/durable-file.ts';
 
 /** What was verified last for a collection: it protects against older data and saves downloads. */
@@ -29,25 +31,66 @@ export function createMemoryTrustState(): TrustStateStore {
 }
 
 /**
- * Keeps verified metadata in a directory: one file per collection, replaced whole, so that a crash leaves the state before
- * or after.
+ * Keeps verified metadata in a directory that processes may share: for each collection one file, replaced whole, so that a
+ * crash leaves the state before or after. What is older never takes the place of what is newer, whoever writes last.
+ *
+ * @see TUF specification 5.3.8, 5.4.5, 5.5.7: what is persisted only moves forward
  */
 export function createTrustState(directory: string): TrustStateStore {
   // A digest, not the name: names hold slashes and colons, and no file system limits them alike.
-  const pathOf = (collection: string): string =>
-    join(directory, `${createHash('sha256').update(collection).digest('hex')}.json`);
+  const folderOf = (collection: string): string =>
+    join(directory, createHash('sha256').update(collection).digest('hex'));
   return {
-    load: async (collection) => readState(pathOf(collection), collection),
+    load: (collection) => loadNewest(folderOf(collection), collection),
     save: async (collection, state) => {
-      await writeDurably(pathOf(collection), JSON.stringify({ collection, ...state }));
+      const folder = folderOf(collection);
+      const name = nameOf(state);
+      await writeDurably(join(folder, name), JSON.stringify({ collection, ...state }));
+      // Two writers cannot be kept from passing each other; the names tell which of their files is the newer one.
+      for (const older of await namesIn(folder)) {
+        if (rank(older, name) < 0) await rm(join(folder, older), { force: true });
+      }
     },
   };
 }
 
-async function readState(path: string, collection: string): Promise<TrustState | undefined> {
-  const text = await readIfPresent(path);
-  if (text === undefined) return undefined;
-  // A damaged state is no absent state: starting over would accept old data again.
+/** `<version of the root>-<version of the timestamp>.json`: a newer root may start the timestamps anew. */
+const NAME = /^(\d+)-(\d+)\.json$/;
+
+function nameOf({ files }: TrustState): string {
+  const version = (role: 'root' | 'timestamp'): number =>
+    Object.hasOwn(files, role) ? parseMetadata(role, Buffer.from(files[role] ?? '')).signed.version : 0;
+  return `${version('root')}-${version('timestamp')}.json`;
+}
+
+function rank(left: string, right: string): number {
+  const [, leftRoot = 0, leftTimestamp = 0] = NAME.exec(left) ?? [];
+  const [, rightRoot = 0, rightTimestamp = 0] = NAME.exec(right) ?? [];
+  return Number(leftRoot) - Number(rightRoot) || Number(leftTimestamp) - Number(rightTimestamp);
+}
+
+/** The files of a collection, the newest first. */
+async function namesIn(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  return names.filter((name) => NAME.test(name)).sort((left, right) => rank(right, left));
+}
+
+async function loadNewest(folder: string, collection: string): Promise<TrustState | undefined> {
+  for (;;) {
+    const [newest] = await namesIn(folder);
+    if (newest === undefined) return undefined;
+    const path = join(folder, newest);
+    const text = await readIfPresent(path);
+    // Gone since it was listed: somebody wrote a newer one.
+    if (text !== undefined) return parseState(text, path, collection);
+  }
+}
+
+// A damaged state is no absent state: starting over would accept old data again.
+function parseState(text: string, path: string, collection: string): TrustState {
   try {
     const value = JSON.parse(text) as Partial<TrustState> & { collection?: unknown };
     const files = Object.entries(value.files ?? {});

@@ -75,7 +75,8 @@ export async function saveUpdate(
   checkedAt: Date = new Date(),
 ): Promise<void> {
   const stored = (await state.load(verified.collection))?.files ?? {};
-  const files = await verified.files();
+  // What another verification of the same snapshot looked at meanwhile stays remembered.
+  const files = { ...stillNamed(stored, verified), ...(await verified.files()) };
   const roles = Object.keys(files);
   if (
     roles.length === Object.keys(stored).length &&
@@ -90,6 +91,19 @@ export async function saveUpdate(
   // A newer root may have started the timestamps anew; an equal one has not.
   if (newer('root') > 0 || (newer('root') === 0 && newer('timestamp') > 0)) return;
   await state.save(verified.collection, { files, checkedAt: checkedAt.getTime() });
+}
+
+function stillNamed(
+  stored: Readonly<Record<string, string>>,
+  { snapshot }: VerifiedCollection,
+): Record<string, string> {
+  const { meta } = snapshot.signed;
+  return Object.fromEntries(
+    Object.entries(stored).filter(([role, text]) => {
+      const named = Object.hasOwn(meta, role) ? meta[role] : undefined;
+      return named !== undefined && matchesMeta(Buffer.from(text), named);
+    }),
+  );
 }
 
 /** Files parsed from a state that is still in memory, beside the texts they were parsed from. */
