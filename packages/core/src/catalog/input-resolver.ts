@@ -1,4 +1,5 @@
 import { type Digest, formatReference, type ImageReference } from '@imagevet/registry';
+import type { LibraryBuild, LibraryEntry } from '../provenance/official-images/library-file.ts';
 import { buildId } from './build-id.ts';
 import type { Asking, LibraryIndex } from './library-index.ts';
 import type { RecipeInput } from './recipe.ts';
@@ -8,6 +9,8 @@ import type { CatalogFinding, CatalogInput, CatalogTarget } from './types.ts';
 export interface ResolvedInput {
   readonly input: CatalogInput;
   readonly finding?: CatalogFinding;
+  /** What it is, when that is a build of the library. */
+  readonly found?: { readonly entry: LibraryEntry; readonly build: LibraryBuild };
 }
 
 /** Looks names of Dockerfiles up in a library. */
@@ -41,7 +44,10 @@ export class InputResolver {
       case 'external':
         return done(this.#external(reference));
       case 'found':
-        return done({ kind: 'build', id: buildId(answer.image, answer.entry, answer.build) });
+        return {
+          ...done({ kind: 'build', id: buildId(answer.image, answer.entry, answer.build) }),
+          found: answer,
+        };
       case 'no-image':
         return unknown('image-missing', `${text}: there is no official image ${answer.image}`);
       case 'no-tag':

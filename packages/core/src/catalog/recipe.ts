@@ -6,8 +6,9 @@ import {
   withDefaultTag,
 } from '@imagevet/registry';
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
-import { externalImages } from '../dockerfile/queries.ts';
-import type { Dockerfile } from '../dockerfile/types.ts';
+import { type ExternalImage, externalImages } from '../dockerfile/queries.ts';
+import type { Dockerfile, DockerfileStage } from '../dockerfile/types.ts';
+import { triggersIn } from '../lineage/triggered-inputs.ts';
 import { ARCHITECTURES, architecturesOf } from '../provenance/official-images/architectures.ts';
 import type { CatalogInput } from './types.ts';
 
@@ -22,12 +23,16 @@ export interface RecipeInput {
     | { readonly kind: 'unresolved'; readonly reason: string };
   /** Architecture it is taken on, when a `--platform` says. */
   readonly architecture?: string;
+  /** The stages before the one it is the base of, when there are any. */
+  readonly earlier?: readonly Pick<DockerfileStage, 'name'>[];
 }
 
 /** What a Dockerfile says, per architecture, or why it says nothing. */
 export interface Recipe {
   /** By architecture; under `*` when it is the same on all. */
   readonly inputs: Readonly<Record<string, readonly RecipeInput[]>>;
+  /** `ONBUILD` instructions of the image, without that word. */
+  readonly triggers?: readonly string[];
   readonly problem?: { readonly message: string; readonly line?: number };
 }
 
@@ -37,9 +42,12 @@ export function readRecipe(content: Uint8Array): Recipe {
     const [first, ...others] = ARCHITECTURES;
     const [architecture, platform] = first!;
     const dockerfile = parseDockerfile(content, { platform });
-    if (!dependsOnPlatform(dockerfile)) return { inputs: { '*': [...readInputs(dockerfile)] } };
+    const triggers = triggersIn(dockerfile);
+    const set = triggers.length === 0 ? {} : { triggers };
+    if (!dependsOnPlatform(dockerfile)) return { inputs: { '*': [...readInputs(dockerfile)] }, ...set };
     const variants = others.map(([name, other]) => [name, readAll(content, other)] as const);
-    return { inputs: Object.fromEntries([[architecture, [...readInputs(dockerfile)]], ...variants]) };
+    const inputs = Object.fromEntries([[architecture, [...readInputs(dockerfile)]], ...variants]);
+    return { inputs, ...set };
   } catch (error) {
     if (!ImagevetError.is(error)) throw error;
     const { line } = error.details ?? {};
@@ -53,22 +61,29 @@ function readAll(content: Uint8Array, platform: Platform): readonly RecipeInput[
 }
 
 function* readInputs(dockerfile: Dockerfile): Generator<RecipeInput> {
-  for (const { kind, name, line, platform } of externalImages(dockerfile)) {
-    const architecture = platform === undefined ? undefined : architectureOf(platform);
-    yield {
-      kind,
-      text: name.text,
-      line,
-      name:
-        name.kind === 'image'
-          ? { kind: 'image', reference: name.reference }
-          : name.kind === 'scratch'
-            ? { kind: 'scratch' }
-            : { kind: 'unresolved', reason: name.reason },
-      ...(architecture === undefined ? {} : { architecture }),
-    };
+  for (const image of externalImages(dockerfile)) {
+    const stage = dockerfile.stages.find(({ base }) => base === image.name)?.index ?? 0;
+    const earlier = dockerfile.stages.slice(0, stage).map(({ name }) => (name === undefined ? {} : { name }));
+    yield { ...toInput(image), ...(earlier.length === 0 ? {} : { earlier }) };
   }
   if (dockerfile.syntax !== undefined) yield frontendInput(dockerfile.syntax);
+}
+
+/** An image that is taken from, as plain data. */
+export function toInput({ kind, name, line, platform }: ExternalImage): RecipeInput {
+  const architecture = platform === undefined ? undefined : architectureOf(platform);
+  return {
+    kind,
+    text: name.text,
+    line,
+    name:
+      name.kind === 'image'
+        ? { kind: 'image', reference: name.reference }
+        : name.kind === 'scratch'
+          ? { kind: 'scratch' }
+          : { kind: 'unresolved', reason: name.reason },
+    ...(architecture === undefined ? {} : { architecture }),
+  };
 }
 
 function frontendInput({ text, line }: NonNullable<Dockerfile['syntax']>): RecipeInput {

@@ -50,6 +50,9 @@ beforeAll(async () => {
       'odd/template/Dockerfile': 'FROM {{ env.FROM }}\n',
       'odd/args/Dockerfile': 'ARG BASE\nFROM ${BASE}\n',
       'odd/target/Dockerfile': 'ARG TARGETARCH\nFROM runtime:7-${TARGETARCH}\n',
+      'torn/Dockerfile': 'FROM rootfs:slim\nONBUILD # nothing\n',
+      'trigger/Dockerfile':
+        'FROM rootfs:slim\nONBUILD COPY --from=tool:1 /a /a\nONBUILD RUN --mount=from=built,target=/b true\nONBUILD COPY --from=0 /a /a\nONBUILD USER app\nONBUILD COPY --from=acme/helper:2 /h /h\n',
       'odd/digest/Dockerfile': `FROM rootfs:slim@${PIN}\n`,
     },
     ['v7'],
@@ -61,6 +64,11 @@ beforeAll(async () => {
     '4/Dockerfile':
       '# syntax=docker/dockerfile:1\nFROM tool:1 AS build\nFROM --platform=linux/amd64 runtime:7\n',
     'win/Dockerfile': 'FROM runtime:7\n',
+    'triggered/Dockerfile':
+      'FROM runtime:7 AS built\n\nFROM runtime:trigger\nFROM built AS last\nCOPY --from=1 /a /a\n',
+    'torn/Dockerfile': 'FROM runtime:torn\n',
+    'above/Dockerfile': 'FROM blog:direct\n',
+    'direct/Dockerfile': '\nFROM runtime:trigger AS built\n',
     'gone/Dockerfile': 'FROM runtime:6\n',
     'unknown/Dockerfile': 'FROM forgotten\n',
     'broken/Dockerfile': 'FROM broken:1\n',
@@ -76,6 +84,8 @@ beforeAll(async () => {
       'Tags: args\nDirectory: odd/args',
       'Tags: target\nArchitectures: amd64, arm64v8\nDirectory: odd/target',
       'Tags: digest\nDirectory: odd/digest',
+      'Tags: trigger\nArchitectures: amd64, arm64v8\nDirectory: trigger',
+      'Tags: torn\nDirectory: torn',
       'Tags: nofile\nDirectory: none',
     ].join('\n\n'),
     tool: `# maintainer: A. Person <a@imagevet.example> (@a)\n\n1: git://github.com/acme/runtime@v7 7\nlatest: git://github.com/acme/runtime@v7 7\nnext: git://github.com/acme/runtime@v8 7\n`,
@@ -85,6 +95,10 @@ beforeAll(async () => {
       'Tags: 4\nArchitectures: arm64v8\nDirectory: latest',
       'Tags: win\nArchitectures: windows-amd64\nConstraints: windowsservercore-ltsc2025\nDirectory: win',
       'Tags: anywin\nArchitectures: windows-amd64\nDirectory: win',
+      'Tags: triggered\nDirectory: triggered',
+      'Tags: direct\nArchitectures: amd64, arm64v8\nDirectory: direct',
+      'Tags: above\nDirectory: above',
+      'Tags: torn\nDirectory: torn',
       'Tags: riscv\nArchitectures: riscv64\nDirectory: win',
       'Tags: gone\nDirectory: gone',
       'Tags: unknown\nDirectory: unknown',
@@ -204,6 +218,48 @@ describe('resolveCatalog()', () => {
     );
   });
 
+  it('follows the ONBUILD triggers of a base, once, and of the base of another stage', async () => {
+    const builds = buildsOf(await resolve({ mirror: official }));
+    const trigger = (platform?: string) => ({ triggeredBy: nodeId('runtime:trigger', platform) });
+    const helper = {
+      ...{ kind: 'copy-from', text: 'acme/helper:2' },
+      target: { kind: 'external', reference: 'docker.io/acme/helper:2', digest: PIN },
+    };
+    const tool = { kind: 'copy-from', text: 'tool:1' };
+    const found = { target: { kind: 'build', id: nodeId('tool:1') } };
+    // The stage itself is called `built`, none before it: that is the name of an image.
+    const direct = builds.get(nodeId('blog:direct'));
+    expect(direct?.inputs).toMatchObject([
+      { kind: 'base', text: 'runtime:trigger', line: 2 },
+      { ...tool, ...found, ...trigger(), line: 2 },
+      { kind: 'mount-from', text: 'built', ...trigger(), line: 2, target: { kind: 'unresolved' } },
+      { ...helper, ...trigger(), line: 2 },
+    ]);
+    expect(direct?.inputs[0]).not.toHaveProperty('triggeredBy');
+    expect(direct?.findings.map(({ code, line }) => [code, line])).toEqual([['image-missing', 2]]);
+    expect(builds.get(nodeId('blog:direct', 'linux/arm64/v8'))?.findings[0]).toMatchObject({
+      code: 'architecture-missing',
+      message: 'tool:1: the tag is not built for arm64v8',
+    });
+    // `built` and 0 are stages of this one.
+    expect(builds.get(nodeId('blog:triggered'))).toMatchObject({
+      inputs: [
+        { kind: 'base', text: 'runtime:7' },
+        { kind: 'stage', text: 'runtime:trigger', line: 3 },
+        { ...tool, ...found, ...trigger(), line: 3 },
+        { ...helper, ...trigger(), line: 3 },
+      ],
+      findings: [],
+    });
+    expect(builds.get(nodeId('blog:above'))?.inputs).toHaveLength(1);
+    expect(builds.get(nodeId('blog:torn'))?.findings).toMatchObject([
+      {
+        code: 'dockerfile-invalid',
+        message: `an ONBUILD trigger of ${nodeId('runtime:torn')}: it is not one instruction`,
+      },
+    ]);
+  });
+
   it('reads a Dockerfile for each architecture where a name depends on it', async () => {
     const builds = buildsOf(await resolve({ mirror: official }));
     expect(builds.get(nodeId('runtime:target'))?.inputs[0]?.target).toEqual({
@@ -230,6 +286,18 @@ describe('resolveCatalog()', () => {
       digest: PIN,
     });
     expect(base('runtime:7-ltsc2025')).toEqual({ kind: 'external', reference: `${servercore}:ltsc2025` });
+  });
+
+  it('takes no base from another architecture', async () => {
+    // So it stood in the library of 2018-01-04: erlang:18 was built for s390x, and its base, buildpack-deps:jessie, was not.
+    const build = buildsOf(await resolve({ mirror: official })).get(nodeId('blog:riscv', 'linux/riscv64'));
+    expect(build?.file?.path).toBe('win/Dockerfile');
+    expect(build?.inputs).toEqual([
+      { kind: 'base', text: 'runtime:7', line: 1, target: { kind: 'unresolved' } },
+    ]);
+    expect(build?.findings).toEqual([
+      { code: 'architecture-missing', message: 'runtime:7: the tag is not built for riscv64', line: 1 },
+    ]);
   });
 
   it('takes a name with a digest for what it pins', async () => {

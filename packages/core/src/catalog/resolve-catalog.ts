@@ -1,13 +1,13 @@
-import { ImagevetError } from '@imagevet/registry';
 import type { SourceLocation } from '../lineage/types.ts';
-import { isCommitId, toRepositoryPath, toRepositoryUrl } from '../provenance/location.ts';
 import { ARCHITECTURES } from '../provenance/official-images/architectures.ts';
 import type { LibraryBuild, LibraryEntry } from '../provenance/official-images/library-file.ts';
+import { resolveTriggers } from './base-triggers.ts';
 import { buildId } from './build-id.ts';
 import { CatalogCache, knowledgeOf } from './catalog-cache.ts';
-import { InputResolver } from './input-resolver.ts';
+import { InputResolver, type ResolvedInput } from './input-resolver.ts';
 import { readLibraryFiles } from './library-files.ts';
 import { LibraryIndex } from './library-index.ts';
+import { locate } from './locate.ts';
 import { SourceReader } from './source-reader.ts';
 import type {
   CatalogBuild,
@@ -128,40 +128,18 @@ async function resolveBuild(
   if (missing === true) return { ...without('object-missing', `the mirror lacks ${at}`, source), file };
   if (problem !== undefined)
     return { ...without('dockerfile-invalid', `${at}: ${problem.message}`, source), file };
-  const resolved = inputs.map((input) =>
-    resolver.resolve(input, { ...entry, architecture: build.architecture }),
-  );
+  const asking = { constraints: entry.constraints, architecture: build.architecture };
+  const resolved: ResolvedInput[] = [];
+  const findings: CatalogFinding[] = [];
+  for (const input of inputs) {
+    const one = resolver.resolve(input, asking);
+    const triggered = await resolveTriggers(input, one, asking, { reader, resolver });
+    resolved.push(one, ...triggered.inputs);
+    findings.push(...triggered.findings);
+  }
   return {
     ...{ ...draft, source, file },
     inputs: resolved.map(({ input }) => input),
-    findings: resolved.flatMap(({ finding }) => finding ?? []),
+    findings: [...resolved.flatMap(({ finding }) => finding ?? []), ...findings],
   };
-}
-
-/** Where an entry's Dockerfile is; a git tag in place of a commit is looked up in the mirror, as it stands now. */
-async function locate(
-  build: LibraryBuild,
-  reader: SourceReader,
-): Promise<SourceLocation | Pick<CatalogFinding, 'code' | 'message'>> {
-  const repository = toRepositoryUrl(build.gitRepo);
-  const path = toRepositoryPath(`${build.directory}/${build.file}`);
-  const named = build.gitCommit ?? build.gitFetch ?? '';
-  const unnamed = (why: string) => ({
-    code: 'source-unnamed' as const,
-    message: `${build.gitRepo} at ${named || 'no commit'}: ${why}`,
-  });
-  if (repository === undefined || path === undefined) return unnamed('it is no repository URL');
-  const ref = build.gitFetch === undefined ? {} : { ref: build.gitFetch };
-  if (build.gitCommit !== undefined) {
-    if (!isCommitId(build.gitCommit)) return unnamed('it is no full commit id');
-    return { repository, commit: build.gitCommit, directory: build.directory, path, ...ref };
-  }
-  try {
-    const commit = await reader.commitOf(repository, named);
-    if (commit === undefined) return unnamed('the mirror has no such tag');
-    return { repository, commit, directory: build.directory, path, ...ref };
-  } catch (error) {
-    if (ImagevetError.is(error)) return { code: 'mirror-missing', message: error.message };
-    throw error;
-  }
 }

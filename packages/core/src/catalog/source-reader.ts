@@ -19,6 +19,7 @@ export type FoundFile =
 /** What a Dockerfile says on one architecture. */
 export interface ReadInputs {
   readonly inputs: readonly RecipeInput[];
+  readonly triggers?: Recipe['triggers'];
   readonly problem?: Recipe['problem'];
   /** True when the mirror does not have the file's content. */
   readonly missing?: boolean;
@@ -47,6 +48,7 @@ export class SourceReader implements AsyncDisposable {
   readonly #refreshed = new Map<string, Promise<boolean>>();
   /** Of the mirrors whose missing commits are asked for. */
   readonly #states = new Map<string, Promise<string | undefined>>();
+  readonly #commits = new Map<string, Promise<string | undefined>>();
   readonly #finding = new Map<string, Promise<FoundFile>>();
   readonly #reading = new Map<string, Promise<ReadRecipe>>();
 
@@ -71,10 +73,15 @@ export class SourceReader implements AsyncDisposable {
     return { ...recipe, inputs: inputs['*'] ?? inputs[architecture] ?? [] };
   }
 
-  /** The commit a branch or tag names in the mirror. @throws CoreError */
-  async commitOf(repository: string, ref: string): Promise<string | undefined> {
+  /** The commit a branch or tag names in the mirror; asked once a run. @throws CoreError */
+  commitOf(repository: string, ref: string): Promise<string | undefined> {
     const { mirrors, signal } = this.#options;
-    return readRef({ directory: await this.#store.open(repository, { signal }), ref, signal }, mirrors);
+    const read = async () =>
+      readRef({ directory: await this.#store.open(repository, { signal }), ref, signal }, mirrors);
+    const key = `${repository} ${ref}`;
+    const naming = this.#commits.get(key) ?? read();
+    this.#commits.set(key, naming);
+    return naming;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

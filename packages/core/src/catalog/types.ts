@@ -78,6 +78,8 @@ export interface CatalogInput {
   readonly text: string;
   /** 1-based line of the Dockerfile; 0 for an OCI layout that is imported. */
   readonly line: number;
+  /** The build that has it in an `ONBUILD` trigger: it does not stand in this Dockerfile, `line` is that of the `FROM`. */
+  readonly triggeredBy?: string;
   readonly target: CatalogTarget;
 }
 
@@ -114,7 +116,7 @@ export type CatalogFindingCode =
   | 'file-missing'
   /** The mirror is partial, and this file is not in it. */
   | 'object-missing'
-  /** The file is not a Dockerfile, or is too large. */
+  /** The file is not a Dockerfile, or is too large; or an `ONBUILD` trigger of a base is no instruction. */
   | 'dockerfile-invalid'
   /** The name depends on a value that is not known, or is no name. */
   | 'name-unresolved'

@@ -1,4 +1,4 @@
-import { ImagevetError } from '@imagevet/registry';
+import { ImagevetError, type Platform } from '@imagevet/registry';
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { baseOf, type ExternalImage, externalImages, finalStage } from '../dockerfile/queries.ts';
 import type { Dockerfile, DockerfileStage } from '../dockerfile/types.ts';
@@ -23,13 +23,30 @@ export function triggeredInputs(
   { kind, line }: Pick<ExternalImage, 'kind' | 'line'>,
 ): TriggeredInputs {
   const stages = child === undefined ? [] : child.stages.slice(0, stageOf(child, kind, line).index);
-  const earlier = stages.map(({ name }) => `FROM scratch${name === undefined ? '' : ` AS ${name}`}\n`);
+  return readTriggers(triggersOf(base), { earlier: stages, line, platform: base.platform });
+}
+
+/**
+ * What triggers take from other images.
+ *
+ * @param stage - where they run: the stages before it, the line of its `FROM`, and the platform
+ */
+export function readTriggers(
+  triggers: readonly string[],
+  stage: {
+    readonly earlier: readonly Pick<DockerfileStage, 'name'>[];
+    readonly line: number;
+    readonly platform: Platform;
+  },
+): TriggeredInputs {
+  const { line, platform } = stage;
+  const earlier = stage.earlier.map(({ name }) => `FROM scratch${name === undefined ? '' : ` AS ${name}`}\n`);
   const inputs: ExternalImage[] = [];
   const unreadable: string[] = [];
-  for (const trigger of triggersOf(base)) {
+  for (const trigger of triggers) {
     try {
       const text = `${earlier.join('')}FROM scratch\n${trigger}\n`;
-      const dockerfile = parseDockerfile(text, { platform: base.platform });
+      const dockerfile = parseDockerfile(text, { platform });
       // A builder takes one instruction, and no stage.
       if (
         dockerfile.stages.length !== earlier.length + 1 ||
@@ -56,14 +73,18 @@ export function triggersOf({
   if (image !== undefined) return image.execution.OnBuild ?? [];
   if (dockerfile.text === undefined) return [];
   try {
-    const parsed = parseDockerfile(dockerfile.text, { platform, ...dockerfile.parameters });
-    const { instructions } = finalStage(parsed);
-    return instructions.flatMap(({ keyword, arguments: text }) => (keyword === 'ONBUILD' ? [text] : []));
+    return triggersIn(parseDockerfile(dockerfile.text, { platform, ...dockerfile.parameters }));
   } catch (error) {
     // That it cannot be read is told where it is visited.
     if (!ImagevetError.is(error)) throw error;
     return [];
   }
+}
+
+/** Those an image built from a Dockerfile has. */
+export function triggersIn(dockerfile: Dockerfile): readonly string[] {
+  const { instructions } = finalStage(dockerfile);
+  return instructions.flatMap(({ keyword, arguments: text }) => (keyword === 'ONBUILD' ? [text] : []));
 }
 
 /** The stage that is built on what a `FROM` names. */
