@@ -113,7 +113,7 @@ export class Explainer {
 /** Paths whose content explanations need; what an image's scan must keep. */
 export const KEPT_CONTENT: RegExp = new RegExp(
   `^(?:${[...BENIGN_CHANGES.keys(), ...Object.keys(PACKAGE_LISTS), DPKG_STATUS_BEFORE].map(literal).join('|')}|` +
-    `${FONT_CACHE}|${literal(STATUS_DIRECTORY)}/[^/]+|/var/lib/dpkg/info/[^/]+\\.(?:list|md5sums))$`,
+    `${FONT_CACHE}|${literal(STATUS_DIRECTORY)}/[^/]+|/var/lib/dpkg/info/[^/]+\\.(?:list|md5sums|preinst|postinst|prerm|postrm|config))$`,
 );
 
 function literal(path: string): string {

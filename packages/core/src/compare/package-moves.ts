@@ -15,7 +15,8 @@ import { RpmDatabases } from './rpm-databases.ts';
 import { explainRpmState } from './rpm-state.ts';
 import type { PackageDifference, UnreadDatabase } from './types.ts';
 
-/** Longest log whose versions are looked at. */
+const MAINTAINER_SCRIPT = /\.(?:preinst|postinst|prerm|postrm|config)$/;
+/** Longest log or script whose versions are looked at. */
 const MAX_LOG_BYTES = 4 * 1024 * 1024;
 
 /** Explains differences by packages that have another version in the rebuilt image. */
@@ -77,13 +78,22 @@ export class PackageMoves {
     return describe(this.#moved.get((before ?? after)!)!);
   }
 
-  /** What dpkg keeps about the package. */
-  #ofRecord({ path }: PathPair): string | undefined {
+  /** What dpkg keeps about the package; its scripts only when nothing but versions of moved packages differs in them. */
+  #ofRecord({ path, original, rebuilt }: PathPair): string | undefined {
     const name = /^\/var\/lib\/dpkg\/(?:info\/([^/]+)\.[a-z0-9]+|status\.d\/([^/]+?)(?:\.md5sums)?)$/.exec(
       path,
     );
     const moved = this.#moved.get(name?.[1] ?? name?.[2] ?? '');
-    return moved && describe(moved);
+    if (moved === undefined) return undefined;
+    if (!MAINTAINER_SCRIPT.test(path)) return describe(moved);
+    const [before, after] = [original?.content, rebuilt?.content];
+    // dpkg keeps no checksum of what it runs as root.
+    if (before === undefined || after === undefined) return undefined;
+    if (Math.max(before.length, after.length) > MAX_LOG_BYTES) return undefined;
+    const same = maskVersions(before, this.packages, 'original').equals(
+      maskVersions(after, this.packages, 'rebuilt'),
+    );
+    return same ? describe(moved) : undefined;
   }
 
   /** A list of packages in which nothing differs but moved ones. */
