@@ -476,6 +476,24 @@ describe('compareImages() of packages', () => {
     ]);
   });
 
+  test('row 40: compareImages() explains a script of a moved package only by versions in it', async () => {
+    const script = (version: string, line = 'true') => ({
+      '/var/lib/dpkg/info/libx:amd64.postinst': {
+        content: `#!/bin/sh\n# since ${version}\n${line}\n`,
+        mode: 0o755,
+      },
+    });
+    const original = debian({ libx: '1.0' }, script('1.0'));
+    expect(await explained(original, debian({ libx: '1.1' }, script('1.1')))).toMatchObject({
+      unexplained: [],
+    });
+    const planted = debian({ libx: '1.1' }, script('1.1', 'chmod u+s /bin/sh'));
+    expect(await explained(original, planted)).toEqual({
+      grade: 'unexplained',
+      unexplained: ['/var/lib/dpkg/info/libx:amd64.postinst'],
+    });
+  });
+
   test('compareImages() does not explain by packages what they cannot account for', async () => {
     const original = await build([
       debian({ libx: '1.0' }, { '/usr/lib/libx.so.1': 'one', '/etc/motd': 'a' }),
@@ -495,9 +513,9 @@ describe('compareImages() of packages', () => {
     const unexplained = differences.filter(({ explanation }) => explanation === undefined);
     expect(unexplained.map(({ path }) => path)).toEqual([
       '/etc/motd',
-      '/usr/lib/libx.so.1',
       '/usr/bin',
       '/usr/bin/evil',
+      '/usr/lib/libx.so.1',
     ]);
   });
 

@@ -3,6 +3,7 @@ import { APT_CACHES, sameAptCache } from './benign/apt-cache.ts';
 import { pythonSource, sameBytecode } from './benign/python-bytecode.ts';
 import { BENIGN_CHANGES, benignChange, FONT_CACHE } from './benign/table.ts';
 import type { PathPair } from './compare-files.ts';
+import { DnfHistory } from './dnf-history.ts';
 import { DPKG_STATUS_BEFORE, PACKAGE_LISTS, STATUS_DIRECTORY } from './package-lists.ts';
 import { PackageMoves } from './package-moves.ts';
 import { isBesideRpmDatabase } from './rpm-state.ts';
@@ -28,6 +29,7 @@ export class Explainer {
   /** Paths that may have a cause, but whose content was not kept. */
   readonly unread: Set<string> = new Set();
   readonly #moves: PackageMoves;
+  readonly #history: DnfHistory;
   readonly #original: FilesystemView;
   readonly #rebuilt: FilesystemView;
   #unreadBytes = 0;
@@ -36,6 +38,7 @@ export class Explainer {
     this.#original = original;
     this.#rebuilt = rebuilt;
     this.#moves = new PackageMoves(original, rebuilt);
+    this.#history = new DnfHistory(original, rebuilt);
     for (const path of this.#moves.unread) this.unread.add(path);
   }
 
@@ -52,7 +55,18 @@ export class Explainer {
   /** The cause of a difference, `undefined` when there is none that can be checked. */
   explain(pair: PathPair): Explanation | undefined {
     if (!mayHaveCause(pair)) return undefined;
-    return explainChange(pair) ?? this.#explainUnkept(pair) ?? this.#moves.explain(pair);
+    return (
+      explainChange(pair) ??
+      this.#explainUnkept(pair) ??
+      this.#explainHistory(pair) ??
+      this.#moves.explain(pair)
+    );
+  }
+
+  #explainHistory(pair: PathPair): Explanation | undefined {
+    const unread = this.#history.unreadFor(pair.path);
+    for (const entry of unread) this.#need(entry.path, [entry]);
+    return unread.length > 0 ? undefined : this.#history.explain(pair, (key) => this.#moves.hasMoved(key));
   }
 
   /** What is too large, or too much, to keep of every file: it is read when it differs. */
@@ -99,7 +113,7 @@ export class Explainer {
 /** Paths whose content explanations need; what an image's scan must keep. */
 export const KEPT_CONTENT: RegExp = new RegExp(
   `^(?:${[...BENIGN_CHANGES.keys(), ...Object.keys(PACKAGE_LISTS), DPKG_STATUS_BEFORE].map(literal).join('|')}|` +
-    `${FONT_CACHE}|${literal(STATUS_DIRECTORY)}/[^/]+|/var/lib/dpkg/info/[^/]+\\.(?:list|md5sums))$`,
+    `${FONT_CACHE}|${literal(STATUS_DIRECTORY)}/[^/]+|/var/lib/dpkg/info/[^/]+\\.(?:list|md5sums|preinst|postinst|prerm|postrm|config))$`,
 );
 
 function literal(path: string): string {

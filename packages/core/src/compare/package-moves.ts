@@ -15,7 +15,8 @@ import { RpmDatabases } from './rpm-databases.ts';
 import { explainRpmState } from './rpm-state.ts';
 import type { PackageDifference, UnreadDatabase } from './types.ts';
 
-/** Longest log whose versions are looked at. */
+const MAINTAINER_SCRIPT = /\.(?:preinst|postinst|prerm|postrm|config)$/;
+/** Longest log or script whose versions are looked at. */
 const MAX_LOG_BYTES = 4 * 1024 * 1024;
 
 /** Explains differences by packages that have another version in the rebuilt image. */
@@ -53,8 +54,13 @@ export class PackageMoves {
     return this.#databases.unread;
   }
 
+  /** Whether a package of rpm has other versions, by `name:architecture`. */
+  hasMoved(key: string): boolean {
+    return this.#moved.get(key)?.manager === 'rpm';
+  }
+
   explain(pair: PathPair): Explanation | undefined {
-    const state = explainRpmState(pair, this.#databases, (key) => this.#moved.get(key)?.manager === 'rpm');
+    const state = explainRpmState(pair, this.#databases, (key) => this.hasMoved(key));
     if (state !== undefined) return state;
     if (this.packages.length === 0) return undefined;
     const cause = this.#ofFile(pair) ?? this.#ofRecord(pair) ?? this.#ofList(pair) ?? this.#ofLog(pair);
@@ -72,13 +78,22 @@ export class PackageMoves {
     return describe(this.#moved.get((before ?? after)!)!);
   }
 
-  /** What dpkg keeps about the package. */
-  #ofRecord({ path }: PathPair): string | undefined {
+  /** What dpkg keeps about the package; its scripts only when nothing but versions of moved packages differs in them. */
+  #ofRecord({ path, original, rebuilt }: PathPair): string | undefined {
     const name = /^\/var\/lib\/dpkg\/(?:info\/([^/]+)\.[a-z0-9]+|status\.d\/([^/]+?)(?:\.md5sums)?)$/.exec(
       path,
     );
     const moved = this.#moved.get(name?.[1] ?? name?.[2] ?? '');
-    return moved && describe(moved);
+    if (moved === undefined) return undefined;
+    if (!MAINTAINER_SCRIPT.test(path)) return describe(moved);
+    const [before, after] = [original?.content, rebuilt?.content];
+    // dpkg keeps no checksum of what it runs as root.
+    if (before === undefined || after === undefined) return undefined;
+    if (Math.max(before.length, after.length) > MAX_LOG_BYTES) return undefined;
+    const same = maskVersions(before, this.packages, 'original').equals(
+      maskVersions(after, this.packages, 'rebuilt'),
+    );
+    return same ? describe(moved) : undefined;
   }
 
   /** A list of packages in which nothing differs but moved ones. */
@@ -113,12 +128,22 @@ function maskVersions(
 ): Buffer {
   let text = Buffer.from(content).toString('latin1');
   for (const [index, item] of packages.entries()) {
-    // In file names an epoch's colon is written %3a.
-    for (const version of new Set([item[side], item[side]?.replaceAll(':', '%3a')])) {
-      if (version !== undefined) text = text.replaceAll(version, `<version ${index}>`);
+    for (const version of writtenVersions(item, side)) {
+      text = text.replaceAll(version, `<version ${index}>`);
     }
   }
   return Buffer.from(text, 'latin1');
+}
+
+/** A version as logs have it: in file names of dpkg an epoch's colon is %3a, in those of rpm there is no epoch. */
+function writtenVersions(
+  { manager, ...item }: PackageDifference,
+  side: 'original' | 'rebuilt',
+): ReadonlySet<string> {
+  const versions = item[side] === undefined ? [] : item[side].split(', ');
+  const other = (version: string) =>
+    manager === 'rpm' ? version.replace(/^\d+:/, '') : version.replaceAll(':', '%3a');
+  return new Set(versions.flatMap((version) => [version, other(version)]));
 }
 
 function describe({ name, original, rebuilt }: PackageDifference): string {

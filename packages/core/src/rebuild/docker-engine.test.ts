@@ -282,6 +282,30 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'docker'))('docke
     await reader.close();
   });
 
+  test('does not build on a base whose programs nobody can look at, unless it is told to', async () => {
+    await using guarded = await startRegistry({ basic: { username: 'u', password: 'p' } });
+    const keychain = staticKeychain({ [guarded.host]: { kind: 'basic', username: 'u', password: 'p' } });
+    await using reader = new RegistryClient({ keychain });
+    const target = { registry: guarded.host, repository: 'private/base', tag: '1' };
+    const owner = builderOf({ registry: reader, keychain });
+    const base = await owner.build({ ...request('FROM scratch\nCOPY x /', [file('x')]), target });
+    const asked = request(`FROM ${formatReference({ ...base.reference, tag: undefined })}\nCOPY y /`, [
+      file('y'),
+    ]);
+    // The engine may read there, and we may not.
+    await expect(builderOf({ keychain }).build(asked)).rejects.toMatchObject({
+      code: 'BUILD_UNSUPPORTED',
+      message: expect.stringContaining('could not be looked at'),
+      details: { line: 1 },
+    });
+    const log: string[] = [];
+    const allowed = builderOf({ keychain, uncheckedBases: 'allow' });
+    await allowed.build(asked, { onProgress: ({ text }) => log.push(text) });
+    expect(log.join('\n')).toContain('could not be looked at');
+    await owner.release?.();
+    await allowed.release?.();
+  });
+
   test.each([
     [
       'the classic builder',

@@ -129,6 +129,29 @@ describe.skipIf(!available('docker-engine', 'docker-registry', 'podman'))(
       60_000,
     );
 
+    test('says of a build that is given up that Podman cannot stop its RUN', async () => {
+      const log: string[] = [];
+      const stop = new AbortController();
+      const reason = new Error('enough');
+      const building = builder.build(request(`FROM ${base}\nRUN echo begun && sleep 5\nRUN true`), {
+        signal: stop.signal,
+        onProgress: ({ text }) => {
+          log.push(text);
+          if (/sleep 5/.test(text)) stop.abort(reason);
+        },
+      });
+      await expect(building).rejects.toBe(reason);
+      expect(log.at(-1)).toContain('cannot stop the RUN in hand');
+      const limited = dockerEngineBuilder({
+        ...{ dockerHost: podman.dockerHost, registry: client, network: 'host', timeoutMs: 3000 },
+      });
+      await expect(limited.build(request(`FROM ${base}\nRUN sleep 6`))).rejects.toMatchObject({
+        code: 'BUILD_LIMIT_EXCEEDED',
+        hint: expect.stringContaining('cannot stop'),
+      });
+      await limited.release?.();
+    }, 60_000);
+
     test('says that a base is missing, and that it cannot build what only BuildKit can', async () => {
       const missing = request(`FROM ${registry.host}/no/such@sha256:${'0'.repeat(64)}`);
       await expect(builder.build(missing)).rejects.toThrow(expect.objectContaining({ code: 'BUILD_FAILED' }));

@@ -9,6 +9,7 @@ import { resolveLineage } from '../lineage/resolve-lineage.ts';
 import type { Lineage, ProvenanceSource, SourceEntry, SourceHost } from '../lineage/types.ts';
 import { readContext } from './context.ts';
 import { parseDockerignore } from './dockerignore.ts';
+import type { NameRule } from './internal-names.ts';
 import { packContext } from './pack-context.ts';
 import { planRebuild } from './plan-rebuild.ts';
 import { rebuild } from './rebuild.ts';
@@ -128,6 +129,16 @@ describe('planRebuild()', () => {
     expect(keysAt(other!, 'tree')).toEqual(keysAt(one!, 'tree'));
     expect(keysAt(one!, 'another')).not.toEqual(keysAt(one!, 'tree'));
     expect(keysAt(other!, undefined)).not.toEqual(keysAt(one!, undefined));
+  });
+
+  test('gives a step another key on another platform', async () => {
+    const known = await world(DIAMOND).lineage('app:1');
+    const keysOn = (architecture: string) => {
+      const platform = { os: 'linux', architecture };
+      const nodes = known.nodes.map((node) => ({ ...node, platform }));
+      return planRebuild([{ ...known, platform, nodes }], { target }).steps.map(({ key }) => key);
+    };
+    expect(new Set([...keysOn('amd64'), ...keysOn('arm64')]).size).toBe(8);
   });
 
   test('gives a step a new key when anything below it changes, and only then', async () => {
@@ -305,6 +316,35 @@ describe('rebuild()', () => {
       /^FROM registry\.internal\/vetted-scratch\/library\/left@sha256:[0-9a-f]{64}\nCOPY --from=registry\.internal\/vetted-scratch\/library\/right@sha256:[0-9a-f]{64} a b$/,
     );
     expect(app?.target.tag).toMatch(/^build-[0-9a-f]{40}$/);
+  });
+
+  test('takes a pinned public image from a mirror, by its digest, and a rebuilt one from nowhere else', async () => {
+    const digest = `sha256:${'5'.repeat(64)}`;
+    const table = {
+      'app-1': `FROM base:1\nCOPY --from=quay.example/lib/tool:2@${digest} a b`,
+      'base-1': 'FROM scratch\nADD rootfs.tar /',
+    };
+    const { lineage, host } = world(table);
+    const plan = planRebuild([await lineage('app:1')], { target });
+    const requestsWith = async (mirrors?: readonly NameRule[]) => {
+      const builder = recordingBuilder();
+      await rebuild(plan, { builder, host, ...(mirrors === undefined ? {} : { mirrors }) });
+      return builder.requests;
+    };
+    const [, plain] = await requestsWith();
+    const [, mirrored] = await requestsWith([
+      { from: 'quay.example/*', to: 'mirror.corp/quay/*' },
+      { from: '*', to: 'mirror.corp/rest/*' },
+    ]);
+    expect(plain?.dockerfile).toContain(`--from=quay.example/lib/tool@${digest} `);
+    expect(mirrored?.dockerfile).toContain(`--from=mirror.corp/quay/lib/tool@${digest} `);
+    expect(mirrored?.dockerfile.split('\n')[0]).toBe(plain?.dockerfile.split('\n')[0]);
+    expect(Object.values(mirrored?.unedited?.pins ?? {})).toContain(`mirror.corp/quay/lib/tool@${digest}`);
+    // The same image by the same digest: what one run built the other reuses.
+    expect(mirrored?.target).toEqual(plain?.target);
+    await expect(requestsWith([{ from: 'quay.example/*', to: 'mirror.corp' }])).rejects.toThrow(
+      expect.objectContaining({ code: 'INVALID_OPTIONS' }),
+    );
   });
 
   test.each([1, 2])('never runs more than %i builds at once, and does not deadlock', async (concurrency) => {

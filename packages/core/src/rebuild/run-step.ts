@@ -1,5 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { digestHex, digestOf, formatReference, type ImageReference, ImagevetError } from '@imagevet/registry';
+import {
+  digestHex,
+  digestOf,
+  formatReference,
+  type ImageReference,
+  ImagevetError,
+  parseReference,
+} from '@imagevet/registry';
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { externalImages } from '../dockerfile/queries.ts';
 import { CoreError } from '../errors.ts';
@@ -7,6 +14,7 @@ import type { SourceHost } from '../lineage/types.ts';
 import { dockerfileIn } from './context.ts';
 import { type ContextFinding, describeFinding, refuseForeignContent } from './foreign-content.ts';
 import { readStepContext } from './inspect-contexts.ts';
+import { type NameRule, readNameRules } from './internal-names.ts';
 import { pinnedInput } from './pin-inputs.ts';
 import { substituteBases } from './substitute-bases.ts';
 import type {
@@ -39,13 +47,22 @@ export interface StepTools {
    * `allow` builds it with an empty directory, or the pointer's text, under a tag of its own. @defaultValue 'deny'
    */
   readonly incompleteContext?: 'deny' | 'allow';
+  /**
+   * Where builders find public images that are pinned and not rebuilt: `{ from: 'docker.io/*', to: 'mirror.corp/hub/*' }`, the first
+   * rule that takes a name. They are asked for by digest, so that a mirror cannot give another image; it is not passed by when it
+   * does not answer. @defaultValue their own registries
+   */
+  readonly mirrors?: readonly NameRule[];
 }
 
 /** Runs steps in this process. */
-export function localRunner({ builder, host, incompleteContext }: StepTools): StepRunner {
+export function localRunner({ builder, host, incompleteContext, mirrors }: StepTools): StepRunner {
+  const tools = { builder, host, incompleteContext, mirrors };
+  // A rule that is none is told before anything runs.
+  readNameRules(mirrors ?? []);
   return {
     probe: (options) => builder.probe(options),
-    run: (step, parents, options) => runStep(step, parents, { ...options, builder, host, incompleteContext }),
+    run: (step, parents, options) => runStep(step, parents, { ...options, ...tools }),
     release: async () => builder.release?.(),
   };
 }
@@ -117,7 +134,7 @@ async function findOrBuild(
   const { builder, signal, reuse = true, incompleteContext = 'deny' } = options;
   const { registry, repository } = step.scratch;
   const requestAt = (tag: string) => ({ target: { registry, repository, tag }, platform: step.platform });
-  const pins = substitutionsOf(step, parents);
+  const pins = substitutionsOf(step, parents, options.mirrors);
   const complete = requestAt(buildTag(step, pins, [builder.variant]));
   const incomplete = requestAt(buildTag(step, pins, [builder.variant, 'incomplete-context']));
   const find = async (request: typeof complete) => {
@@ -135,7 +152,7 @@ async function findOrBuild(
   const left = isComplete ? undefined : await find(incomplete);
   if (left !== undefined) return { image: left, reused: true, ...told };
   const asked = { ...(isComplete ? complete : incomplete), replace: !reuse, context };
-  const image = await builder.build(buildRequest(step, parents, asked), {
+  const image = await builder.build(buildRequest(step, parents, pins, asked), {
     signal,
     onProgress: (event) => event.type === 'build-log' && log(event.text),
   });
@@ -161,10 +178,10 @@ function buildTag(
 function buildRequest(
   step: RebuildStep,
   parents: ReadonlyMap<string, BuiltImage>,
+  pins: ReadonlyMap<string, string>,
   request: Pick<BuildRequest, 'target' | 'platform' | 'replace' | 'context'>,
 ): BuildRequest {
   const { platform, location, parameters } = step;
-  const pins = substitutionsOf(step, parents);
   const reading = { platform, ...parameters };
   const dockerfile = substituteBases(step.dockerfile, pins, reading);
   for (const { kind, name, line } of externalImages(parseDockerfile(dockerfile, reading))) {
@@ -210,15 +227,22 @@ function untagged({ registry, repository }: ImageReference): ImageReference {
   return { registry, repository };
 }
 
-/** Each input by digest: the rebuilt image, or the public one the plan pins. */
+/** Each input by digest: the rebuilt image, or the public one the plan pins, where builders are to find it. */
 function substitutionsOf(
   step: RebuildStep,
   parents: ReadonlyMap<string, BuiltImage>,
+  mirrors: readonly NameRule[] = [],
 ): ReadonlyMap<string, string> {
+  const mirrorOf = readNameRules(mirrors);
   return new Map(
     step.inputs.map((input) => {
-      const pin = pinnedInput(input, (parent) => parents.get(parent)?.reference);
-      if (pin !== undefined) return [input.reference, pin];
+      const image = parents.get(input.step ?? '')?.reference;
+      const pin = pinnedInput(input, () => image);
+      if (pin !== undefined) {
+        const { digest, ...own } = parseReference(pin);
+        const place = image === undefined ? (mirrorOf(own) ?? own) : own;
+        return [input.reference, formatReference({ ...place, ...(digest === undefined ? {} : { digest }) })];
+      }
       throw new CoreError(
         'PLAN_INVALID',
         `${step.id} needs ${input.reference}, which the plan neither builds nor pins`,

@@ -305,15 +305,28 @@ describe('names and Dockerfiles', () => {
       ['FROM scratch\nRUN n\u0440m ci', 'VET008'],
       ['FROM scratch\nRUN true # \u202e evil', 'VET008'],
       ['FROM docker.io.evil.example/library/php:8\nCOPY x /', 'VET009'],
+      ['FROM library/php-apache\nCOPY x /', 'VET009'],
+      ['FROM docker.io/phpapache\nCOPY x /', 'VET009'],
     ] as const) {
       expect([text, findings(await built(text))]).toEqual([text, expect.arrayContaining([rule])]);
     }
     for (const text of ['FROM scratch\nRUN npm ci', 'FROM docker.io/library/php:8\nCOPY x /']) {
       expect(findings(await built(text)).filter((rule) => /^VET00[89]$/.test(rule))).toEqual([]);
     }
+    for (const [name, count] of [
+      ['phpapache:1', 1],
+      ['library/nginx-official:1', 1],
+      ['app:1', 0],
+    ] as const) {
+      await pushTestImage(client, parseReference(name), { layers: [[{ path: 'x', content: 'x' }]] });
+      const report = await vet(name, { registry: client, sources: [], host: gitHub() });
+      expect([name, findings(report).filter((rule) => rule === 'VET067').length]).toEqual([name, count]);
+      expect(report.verdict.decision).toBe('deny');
+    }
     // A name nobody publishes under: no source knows it, and no registry has it.
     const squatted = await built('FROM library/php-apache\nCOPY x /');
     expect(squatted.verdict.decision).toBe('deny');
+    expect(failures(squatted)).toContain('audit.finding');
     const about = squatted.lineage.gaps.filter(({ node }) => node?.includes('library/php-apache:latest'));
     expect(about.map(({ code }) => code)).toContain('DOCKERFILE_NOT_NAMED');
   });

@@ -73,7 +73,8 @@ function runnerOf(options: VetOptions, target: RebuildTarget): StepRunner | unde
     doubleBuild === undefined
       ? builder
       : doubleBuilder(builder, { registry, disagreement: disagreementBelow(doubleBuild, registry) });
-  return localRunner({ builder: gated, host: options.host ?? publicServices().host });
+  const { host = publicServices().host, incompleteContext, mirrors } = options;
+  return localRunner({ builder: gated, host, incompleteContext, mirrors });
 }
 
 /** What was built stays, also where nothing can be written down beside it. */

@@ -4,6 +4,7 @@ import type { AsOf, ResolveLineageOptions } from '../lineage/options.ts';
 import type { LineageEvent, ProvenanceSource, SourceHost } from '../lineage/types.ts';
 import type { Policy, PolicyException } from '../policy/types.ts';
 import type { PlanTarget } from '../rebuild/plan-rebuild.ts';
+import type { StepTools } from '../rebuild/run-step.ts';
 import type { Builder, RebuildEvent, StepRunner } from '../rebuild/types.ts';
 import type { EndorseOptions } from './endorse.ts';
 
@@ -35,7 +36,8 @@ export interface RebuildTarget extends PlanTarget {
 /** Options of {@link vet}. */
 export interface VetOptions
   extends OperationOptions,
-    Pick<ResolveLineageOptions, 'buildArgs' | 'otherVersions' | 'cache'> {
+    Pick<ResolveLineageOptions, 'buildArgs' | 'otherVersions' | 'cache'>,
+    Pick<StepTools, 'incompleteContext' | 'mirrors'> {
   /** Reads public images. @defaultValue anonymous access to the public registries */
   readonly registry?: Fetcher;
   /**

@@ -51,4 +51,14 @@ describe('preflight()', () => {
     const code = { code: 'INVALID_OPTIONS' };
     expect(() => preflight(spoiled, [])).toThrow(expect.objectContaining(code));
   });
+
+  test('refuses a file longer than any that is read again', () => {
+    const names = Array.from({ length: 34 }, (_, index) => [
+      `${index}`.padEnd(1024 * 1024, 'x'),
+      { hashes, length: 1 },
+    ]);
+    const code = { code: 'LIMIT_EXCEEDED' };
+    const long = part({ ...signed, targets: Object.fromEntries(names) });
+    expect(() => preflight(long, [])).toThrow(expect.objectContaining(code));
+  });
 });

@@ -5,15 +5,24 @@ import { parseMetadata, serializeMetadata } from '../metadata/parse.ts';
 import type { Metadata, MetadataFile, TargetsMetadata } from '../metadata/types.ts';
 import type { PublishPart } from '../notary/multipart.ts';
 import { type RoleAuthority, verifySignatures } from '../verify/signatures.ts';
+import { MAX_METADATA_BYTES } from '../verify/update.ts';
 import { checkCustom } from './changes.ts';
 
 /**
  * Refuses to publish what would break a collection. notary-server hashes what it would write itself, and stores what it
  * was sent: any difference between the two makes the collection unreadable, with the answer 200.
  *
- * @throws {@link TrustError} what {@link parseMetadata} and `verifySignatures` throw, and `INVALID_OPTIONS`
+ * @throws {@link TrustError} what {@link parseMetadata} and `verifySignatures` throw, `INVALID_OPTIONS`, and
+ *   `LIMIT_EXCEEDED` for a file no reader takes
  */
 export function preflight(part: PublishPart, authorities: readonly RoleAuthority[]): MetadataFile<Metadata> {
+  if (part.bytes.length > MAX_METADATA_BYTES) {
+    throw new TrustError(
+      'LIMIT_EXCEEDED',
+      `publish ${part.role}: ${part.bytes.length} bytes, at most ${MAX_METADATA_BYTES} are read again`,
+      { hint: 'Remove tags nobody needs, or spread them over delegations.' },
+    );
+  }
   const file: MetadataFile<Metadata> = parseMetadata(part.role, part.bytes);
   const { signed } = file;
   const refuse = (reason: string): TrustError =>

@@ -539,6 +539,27 @@ describe('resolveTrusted() under attack', () => {
     expect((await resolve('1')).role).toBe('targets');
   });
 
+  test('row 13: a role below one that may not sign the name either', async () => {
+    const [alice, bob] = [generateKeypair(), generateKeypair()];
+    for (const [name, keypair] of Object.entries({ alice, bob })) await keys.add(keypair, { role: name });
+    const draft = () => new TrustedCollection(collection, { server: notary.server, keys });
+    const inner = 'targets/releases/bob';
+    await draft()
+      .setDelegation({ name: 'targets/releases', keys: [alice.publicKey], threshold: 1, paths: ['dev-'] })
+      .publish();
+    // Bob may sign everything of what Alice may sign, which is not everything.
+    await draft()
+      .setDelegation({ name: inner, keys: [bob.publicKey], threshold: 1, paths: [''] })
+      .setTarget(target('dev-1'), { roles: [inner] })
+      .setTarget(target('prod'), { roles: [inner] })
+      .publish();
+    expect((await resolve('dev-1', { roles: [inner] })).role).toBe(inner);
+    await expect(resolve('prod', { roles: [inner] })).rejects.toMatchObject({ code: 'TAG_NOT_SIGNED' });
+    await expect(resolve('prod')).rejects.toMatchObject({
+      message: expect.stringMatching(/the tag is not signed/),
+    });
+  });
+
   test('row 13: the right key on a path it was not given', async () => {
     const alice = generateKeypair();
     await keys.add(alice, { role: 'alice' });

@@ -1,23 +1,27 @@
-import { X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { TrustError } from '../errors.ts';
-import { canonicalKeyId, certificatesOf, tufKeyId } from '../keys/public-key.ts';
+import { canonicalKeyId, certificatesOf, importPublicKey, tufKeyId } from '../keys/public-key.ts';
 import { checkRootCertificate } from '../keys/root-certificate.ts';
-import type { MetadataFile, RootMetadata } from '../metadata/types.ts';
+import type { MetadataFile, PublicKey, RootMetadata } from '../metadata/types.ts';
 import { isIssuedBy } from './certificate-path.ts';
 import { authorityOf, type RoleAuthority, type VerifiedKey, verifySignatures } from './signatures.ts';
 
 /**
- * Why a collection's root is trusted.
+ * Why a collection's root is trusted: one of these.
  *
  * - `keyIds`: it is signed by these keys, given by the id of the root certificate's key (what `docker trust inspect` and
  *   notary's `trust_pinning.certs` show) or by canonical id, which outlives a renewed certificate. With a threshold of N,
  *   name at least N keys.
+ * - `spkiSha256`: it is signed by these keys, given by the SHA-256 of their SubjectPublicKeyInfo in base64, as in RFC 7469:
+ *   `openssl x509 -in root.crt -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64`.
+ *   Outlives a renewed certificate too.
  * - `ca`: its certificates were issued by one of these certificates (PEM).
  * - `firstUse`: whatever the server shows first is trusted and remembered in the state. Only safe where nobody can stand
  *   between at that moment.
  */
 export type RootTrust =
   | { readonly keyIds: readonly string[] }
+  | { readonly spkiSha256: readonly string[] }
   | { readonly ca: string }
   | { readonly firstUse: true };
 
@@ -85,20 +89,27 @@ export function isTrustedRoot(
   now?: Date,
 ): boolean {
   const authorities = authoritiesOf(trust);
-  if ('firstUse' in trust) return true;
+  if ('firstUse' in trust && trust.firstUse === true) return true;
   const { keys, threshold } = rootAuthority(root, collection, undefined);
   const vouched = new Set(
     // The id a key has, not the one it is listed under: anybody can list a key under the pinned id.
     [...keys.values()].flatMap((key) => {
       const keyId = canonicalKeyId(key);
-      const named =
-        'keyIds' in trust
-          ? trust.keyIds.includes(tufKeyId(key)) || trust.keyIds.includes(keyId)
-          : isIssuedBy(certificatesOf(key), authorities, now);
-      return named ? [keyId] : [];
+      return isNamed(key, keyId) ? [keyId] : [];
     }),
   );
   return signers.filter(({ keyId }) => vouched.has(keyId)).length >= threshold;
+
+  function isNamed(key: PublicKey, keyId: string): boolean {
+    if ('keyIds' in trust) return trust.keyIds.includes(tufKeyId(key)) || trust.keyIds.includes(keyId);
+    if ('spkiSha256' in trust) return trust.spkiSha256.includes(spkiSha256(key));
+    return isIssuedBy(certificatesOf(key), authorities, now);
+  }
+}
+
+function spkiSha256(key: PublicKey): string {
+  const spki = importPublicKey(key).export({ format: 'der', type: 'spki' });
+  return createHash('sha256').update(spki).digest('base64');
 }
 
 function rootAuthority(
@@ -128,14 +139,27 @@ function rootAuthority(
  * @throws {@link TrustError} `INVALID_OPTIONS`
  */
 export function authoritiesOf(trust: RootTrust): readonly X509Certificate[] {
-  const given: { keyIds?: unknown; ca?: unknown; firstUse?: unknown } = trust;
-  if ('ca' in given && typeof given.ca === 'string') return readAuthorities(given.ca);
-  const names = Array.isArray(given.keyIds) && given.keyIds.every((id) => typeof id === 'string');
-  if (names || given.firstUse === true) return [];
+  const given: { keyIds?: unknown; spkiSha256?: unknown; ca?: unknown; firstUse?: unknown } = trust;
+  const said = [given.keyIds, given.spkiSha256, given.ca, given.firstUse].filter(
+    (value) => value !== undefined,
+  );
+  // Of two, the weaker would decide.
+  if (said.length === 1) {
+    if (typeof given.ca === 'string') return readAuthorities(given.ca);
+    if (isList(given.keyIds, /^/) || isList(given.spkiSha256, SHA256_BASE64) || given.firstUse === true)
+      return [];
+  }
   throw new TrustError(
     'INVALID_OPTIONS',
-    'verify: root is none of { keyIds }, { ca } and { firstUse: true }',
+    'verify: root is not one of { keyIds }, { spkiSha256 }, { ca } and { firstUse: true }',
+    { hint: 'An SPKI hash is the SHA-256 of the public key in DER, 44 characters of base64.' },
   );
+}
+
+const SHA256_BASE64 = /^[A-Za-z0-9+/]{43}=$/;
+
+function isList(value: unknown, pattern: RegExp): boolean {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string' && pattern.test(item));
 }
 
 function readAuthorities(ca: string): X509Certificate[] {

@@ -27,10 +27,9 @@ export interface UpdateOptions extends OperationOptions, StalenessOptions {
   readonly maxMetadataBytes?: number | undefined;
 }
 
-const DEFAULTS = {
-  maxVersionStep: 1_000_000,
-  maxMetadataBytes: 32 * 1024 * 1024,
-};
+/** Longest metadata file read, and published. */
+export const MAX_METADATA_BYTES: number = 32 * 1024 * 1024;
+const DEFAULTS = { maxVersionStep: 1_000_000, maxMetadataBytes: MAX_METADATA_BYTES };
 const MAX_TIMESTAMP_BYTES = 1024 * 1024;
 
 /** Failures a newer root can explain: its keys or the snapshot's idea of the root changed. */

@@ -49,6 +49,12 @@ describe('VET009 imitated names', () => {
     `libary/php@${DIGEST}`,
     `docker.io.evil.example/library/php@${DIGEST}`,
     `gchr.io/a/b@${DIGEST}`,
+    `library/php-apache@${DIGEST}`,
+    `docker.io/phpapache@${DIGEST}`,
+    `official-nginx@${DIGEST}`,
+    `nginx-official@${DIGEST}`,
+    `python3@${DIGEST}`,
+    `wordpress-php-fpm@${DIGEST}`.replace('-php', ''),
     `my-docker.io/library/php@${DIGEST}`.replace('my-docker.io', 'my-docker.io.example'),
   ])('%s', (name) => {
     expect(hitsOf(`FROM ${name}`)).toEqual(['VET009:1']);
@@ -60,6 +66,10 @@ describe('VET009 imitated names', () => {
     `ghcr.io/a/ngnix@${DIGEST}`,
     `registry.internal:5000/php@${DIGEST}`,
     `someone/pyhton@${DIGEST}`,
+    `someone/php-apache@${DIGEST}`,
+    `php-zendserver@${DIGEST}`,
+    `mongo-express@${DIGEST}`,
+    `registry.internal/php-apache@${DIGEST}`,
   ])('not %s', (name) => {
     expect(hitsOf(`FROM ${name}`)).toEqual([]);
   });

@@ -1,8 +1,9 @@
-import type { ImageReference } from '@imagevet/registry';
+import { familiarReference, type ImageReference } from '@imagevet/registry';
 import type { LineRange } from '../../dockerfile/types.ts';
 import type { AuditRule, FindingDraft } from '../rule.ts';
 import type { DockerfileUnit } from '../unit.ts';
 import { officialNames } from './official-names.ts';
+import { variantWords } from './variant-words.ts';
 
 /** Rules about text and names that mislead whoever reads them. */
 export const nameRules: readonly AuditRule[] = [
@@ -55,6 +56,20 @@ export const nameRules: readonly AuditRule[] = [
           if (reason !== undefined) yield { message: `${name.text} ${reason}`, lines };
         }
       }
+    },
+  },
+  {
+    id: 'VET067',
+    title: 'The image itself is named like a well-known one',
+    severity: 'high',
+    rationale: 'One slip in the name that is asked for, and all that is proven is proven of an impostor.',
+    remediation: 'Check the spelling; ask for the intended image.',
+    appliesTo: 'lineage',
+    *check({ lineage }) {
+      const root = lineage.nodes.find(({ id }) => id === lineage.root);
+      const reason = root === undefined ? undefined : imitation(root.reference);
+      if (root === undefined || reason === undefined) return;
+      yield { message: `${familiarReference(root.reference)} ${reason}`, node: root.id };
     },
   },
 ];
@@ -144,8 +159,21 @@ function imitation({ registry, repository }: ImageReference): string | undefined
       : undefined;
   }
   if (officialNames.has(name) || name.length < 4) return undefined;
+  const dressed = [...officialNames].find((official) => isVariantOf(name, official));
+  if (dressed !== undefined) return `is no official image but named like a variant of ${dressed}`;
   const meant = [...officialNames].find((official) => official.length >= 4 && distanceOne(name, official));
   return meant === undefined ? undefined : `is no official image but one slip away from ${meant}`;
+}
+
+/** Whether a name is another one with a word of its tags before or behind it: `php-apache`, `phpapache`, `official-nginx`. */
+function isVariantOf(name: string, official: string): boolean {
+  const rest = name.startsWith(official)
+    ? name.slice(official.length)
+    : name.endsWith(official)
+      ? name.slice(0, -official.length)
+      : '';
+  const words = rest.split(/[-_.]/).filter((word) => word !== '');
+  return words.length > 0 && words.every((word) => variantWords.has(word) || /^v?\d{1,4}$/.test(word));
 }
 
 /** Whether one insertion, deletion, substitution or swap of neighbours makes `a` into `b`. */

@@ -10,7 +10,7 @@ export const officialNames: ReadonlySet<string> = new Set(
   jetty joomla jruby julia kapacitor kibana kong krakend lightstreamer liquibase logstash mageia
   mariadb matomo maven mediawiki memcached mongo mongo-express monica mysql nats neo4j
   neurodebian nextcloud nginx nim node notary odoo open-liberty openjdk oraclelinux orientdb
-  percona perl photon php php-zendserver phpmyadmin plone postfixadmin postgres pypy python
+  mono percona perl photon php php-zendserver phpmyadmin plone postfixadmin postgres pypy python
   r-base rabbitmq rakudo-star redis redmine registry rethinkdb rocket.chat rockylinux ros ruby
   rust sapmachine satosa silverpeas solr sonarqube spark spiped storm swift swipl teamspeak
   telegraf tomcat tomee traefik ubuntu unit varnish websphere-liberty wordpress xwiki yourls znc

@@ -12,6 +12,9 @@ const SAMPLES: Readonly<Record<string, (time: string, day: number) => string>> =
     `\nStart-Date: 2026-11-23  ${time}\nCommandline: apt-get install jq\nInstall: jq:amd64 (1.6)\nEnd-Date: 2026-11-23  ${time}\n`,
   '/var/log/apt/term.log': (time) =>
     `\nLog started: 2026-11-23  ${time}\nUnpacking jq (1.6) ...\nLog ended: 2026-11-23  ${time}\n`,
+  '/var/log/yum.log': (time) => `Nov 23 ${time} Installed: tool-2.0-3.noarch\nNov  1 ${time} Erased: old\n`,
+  '/var/log/zypp/history': (time, day) =>
+    `2026-11-23 ${time}|command|root@${day === 20_000 ? 'a1c3' : 'b2d4'}|'zypper' 'install' 'tool'|\n# 2026-11-23 ${time} tool-2.0-3.noarch.rpm installed ok\n2026-11-23 ${time}|install|tool|1:2.0-3|noarch|root@${day === 20_000 ? 'a1c3' : 'b2d4'}|my|${(day === 20_000 ? '0a' : 'b1').repeat(32)}|\n`,
   '/etc/shadow': (_, day) => `root:*:${day}:0:99999:7:::\napp:!:${day}::::::\n`,
   '/etc/shadow-': (_, day) => `root:*:${day}:0:99999:7:::\n`,
 };
@@ -45,7 +48,10 @@ describe('BENIGN_CHANGES', () => {
 
   test('BENIGN_CHANGES has a sample here for each text it knows', () => {
     expect([...BENIGN_CHANGES.keys()].sort()).toEqual(
-      [...Object.keys(SAMPLES), '/var/cache/ldconfig/aux-cache'].sort(),
+      [
+        ...[...Object.keys(SAMPLES), '/var/cache/ldconfig/aux-cache'],
+        ...['dnf', 'dnf.rpm', 'dnf.librepo', 'hawkey'].map((log) => `/var/log/${log}.log`),
+      ].sort(),
     );
   });
 });

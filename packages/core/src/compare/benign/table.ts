@@ -1,3 +1,4 @@
+import { sameDnfLog } from './dnf-log.ts';
 import { sameFonts } from './fontconfig-cache.ts';
 import { sameLibraries } from './ldconfig-cache.ts';
 
@@ -9,14 +10,17 @@ export interface BenignChange {
 }
 
 const DATE = '\\d{4}-\\d\\d-\\d\\d {1,2}\\d\\d:\\d\\d:\\d\\d';
+const MONTH = '(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)';
 /** The third field, in days since 1970; 0 would mean something else. */
 const PASSWORD_DAYS = sameButFor('days of password changes', '^([^:\\n]*:[^:\\n]*:)[1-9]\\d{0,5}(?=:)');
+
+const DNF_LOG: BenignChange = { cause: 'times and sizes in a log of dnf', same: sameDnfLog };
 
 /**
  * Files known to differ from build to build, each with the only difference it may have. A path alone explains
  * nothing: everything else in the file must be the same, byte for byte or entry for entry.
  */
-export const BENIGN_CHANGES: ReadonlyMap<string, BenignChange> = new Map([
+export const BENIGN_CHANGES: ReadonlyMap<string, BenignChange> = new Map<string, BenignChange>([
   ['/var/log/dpkg.log', sameButFor('times in the dpkg log', `^()${DATE} `)],
   [
     '/var/log/alternatives.log',
@@ -24,6 +28,16 @@ export const BENIGN_CHANGES: ReadonlyMap<string, BenignChange> = new Map([
   ],
   ['/var/log/apt/history.log', sameButFor('times in the apt log', `^((?:Start|End)-Date: )${DATE}$`)],
   ['/var/log/apt/term.log', sameButFor('times in the apt log', `^(Log (?:started|ended): )${DATE}$`)],
+  ...['dnf', 'dnf.rpm', 'dnf.librepo', 'hawkey'].map((log) => [`/var/log/${log}.log`, DNF_LOG] as const),
+  ['/var/log/yum.log', sameButFor('times in the yum log', `^()${MONTH} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d `)],
+  [
+    '/var/log/zypp/history',
+    // Who gave a command is root at the name of the container; a package ends with the checksum of its file.
+    sameButFor(
+      'times, hosts and checksums in the history of zypper',
+      `^(|# )${DATE}(?=[| ])|(?<=\\|root@)[^|\\n]{1,64}(?=\\|)|(?<=\\|)[0-9a-f]{32,128}(?=\\|$)`,
+    ),
+  ],
   ['/etc/shadow', PASSWORD_DAYS],
   ['/etc/shadow-', PASSWORD_DAYS],
   [

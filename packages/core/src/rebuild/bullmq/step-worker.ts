@@ -106,6 +106,7 @@ async function work(
       builder: options.builder,
       host: options.host,
       incompleteContext: options.incompleteContext,
+      mirrors: options.mirrors,
       reuse,
       attempts,
       signal: stop.signal,

@@ -33,6 +33,8 @@ const MAX_LOG_BYTES = 64 * 1024 * 1024;
 const TIMEOUT_MS = 60 * 60 * 1000;
 /** At the end of a tag: pushed by the engine, and not annotated. */
 const RAW_SUFFIX = '-raw';
+/** Its API does not list what a build runs, and has nothing that stops it. */
+const GOES_ON = 'cannot stop the RUN in hand: it goes on until it ends, and no step after it is begun';
 /** What a build that was killed exits with: by a limit of memory, or by an engine that is shutting down. */
 const KILLED = 137;
 
@@ -54,6 +56,8 @@ export class Build {
   /** Name in the engine's store while it is built: tells whose it is, and two builds of one target do not meet. */
   readonly #local: string;
   #bases: readonly ImageReference[] = [];
+  /** Whether the engine is building. */
+  #building = false;
 
   constructor(
     engine: Engine,
@@ -80,10 +84,14 @@ export class Build {
       const id = await this.#build(signal, onProgress);
       return await this.#push(id, signal, onProgress);
     } catch (error) {
+      const goesOn = signal.aborted && this.#building && this.#description.kind === 'podman';
+      if (goesOn) onProgress?.({ type: 'build-log', text: `${this.#where} ${GOES_ON}` });
       if (asked?.aborted === true) throw asked.reason;
       if (timeout.aborted) {
         const target = formatReference(this.#request.target);
-        throw new CoreError('BUILD_LIMIT_EXCEEDED', `building ${target} took longer than ${limit} ms`);
+        throw new CoreError('BUILD_LIMIT_EXCEEDED', `building ${target} took longer than ${limit} ms`, {
+          ...(goesOn ? { hint: `The engine ${GOES_ON}.` } : {}),
+        });
       }
       throw await this.#explain(engineFailure(error, this.#where, undefined));
     } finally {
@@ -142,8 +150,10 @@ export class Build {
       ...(parameters?.target === undefined ? {} : { target: parameters.target }),
       ...(Object.keys(buildArgs).length === 0 ? {} : { buildargs: JSON.stringify(buildArgs) }),
     };
+    this.#building = true;
     const stream = await this.#engine.build(tar, query, signal);
     const id = await readBuild(stream, { ...reading, dockerfile });
+    this.#building = false;
     await this.#checkResult(id, signal);
     return id;
   }
@@ -155,16 +165,24 @@ export class Build {
     onProgress: BuildOptions['onProgress'],
   ): Promise<void> {
     const { platform } = this.#request;
-    const source = this.#options.registry;
-    for (const { base, platform: own } of dockerfile.stages) {
+    const { registry: source, uncheckedBases = 'deny' } = this.#options;
+    for (const { base, platform: own, startLine: line } of dockerfile.stages) {
       if (base.kind !== 'image' || base.reference.digest === undefined || own !== undefined) continue;
       await this.#shared.machines
         .check(base.reference, platform, { source, signal })
         .catch((error: unknown) => {
           signal.throwIfAborted();
           if (!(error instanceof RegistryError)) throw error;
-          // The engine may hold it, or reach what we do not; then its label is all there is.
-          const text = `the programs of ${nameOf(base.reference)} were not looked at: ${error.message}`;
+          const text = `the programs of ${nameOf(base.reference)} could not be looked at: ${error.message}`;
+          // What passes is tried again.
+          if (uncheckedBases === 'deny' && isPassing(error)) throw error;
+          if (uncheckedBases === 'deny') {
+            throw new CoreError(error.code === 'NOT_FOUND' ? 'BUILD_FAILED' : 'BUILD_UNSUPPORTED', text, {
+              hint: 'Let the registry client read the base, or take the word of its label with uncheckedBases.',
+              details: { line },
+              cause: error,
+            });
+          }
           onProgress?.({ type: 'build-log', text });
         });
     }
@@ -243,6 +261,10 @@ export class Build {
       return { ...image, reference: { ...target, digest: manifest.digest }, descriptor: manifest };
     });
   }
+}
+
+function isPassing({ code }: RegistryError): boolean {
+  return code === 'UNREACHABLE' || code === 'TIMEOUT' || code === 'RATE_LIMITED';
 }
 
 function withAlgorithm(id: string): string {

@@ -18,6 +18,11 @@ export interface DockerEngineBuilderOptions {
   readonly registry: Fetcher & Pusher;
   /** Credentials the engine pulls parents and pushes results with. @defaultValue none */
   readonly keychain?: Keychain;
+  /**
+   * What becomes of a build on a base by digest that `registry` cannot read, so that nobody looked whether its programs are for the
+   * platform on its label. `allow` says so in the log. @defaultValue 'deny'
+   */
+  readonly uncheckedBases?: 'deny' | 'allow';
   /** Network of RUN. @defaultValue the engine's default */
   readonly network?: string;
   /** @defaultValue none */
