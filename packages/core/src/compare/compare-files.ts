@@ -58,7 +58,7 @@ export function compareFiles(
   return {
     grade: gradeOf(found, packages.length > 0),
     files: counts,
-    differences: [...unexplained, ...explained].slice(0, limit),
+    differences: [...unexplained.sort(byPath), ...explained.sort(byPath)].slice(0, limit),
     truncated: total > limit,
     ...(total > 0 && { packages }),
     ...(explainer.failures.length > 0 && { unreadDatabases: explainer.failures }),
@@ -75,6 +75,10 @@ export function describeEntry(entry: LayerEntry): string {
   if (device !== undefined) parts.push(`${device.major}:${device.minor}`);
   if (xattrs !== undefined) parts.push(describeAttributes(xattrs));
   return parts.join(' ');
+}
+
+function byPath(one: FileDifference, other: FileDifference): number {
+  return one.path < other.path ? -1 : 1;
 }
 
 function* pairs(original: FilesystemView, rebuilt: FilesystemView): Generator<PathPair> {

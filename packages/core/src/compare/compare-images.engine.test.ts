@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { parseReference, RegistryClient, type ResolvedImage, resolveImage } from '@imagevet/registry';
+import { pack } from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   available,
@@ -95,13 +97,53 @@ describe.skipIf(!available('docker-engine', 'docker', 'docker-registry'))(
       ]);
     }, 120_000);
 
+    test('row 40: compareImages() names planted devices, links, capabilities and what took files away', async () => {
+      // What setcap writes: version 2, effective, CAP_NET_RAW.
+      const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex').toString('latin1');
+      const archive = pack();
+      const pax = { 'SCHILY.xattr.security.capability': capability };
+      archive.entry({ name: 'usr/bin/head', mode: 0o755, pax }, readFileSync('/bin/true'));
+      archive.finalize();
+      writeFileSync(join(directory, 'cap.tar'), await buffer(archive));
+      const before = [
+        ...dockerfile,
+        'RUN cp /bin/true /usr/bin/one && cp /bin/false /usr/bin/two && mkdir /opt/dir && touch /opt/dir/a /opt/dir/b',
+        'RUN touch -d @1 /opt/dir/b',
+      ];
+      const after = [
+        ...before.slice(0, -1),
+        'ADD cap.tar /',
+        'RUN ln -f /usr/bin/one /usr/bin/two && mknod /opt/null c 1 3 && mkfifo /opt/pipe',
+        'RUN rm -rf /opt/dir && mkdir /opt/dir && touch /opt/dir/a && chmod o+w /srv && ln -sf /tmp /etc/mtab2',
+        'RUN touch /usr/bin/one',
+      ];
+      const one = await built('before', before);
+      const comparison = await compare(await built('after', after), after, one);
+      const unexplained = comparison.differences.filter(({ explanation }) => explanation === undefined);
+      expect(unexplained.map(({ path, change, aspects }) => [change, path, ...aspects].join(' '))).toEqual([
+        'added /etc/mtab2',
+        'removed /opt/dir/b',
+        'added /opt/null',
+        'added /opt/pipe',
+        'changed /srv mode',
+        'changed /usr/bin/head content size xattr',
+        'changed /usr/bin/two content',
+      ]);
+      const times = await built('times', [...before, 'RUN touch -d @7 /usr/bin/one /etc/passwd /opt/dir']);
+      expect(await compare(times, before, one)).toMatchObject({ grade: 'same-content', config: [] });
+    }, 120_000);
+
     test('compareImages() calls an image pushed under a second tag identical', async () => {
       docker('tag', `${registry.host}/compare:original`, `${registry.host}/compare:second`);
       expect((await compare(await push('second'))).grade).toBe('identical');
     }, 120_000);
 
-    async function compare(rebuilt: ResolvedImage, lines: readonly string[] = dockerfile) {
-      return compareImages(original, rebuilt, {
+    async function compare(
+      rebuilt: ResolvedImage,
+      lines: readonly string[] = dockerfile,
+      one: ResolvedImage = original,
+    ) {
+      return compareImages(one, rebuilt, {
         ...{ originalSource: client, rebuiltSource: client },
         dockerfile: { text: lines.join('\n') },
       });

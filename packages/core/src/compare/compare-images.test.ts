@@ -513,9 +513,9 @@ describe('compareImages() of packages', () => {
     const unexplained = differences.filter(({ explanation }) => explanation === undefined);
     expect(unexplained.map(({ path }) => path)).toEqual([
       '/etc/motd',
-      '/usr/lib/libx.so.1',
       '/usr/bin',
       '/usr/bin/evil',
+      '/usr/lib/libx.so.1',
     ]);
   });
 

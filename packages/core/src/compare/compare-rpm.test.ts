@@ -3,7 +3,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { available } from '../../../../test/services.ts';
 import { build, compare, type Files } from './__fixtures__/memory-image.ts';
 import { makeRpmRoot, type PackageSpec, type RpmRoot } from './databases/__fixtures__/rpm-root.ts';
-import { writeNdb } from './databases/__fixtures__/write-databases.ts';
+import {
+  type IndexEntries,
+  writeBerkeley,
+  writeBerkeleyIndex,
+  writeNdb,
+  writeNdbIndex,
+} from './databases/__fixtures__/write-databases.ts';
 import { type HeaderFields, writeHeader } from './databases/__fixtures__/write-header.ts';
 import { MAX_DATABASE_BYTES } from './databases/database-error.ts';
 
@@ -208,6 +214,71 @@ describe('compareImages() of packages of rpm', () => {
       grade: 'explained',
       packages: [{ name: 'new', original: '1-1', rebuilt: '2-1', origin: { layer: 1 } }],
     });
+  });
+});
+
+/** The database of these packages, in that order, with its indexes of names and of times. */
+const formats: readonly (readonly [string, (packages: readonly HeaderFields[], name?: string) => Files])[] = [
+  [
+    'ndb',
+    (packages, name) => ({
+      '/var/lib/rpm/Packages.db': { content: writeNdb(packages.map(writeHeader)) },
+      '/var/lib/rpm/Index.db': {
+        content: writeNdbIndex(
+          new Map<number, IndexEntries>([
+            [1000, packages.map((item, index) => [name ?? item.name, [[index + 1, 0]]])],
+            [1128, packages.map((item, index) => [item.installTime ?? 1, [[index + 1, 0]]])],
+          ]),
+        ),
+      },
+    }),
+  ],
+  ...(available('db5.3_load')
+    ? ([
+        [
+          'Berkeley DB',
+          (packages: readonly HeaderFields[], name?: string): Files => ({
+            '/var/lib/rpm/Packages': { content: writeBerkeley(packages.map(writeHeader)) },
+            '/var/lib/rpm/Name': {
+              content: writeBerkeleyIndex(
+                packages.map((item, index) => [name ?? item.name, [[index + 1, 0]]]),
+                'hash',
+              ),
+            },
+            '/var/lib/rpm/Installtid': {
+              content: writeBerkeleyIndex(
+                packages.map((item, index) => [item.installTime ?? 1, [[index + 1, 0]]]),
+                'btree',
+              ),
+            },
+          }),
+        ],
+      ] as const)
+    : []),
+];
+
+describe.each(formats)('compareImages() of indexes of %s', (_name, write) => {
+  const one: HeaderFields = { name: 'one', version: '1', installTime: 5 };
+  const two: HeaderFields = { name: 'two', version: '1', installTime: 6 };
+  const original = write([one, two]);
+
+  test('compareImages() finds the same in indexes of other times, numbers and versions that moved', async () => {
+    const again = write([
+      { ...two, installTime: 8 },
+      { ...one, installTime: 9 },
+    ]);
+    expect(await explained(original, again)).toMatchObject({ grade: 'same-content', unexplained: [] });
+    const moved = write([
+      { ...two, installTime: 8 },
+      { ...one, version: '2', installTime: 9 },
+    ]);
+    expect(await explained(original, moved)).toMatchObject({ grade: 'explained', unexplained: [] });
+  });
+
+  test('row 40: compareImages() names an index that finds something else', async () => {
+    const { unexplained } = await explained(original, write([{ ...one, installTime: 7 }, two], 'evil'));
+    expect(unexplained).toHaveLength(1);
+    expect(unexplained[0]).toMatch(/^\/var\/lib\/rpm\/(Index\.db|Name)$/);
   });
 });
 

@@ -34,6 +34,7 @@ const MAX_VERSIONS = 32;
 /** How {@link findParent} looks. */
 export interface FindParentOptions {
   readonly readImage?: ReadImage;
+  readonly readForeign?: ReadImage;
   readonly otherVersions?: OtherVersions;
   readonly cache?: LineageCache;
   readonly platform: Platform;
@@ -92,8 +93,9 @@ export async function findParent(
   return { named, tried };
 }
 
-/** Tells whether layers and history prove an image to be a child's base. */
+/** Tells whether layers and history prove an image to be a child's base; no image is its own. */
 export function isBase(parent: ResolvedImage, child: ResolvedImage): boolean {
+  if (parent.manifest.digest === child.manifest.digest) return false;
   const { result, history } = provePrefix(parent, child);
   return result === 'proven' && history;
 }

@@ -113,6 +113,22 @@ describe('resolveLineage() and what else is said to be the base', () => {
     expect(said(unseen)).toEqual(['dockerfile supports', 'image-label neutral']);
   });
 
+  test('contradicts a second claim that names the image of another platform', async () => {
+    const foreign = await push('base:arm', {
+      ...layer('arm'),
+      config: { os: 'linux', architecture: 'arm64' },
+    });
+    const lineage = await resolve(
+      'base:1',
+      attests('base:1', base.manifest.digest),
+      annotates('base:1', foreign.manifest.digest),
+    );
+    expect(edgeOf(lineage)?.grade).toBe('contradicted');
+    expect(edgeOf(lineage)?.evidence.find(({ verdict }) => verdict === 'refutes')?.message).toMatch(
+      /which is of linux\/arm64(?:\/v8)? and is not its base$/,
+    );
+  });
+
   test('says that a digest could not be read', async () => {
     const lineage = await resolve('base:1', annotates('other:1', GONE));
     expect(edgeOf(lineage)?.grade).toBe('proven');

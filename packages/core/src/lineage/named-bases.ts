@@ -46,6 +46,8 @@ export function readOtherNames(
 
 interface ReadNamedOptions {
   readonly readImage?: ReadImage;
+  /** Reads what a digest names whatever its platform. */
+  readonly readForeign?: ReadImage;
   readonly signal: AbortSignal;
 }
 
@@ -60,10 +62,21 @@ function readBases(
       const named = agrees ? sought : referenceOf(claim);
       const digest = claim.base?.digest;
       const reference = digest === undefined ? named : named && { ...named, tag: undefined, digest };
-      const image = reference === undefined ? undefined : await tryImage(reference, options);
+      const image = reference === undefined ? undefined : await tryNamed(reference, options);
       return image === undefined ? { claim, agrees } : { claim, agrees, image };
     }),
   );
+}
+
+/** A digest names one image, which may be of another platform: a lie, unless its layers say otherwise. */
+async function tryNamed(
+  reference: ImageReference,
+  options: ReadNamedOptions,
+): Promise<ResolvedImage | undefined> {
+  const { readForeign, signal } = options;
+  const image = await tryImage(reference, options);
+  if (image !== undefined || readForeign === undefined || reference.digest === undefined) return image;
+  return tryImage(reference, { readImage: readForeign, signal });
 }
 
 function referenceOf({ base }: ProvenanceClaim): ImageReference | undefined {

@@ -1,4 +1,4 @@
-import type { ResolvedImage } from '@imagevet/registry';
+import { formatPlatform, type ResolvedImage } from '@imagevet/registry';
 import { isBase } from './find-parent.ts';
 import type { NamedBase } from './named-bases.ts';
 import { provePrefix } from './prove-prefix.ts';
@@ -41,10 +41,12 @@ export function namedEvidence(
   if (digest === undefined) return evidence('neutral', `${says}, which is not its base as it is today`);
   const { result, historyDiffersAt } = provePrefix(image, child);
   const isRefuted = result === 'refuted' || historyDiffersAt !== undefined;
+  const isForeign = formatPlatform(image.platform) !== formatPlatform(child.platform);
+  const what = isForeign ? `which is of ${formatPlatform(image.platform)} and` : 'which';
   const mayBeInherited = isLabel && !agrees && parent === undefined;
   return isRefuted && !mayBeInherited
-    ? evidence('refutes', `${says}, which is not its base`)
-    : evidence('neutral', `${says}, which is not proven`);
+    ? evidence('refutes', `${says}, ${what} is not its base`)
+    : evidence('neutral', `${says}, ${what} is not proven`);
 }
 
 /** Tells whether the base said the same of its own base, so that the label came with it. */

@@ -98,6 +98,20 @@ export class NodeReader {
     return this.#subject(reading, target.named, pinned);
   }
 
+  /**
+   * The base of an image that has the name of an image built on it: an image that is updated from itself, say. What had the name
+   * before is another image, and goes by its digest; undefined when nothing proves or names it.
+   */
+  async earlier(
+    reading: NodeReading,
+    target: BaseTarget & { kind: 'image' },
+  ): Promise<ShownSubject | undefined> {
+    const digest = target.pinned ?? (await this.search(reading, target)).digest;
+    const own = [reading.image?.manifest.digest, reading.image?.index?.digest];
+    if (digest === undefined || own.includes(digest)) return undefined;
+    return this.#subject(reading, { ...target.named, tag: undefined, digest }, digest);
+  }
+
   /** Another image a Dockerfile names as it is to be read. */
   input(reading: NodeReading, named: ShownSubject['reference']): ShownSubject {
     return this.#subject(reading, named, named.digest);

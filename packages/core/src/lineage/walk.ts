@@ -89,15 +89,21 @@ export class Walk {
       return this.#end(node, 'unresolved', 'BASE_UNRESOLVED', target.reason, target.line);
     }
     const { text, line } = target;
-    if (this.#path.has(idOf(target.named, this.#platform))) {
-      return this.#end(node, 'cycle', 'LINEAGE_CYCLE', `its base ${text} is built on it`, line);
+    const isAbove = this.#path.has(idOf(target.named, this.#platform));
+    const earlier = isAbove ? await this.#reader.earlier(reading, target) : undefined;
+    if (isAbove && earlier === undefined) {
+      if (idOf(target.named, this.#platform) !== node.id) {
+        return this.#end(node, 'cycle', 'LINEAGE_CYCLE', `its base ${text} is built on it`, line);
+      }
+      const reason = `its base ${text} is an earlier image of its own name, and nothing says which`;
+      return this.#end(node, 'unresolved', 'BASE_EARLIER_VERSION', reason, line);
     }
     const limit = this.#limit();
     if (limit !== undefined) {
       const reason = `its base ${text} was not followed: ${limit}`;
       return this.#end(node, 'depth-limit', 'LINEAGE_LIMIT', reason, line);
     }
-    const subject = await this.#reader.base(reading, target);
+    const subject = earlier ?? (await this.#reader.base(reading, target));
     const parent = await this.visit(subject);
     const own = await this.#ownBase(node, target, subject, parent);
     const { moved, tried, failure, ...found } = await this.#reader.search(reading, target);

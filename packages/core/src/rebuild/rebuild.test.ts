@@ -131,6 +131,16 @@ describe('planRebuild()', () => {
     expect(keysAt(other!, undefined)).not.toEqual(keysAt(one!, undefined));
   });
 
+  test('gives a step another key on another platform', async () => {
+    const known = await world(DIAMOND).lineage('app:1');
+    const keysOn = (architecture: string) => {
+      const platform = { os: 'linux', architecture };
+      const nodes = known.nodes.map((node) => ({ ...node, platform }));
+      return planRebuild([{ ...known, platform, nodes }], { target }).steps.map(({ key }) => key);
+    };
+    expect(new Set([...keysOn('amd64'), ...keysOn('arm64')]).size).toBe(8);
+  });
+
   test('gives a step a new key when anything below it changes, and only then', async () => {
     const keys = async (table: Record<string, string>) =>
       planRebuild([await world(table).lineage('app:1')], { target }).steps.map(({ key }) => key);

@@ -63,6 +63,7 @@ function routesOf({ ignoresUntil = false }: GiteaOptions): Routes {
       [at('/(branches|tags)/(.+)'), refInfo],
       [at('/archive/([0-9a-f]+)\\.tar\\.gz'), archive],
       [/^\/([^/]+\/[^/]+)\/plain\/(.*)$/, plainFile],
+      [/^\/([^/]+\/[^/]+)\/commit\/$/, commitPage],
       [/^\/([^/]+\/[^/]+)\/$/, async ({ response }) => void response.end('<html></html>')],
     ],
   };
@@ -103,6 +104,20 @@ async function plainFile(call: Call, path = ''): Promise<void> {
     response.writeHead(200, { 'content-type': 'text/html; charset=UTF-8' });
     response.end(`<html><head><title>${title}</title></head>\n<body>\n <h2>${title}</h2></body></html>`);
   }
+}
+
+/** cgit's page of a commit, as far as its table of who and when. */
+async function commitPage({ repository, query, response }: Call): Promise<void> {
+  const [commit] = await listCommits(repository, [await commitId(repository, query.get('id') ?? 'HEAD')], {
+    count: 1,
+  });
+  const date = (committed = '') => `${committed.slice(0, 10)} ${committed.slice(11, 19)} +0000`;
+  const row = (who: string, when?: string) =>
+    `<tr><th>${who}</th><td>A. Person &lt;a@imagevet.example&gt;</td><td class='right'>${date(when)}</td></tr>\n`;
+  response.writeHead(200, { 'content-type': 'text/html; charset=UTF-8' });
+  response.end(
+    `<html><body><table summary='commit info' class='commit-info'>\n${row('author', commit?.authored)}${row('committer', commit?.committed)}</table>\n<div class='commit-subject'>${commit?.subject}</div></body></html>`,
+  );
 }
 
 async function treeListing(call: Call, ref = ''): Promise<void> {

@@ -1,4 +1,5 @@
-import { isBerkeley, readBerkeley } from './berkeley.ts';
+import { readBerkeley } from './berkeley.ts';
+import { isBerkeley } from './berkeley-database.ts';
 import { checkDatabaseSize, invalidDatabase } from './database-error.ts';
 import { isNdb, readNdb } from './ndb.ts';
 import { parseRpmHeader, RPM_TAG, type RpmHeader, rpmNumbers, rpmText } from './rpm-header.ts';

@@ -79,8 +79,8 @@ export interface HostDialect {
     directory: string,
     question: HostQuestion,
   ): Promise<string | undefined>;
-  /** RFC 3339 time of a commit; undefined when it is not there. Left out by hosts that are not asked for it. */
-  committedAt?(name: string, commit: string, question: HostQuestion): Promise<unknown>;
+  /** ISO 8601 time of a commit, by its committer; undefined when it is not there. */
+  committedAt(name: string, commit: string, question: HostQuestion): Promise<unknown>;
   /** Undefined when there is no such repository, or the host does not say which one it is. */
   identityOf(name: string, question: HostQuestion): Promise<RepositoryIdentity | undefined>;
 }
@@ -213,7 +213,8 @@ class ApiHost implements SourceHost, RefReader {
     const name = this.#name(repository);
     checkCommit(commit);
     const operation = `find the time of ${commit.slice(0, 12)} of ${name}`;
-    const time = new Date(String(await this.#dialect.committedAt?.(name, commit, { operation, signal })));
+    const question = { operation, signal, keep: 'forever' } as const;
+    const time = new Date(String(await this.#dialect.committedAt(name, commit, question)));
     return Number.isNaN(time.getTime()) ? undefined : time;
   }
 

@@ -292,6 +292,14 @@ describe.each(Object.entries(KINDS))('%s', (_name, kind) => {
     expect(await host.refOf(`${kind.site}/acme/none`, 'HEAD')).toBeUndefined();
   });
 
+  it('says when a commit was made, by its committer', async () => {
+    const host = connect();
+    expect(await host.committedAt?.(app, commits[0]!)).toEqual(new Date('2020-01-01T00:00:00Z'));
+    expect(await host.committedAt?.(app, commits[1]!)).toEqual(new Date('2020-02-01T00:00:00Z'));
+    expect(await host.committedAt?.(app, '0'.repeat(40))).toBeUndefined();
+    expect(await host.committedAt?.(`${kind.site}/acme/none`, commits[0]!)).toBeUndefined();
+  });
+
   it('says which repository a name leads to, where it has moved, and when it was made (attack row 28)', async () => {
     const host = connect();
     identities['acme/app'] = { id: 42, createdAt: '2019-05-01T10:00:00Z' };

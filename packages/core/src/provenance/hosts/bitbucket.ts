@@ -98,6 +98,8 @@ function bitbucketDialect(options: BitbucketHostOptions): HostDialect {
       ),
     refOf,
     treeOf: async () => undefined,
+    committedAt: async (name, commit, question) =>
+      property(await api.json(`${below(name)}/commit/${commit}`, question), 'date'),
     async identityOf(name, question) {
       const answer = await api.json(below(name), question);
       return toIdentity(webUrl, {

@@ -14,7 +14,7 @@ export interface CgitHostOptions extends Omit<ApiHostOptions, 'maxTreeBytes' | '
 
 /**
  * Creates the host for single files of repositories that cgit shows, such as Launchpad's. cgit has pages for people and no
- * API: it tells neither directories nor histories, and reachability is `unchecked`. A git mirror does all of it.
+ * API: it tells neither directories nor histories, but when a commit was made, and reachability is `unchecked`. A git mirror does all of it.
  *
  * @see https://git.zx2c4.com/cgit/
  */
@@ -27,6 +27,7 @@ export function cgitHost(options: CgitHostOptions = {}): SourceHost {
     readDirectory: (...question) => host.readDirectory(...question),
     commitOf: (...question) => host.commitOf(...question),
     reachability: (...question) => host.reachability(...question),
+    committedAt: async (...question) => host.committedAt?.(...question),
   };
 }
 
@@ -58,9 +59,26 @@ function cgitDialect(options: CgitHostOptions): HostDialect {
     reachability: async () => 'unchecked',
     refOf: async (_name, _ref, question) => untold(question),
     treeOf: async () => undefined,
+    async committedAt(name, commit, question) {
+      const page = await raw.read(`/${name}/commit/?id=${commit}`, { ...question, maxBytes: MAX_PAGE });
+      return page === undefined ? undefined : committerDate(page.body.toString('utf8'));
+    },
     identityOf: async () => undefined,
   };
 }
+
+/** The page of a commit has one row of its committer, before any text of others: name, then the time as git writes ISO 8601. */
+function committerDate(page: string): string | undefined {
+  const start = page.indexOf('<tr><th>committer</th>');
+  const row = start < 0 ? '' : page.slice(start, start + MAX_ROW);
+  const end = row.indexOf('</tr>');
+  const [, day, time, zone] = DATE.exec(row.slice(0, Math.max(end, 0))) ?? [];
+  return day === undefined ? undefined : `${day}T${time}${zone}`;
+}
+
+/** Ends a row; whatever stands in a name is escaped. */
+const DATE = />(\d{4}-\d{2}-\d{2}) (\d{2}:\d{2}:\d{2}) ([+-]\d{4})<\/td>$/;
+const MAX_ROW = 8192;
 
 const RESERVED = ['plain', 'tree', '.', '..', ''];
 

@@ -89,6 +89,10 @@ function giteaDialect(options: GiteaHostOptions): HostDialect {
       ]),
     refOf,
     treeOf: async () => undefined,
+    async committedAt(name, commit, question) {
+      const found = await api.json(`${below(name)}/git/commits/${commit}?${BARE}`, question);
+      return property(property(property(found, 'commit'), 'committer'), 'date');
+    },
     async identityOf(name, question) {
       const answer = await api.json(below(name), question);
       return toIdentity(site, {

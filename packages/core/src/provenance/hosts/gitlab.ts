@@ -85,6 +85,8 @@ function gitLabDialect(options: GitLabHostOptions): HostDialect {
         : undefined;
     },
     treeOf: (name, commit, directory, question) => treeOf(api, below(name), commit, directory, question),
+    committedAt: async (name, commit, question) =>
+      property(await api.json(`${below(name)}/commits/${commit}`, question), 'committed_date'),
     async identityOf(name, question) {
       const answer = await api.json(project(name), question);
       return toIdentity(site, {
