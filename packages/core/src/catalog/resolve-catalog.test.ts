@@ -289,7 +289,7 @@ describe('resolveCatalog()', () => {
   });
 
   it('takes no base from another architecture', async () => {
-    // So it stood in the library of 2018-01-04: erlang:18 was built for s390x, and its base, buildpack-deps:jessie, was not.
+    // So it stood in the library of 2018-08-01: erlang:18 was built for s390x, and its base, buildpack-deps:jessie, no longer.
     const build = buildsOf(await resolve({ mirror: official })).get(nodeId('blog:riscv', 'linux/riscv64'));
     expect(build?.file?.path).toBe('win/Dockerfile');
     expect(build?.inputs).toEqual([

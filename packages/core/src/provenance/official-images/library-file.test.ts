@@ -133,6 +133,39 @@ describe('parseLibraryFile()', () => {
     ]);
   });
 
+  it('takes for white space what bashbrew does', () => {
+    const commit = `GitCommit: ${SHA('1')}`;
+    const { entries } = parseLibraryFile(
+      // U+FEFF is none: that field has another name. U+0085 is one, but not around an item of a list.
+      `${HEAD}${commit}\n\u0085# no comment either\n\nTags: 1\n\ufeffDirectory: a\nFile\u00a0:\u0085b\u0085\n`,
+    );
+    expect(entries[0]?.builds).toMatchObject([{ directory: '.', file: 'b' }]);
+    expect(errorOf(`${HEAD}${commit}\n\nTags: 1, \u00a02\n`).message).toMatch(/invalid tag/);
+    expect(errorOf(`${HEAD}\ufeff# no comment\n${commit}\n\nTags: 1\n`).message).toMatch(/expected/);
+  });
+
+  it('ends a folded value in a newline, as bashbrew does, so that a commit cannot be one', () => {
+    const { message } = errorOf(`${HEAD}\nTags: 1\nGitCommit:\n ${SHA('1')}\n`);
+    expect(message).toContain('1111\\n" for amd64');
+    const { entries } = parseLibraryFile(
+      `${HEAD}GitCommit: ${SHA('1')}\n\nTags: 1\nFile: x\n \nDirectory:\n a\n`,
+    );
+    expect(entries[0]?.builds).toMatchObject([{ file: 'x\n\n', directory: 'a\n' }]);
+  });
+
+  it('removes a dot that stands alone behind one blank, and no other', () => {
+    const file = (fold: string) => `${HEAD}GitCommit: ${SHA('1')}\n\nTags: 1,\n${fold}\n 2\n`;
+    expect(parseLibraryFile(file(' .')).entries[0]?.tags).toEqual(['1', '2']);
+    expect(errorOf(file('  .')).message).toMatch(/invalid tag/);
+  });
+
+  it('keeps the name of the file as it is written', () => {
+    const { entries } = parseLibraryFile(
+      `${HEAD}GitCommit: ${SHA('1')}\n: no name\n\nTags: 1\nFile: ./a//b\n`,
+    );
+    expect(entries[0]?.builds[0]?.file).toBe('./a//b');
+  });
+
   it('drops comments first, even inside a folded value', () => {
     const { entries } = parseLibraryFile(
       `# head\n${HEAD}\n# between\nTags: 1,\n  # inside\n\t2\n# after\nGitCommit: ${SHA('1')}\n`,
@@ -177,6 +210,19 @@ describe('parseLibraryFile()', () => {
   });
 
   it.each([
+    [
+      'a maintainer without handle',
+      'Maintainers: A. Person <a@imagevet.example>\n\nTags: 1\n',
+      1,
+      /Maintainers has/,
+    ],
+    [
+      'a maintainer without name',
+      'Maintainers: <a@imagevet.example> (@a)\n\nTags: 1\n',
+      1,
+      /Maintainers has/,
+    ],
+    ['an architecture nobody builds', `${HEAD}Architectures: vax\n\nTags: 1\n`, 1, /vax/],
     ['no Maintainers', 'GitRepo: x\n\nTags: 1\n', 1, /Maintainers/],
     ['Tags in the first paragraph', `${HEAD}Tags: 1\n`, 1, /has Tags/],
     ['an entry without Tags', `${HEAD}\nGitCommit: ${SHA('1')}\n`, 5, /no Tags/],
@@ -253,6 +299,16 @@ describe('parseLibraryFile()', () => {
   it('takes a long line in linear time', () => {
     expect(errorOf(`Tags: ${'a, '.repeat(300_000)}`).code).toBe('INVALID_LIBRARY_FILE');
     expect(errorOf(' \t'.repeat(500_000).concat('x')).code).toBe('INVALID_LIBRARY_FILE');
+    for (const text of [
+      `A${' '.repeat(500_000)}x`,
+      `A <${'a'.repeat(500_000)}`,
+      'A (@'.repeat(200_000),
+      `A (@${')'.repeat(500_000)}`,
+    ]) {
+      expect(errorOf(`Maintainers: ${text}\n\nTags: 1\n`).message).toMatch(/Maintainers has/);
+    }
+    const folds = ` ${'x'.repeat(8)}\n`.repeat(60_000);
+    expect(errorOf(`${HEAD}\nTags: 1\n${folds}`).code).toBe('INVALID_LIBRARY_FILE');
   });
 });
 

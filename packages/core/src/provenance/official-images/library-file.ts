@@ -91,6 +91,8 @@ function parseParagraphs(text: string): LibraryFile {
   const [first, ...rest] = readParagraphs(text);
   const global = inherit(undefined, first ?? { line: 1, fields: new Map() });
   if (global.maintainers.length === 0) throw invalid(global.line, 'the first paragraph has no Maintainers');
+  const unknown = global.architectures.find((architecture) => !ARCHITECTURES.has(architecture));
+  if (unknown !== undefined) throw unknownArchitecture(global.line, unknown);
   if (global.tags.length > 0) throw invalid(global.line, 'the first paragraph has Tags');
   const entries = rest.map((paragraph) => toEntry(inherit(global, paragraph)));
   return { format: 'rfc2822', maintainers: global.maintainers, entries: joinEntries(entries) };
@@ -115,6 +117,9 @@ function inherit(parent: Draft | undefined, paragraph: Paragraph): Draft {
     const own = list(name);
     return own.length > 0 ? own : inherited;
   };
+  const stranger = list('Maintainers').find((maintainer) => !isMaintainer(maintainer));
+  if (stranger !== undefined)
+    throw invalid(paragraph.line, `Maintainers has ${JSON.stringify(stranger.slice(0, 200))}`);
   return {
     line: paragraph.line,
     maintainers: added('Maintainers', parent?.maintainers),
@@ -156,15 +161,12 @@ function buildKey({ fields, architectures, constraints }: Draft): string {
 
 function toBuild(draft: Draft, architecture: string): LibraryBuild {
   if (!ARCHITECTURES.has(architecture)) {
-    throw invalid(
-      draft.line,
-      `Architectures has ${JSON.stringify(architecture)}, which bashbrew does not know`,
-    );
+    throw unknownArchitecture(draft.line, architecture);
   }
   const read = <T>(name: string, fallback: string, check: (value: string) => T | undefined): T => {
     const own = draft.fields.get(`${architecture}-${name}`);
     const field = own === undefined || own.value === '' ? draft.fields.get(name) : own;
-    const value = check(field === undefined ? fallback : field.value.trim());
+    const value = check(field === undefined ? fallback : field.value);
     if (value !== undefined) return value;
     const problem = field?.value ? `is ${JSON.stringify(field.value.slice(0, 200))}` : 'is missing';
     throw invalid(field?.line ?? draft.line, `${name} ${problem} for ${architecture}`);
@@ -175,7 +177,9 @@ function toBuild(draft: Draft, architecture: string): LibraryBuild {
     gitFetch: read('GitFetch', 'refs/heads/master', (value) => (isFetchRef(value) ? value : undefined)),
     gitCommit: read('GitCommit', '', (value) => (isCommitId(value) ? value : undefined)),
     directory: read('Directory', '.', toRepositoryPath),
-    file: read('File', 'Dockerfile', (value) => (value === '' ? undefined : toRepositoryPath(value))),
+    file: read('File', 'Dockerfile', (value) =>
+      value === '' || toRepositoryPath(value) === undefined ? undefined : value,
+    ),
     ...read('Builder', '', toBuilder),
   };
 }
@@ -187,14 +191,34 @@ function toBuilder(builder: string): Pick<LibraryBuild, 'builder'> | undefined {
     : undefined;
 }
 
+/** `Name <address> (@handle)`, the address optional; white space is that of ASCII. Takes linear time. */
+function isMaintainer(text: string): boolean {
+  const end = text.search(/[<>()]/);
+  const name = text.slice(0, Math.max(0, end));
+  const rest = text.slice(name.length);
+  return (
+    /^[^\t\n\f\r ]/.test(name) &&
+    /[\t\n\f\r ]$/.test(name) &&
+    /^(?:<[^\t\n\f\r <>()]+>[\t\n\f\r ]+)?\(@[^\t\n\f\r <>()]+\)$/.test(rest)
+  );
+}
+
 /** A field that is there has one item at least, which can be empty. */
 function splitList(value: string | undefined): readonly string[] {
-  return value === undefined
-    ? []
-    : value
-        .trim()
-        .split(',')
-        .map((item) => item.trim());
+  return value === undefined ? [] : strip(value).split(',').map(strip);
+}
+
+/** Around items of a list bashbrew removes these only. */
+function strip(text: string): string {
+  let [start, end] = [0, text.length];
+  while (start < end && '\n\r\t '.includes(text[start]!)) start += 1;
+  while (end > start && '\n\r\t '.includes(text[end - 1]!)) end -= 1;
+  return text.slice(start, end);
+}
+
+function unknownArchitecture(line: number, architecture: string): CoreError {
+  const name = JSON.stringify(architecture.slice(0, 200));
+  return invalid(line, `Architectures has ${name}, which bashbrew does not know`);
 }
 
 function invalid(line: number, message: string): CoreError {

@@ -1,4 +1,5 @@
 import { isFetchRef, toRepositoryPath } from '../location.ts';
+import { trimBlanks } from './blanks.ts';
 import type { WrittenEntry } from './entries.ts';
 
 /**
@@ -17,7 +18,7 @@ export function parseLines(text: string):
   const maintainers: string[] = [];
   const entries: WrittenEntry[] = [];
   for (const [index, raw] of text.split('\n').entries()) {
-    const line = raw.trim();
+    const line = trimBlanks(raw);
     if (line.startsWith('#')) {
       const maintainer = /^#\s*maintainer:?\s+(\S.*)$/i.exec(line)?.[1];
       if (maintainer !== undefined) maintainers.push(maintainer);
@@ -34,9 +35,10 @@ function parseEntry(text: string, line: number): WrittenEntry | undefined {
   const colon = text.indexOf(':');
   const at = text.indexOf('@', colon + 1);
   if (colon < 0 || at < 0) return undefined;
-  const gitRepo = text.slice(colon + 1, at).trim();
-  const [version = '', ...rest] = text.slice(at + 1).split(' ');
-  const directory = toRepositoryPath(rest.join(' ').trim());
+  const gitRepo = trimBlanks(text.slice(colon + 1, at));
+  const [first = '', ...rest] = text.slice(at + 1).split(' ');
+  const version = trimBlanks(first);
+  const directory = toRepositoryPath(trimBlanks(rest.join(' ')));
   const gitFetch = `refs/tags/${version}`;
   if (gitRepo === '' || directory === undefined || !(COMMIT.test(version) || isFetchRef(gitFetch)))
     return undefined;
@@ -50,7 +52,7 @@ function parseEntry(text: string, line: number): WrittenEntry | undefined {
   return {
     entry: {
       line,
-      tags: [text.slice(0, colon).trim()],
+      tags: [trimBlanks(text.slice(0, colon))],
       sharedTags: [],
       constraints: [],
       builds: [build],
