@@ -28,7 +28,7 @@ export function readFlags(
 function toFlag(word: string): DockerfileFlag {
   const equals = word.indexOf('=');
   return equals < 0
-    ? { name: word.slice(2), value: '' }
+    ? { name: word.slice(2), value: '', bare: true }
     : { name: word.slice(2, equals), value: word.slice(equals + 1) };
 }
 

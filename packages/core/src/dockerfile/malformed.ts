@@ -1,5 +1,6 @@
 import { openingOf } from './heredocs.ts';
 import { invalid } from './invalid.ts';
+import { refuseFlags } from './known-flags.ts';
 import type { DockerfileInstruction } from './types.ts';
 import { splitBlanks, splitWords, trim } from './words.ts';
 
@@ -27,8 +28,6 @@ const WITHOUT_FLAGS: ReadonlySet<string> = new Set([
     'WORKDIR',
   ],
 ]);
-/** Flags that decide what a file is built on, and stand once. */
-const ONCE: ReadonlySet<string> = new Set(['from', 'platform']);
 
 /**
  * Refuses what BuildKit refuses in an instruction whose arguments are otherwise not read here. Flags of RUN, COPY, ADD, FROM and
@@ -43,11 +42,11 @@ export function refuseMalformed(command: Command, escapeCharacter: '\\' | '`'): 
     throw invalid(reason, startLine);
   };
   if (text === '' && !MAY_BE_EMPTY.has(keyword)) refuse(`${keyword} without arguments`);
-  for (const [index, { name }] of flags.entries()) {
+  for (const { name } of flags) {
     if (WITHOUT_FLAGS.has(keyword)) refuse(`${keyword} takes no flag --${name.slice(0, 40)}`);
-    const isRepeated = ONCE.has(name) && flags.findIndex((flag) => flag.name === name) < index;
-    if (isRepeated && keyword !== 'ARG') refuse(`${keyword} takes --${name} once`);
   }
+  const isNoCheck = keyword === 'HEALTHCHECK' && /^none$/i.test(text);
+  if (!isNoCheck) refuseFlags(keyword, flags, refuse);
   const list = keyword === 'HEALTHCHECK' ? trim(text.slice(/^\S*/.exec(text)?.[0].length)) : text;
   const items = MAY_BE_LIST.has(keyword) ? readList(list) : undefined;
   if (items === 'mixed') refuse(`the list of ${keyword} holds something else than strings`);

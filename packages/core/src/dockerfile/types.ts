@@ -17,7 +17,10 @@ export interface LineRange {
 /** A `--name=value` flag of an instruction. */
 export interface DockerfileFlag {
   readonly name: string;
+  /** Empty where the flag has none. */
   readonly value: string;
+  /** Set where there is no `=` either: `--link`. */
+  readonly bare?: true;
 }
 
 /** A heredoc body of RUN, COPY or ADD. */

@@ -9,6 +9,8 @@ import { pushTestImage, startHub, startRegistry } from '@imagevet/registry/testi
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { resolveLineage } from '../lineage/resolve-lineage.ts';
 import type { Lineage } from '../lineage/types.ts';
+import type { VetReport } from '../report/types.ts';
+import { vet } from '../vet/vet.ts';
 import { collect } from './__fixtures__/collect.ts';
 import { startWorld, type World } from './__fixtures__/world.ts';
 import { type GitMirrorHostOptions, gitMirrorHost } from './hosts/git-mirror.ts';
@@ -22,6 +24,7 @@ let services: PublicServicesOptions;
 let mirrors: Pick<GitMirrorHostOptions, 'directory' | 'remotes' | 'hosts'>;
 let online: Lineage;
 let today: Lineage;
+let report: VetReport;
 let closeAll: () => Promise<void>;
 let asked: () => number;
 
@@ -55,6 +58,7 @@ beforeAll(async () => {
   };
   online = await lineageOf({});
   today = await lineageOf({}, { asOf: undefined });
+  report = await vetOf({});
 }, 60_000);
 
 afterAll(async () => {
@@ -80,6 +84,20 @@ async function lineageOf(
   return lineage;
 }
 
+/** The clock of a vetting: two at one time say the same. */
+const NOW = '2026-01-01T00:00:00.000Z';
+
+async function vetOf(options: PublicServicesOptions): Promise<VetReport> {
+  const { offline = false } = options;
+  const sourceHosts = [gitMirrorHost({ ...mirrors, offline, maxAgeMs: 0 })];
+  const { registry, ...rest } = publicServices({ ...services, sourceHosts, ...options });
+  const found = await vet('blog:4', { registry, ...rest, asOf: DAY, now: () => new Date(NOW) });
+  await registry.close();
+  return found;
+}
+
+const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+
 describe('publicServices({ offline: true })', () => {
   test('gives the lineage the run before gave, and asks nobody', async () => {
     const statuses = online.nodes.map(({ dockerfile }) => dockerfile.status);
@@ -89,6 +107,14 @@ describe('publicServices({ offline: true })', () => {
     expect(await lineageOf({ offline: true })).toEqual(online);
     expect(await lineageOf({ offline: true }, { asOf: undefined })).toEqual(today);
     expect(today.nodes[0]?.dockerfile.status).toBe('found');
+    expect(asked()).toBe(before);
+  });
+
+  test('gives the report of a vetting the run before gave, and asks nobody', async () => {
+    expect(report.lineage).toEqual(online);
+    expect([report.verdict.decision, report.verdict.reasons.length > 0]).toEqual(['deny', true]);
+    const before = asked();
+    expect(plain(await vetOf({ offline: true }))).toEqual(plain(report));
     expect(asked()).toBe(before);
   });
 
@@ -156,10 +182,11 @@ describe('publicServices({ offline: true })', () => {
           dns.promises[name] = refuse('lookup');
         }
         syncBuiltinESMExports();
-        const { gitMirrorHost, publicServices, resolveLineage } = await import('@imagevet/core');
+        const { gitMirrorHost, publicServices, vet } = await import('@imagevet/core');
         const sourceHosts = [gitMirrorHost(${JSON.stringify({ ...mirrors, offline, maxAgeMs: 0 })})];
         const services = publicServices({ ...${JSON.stringify({ ...services, offline })}, sourceHosts });
-        process.stdout.write(JSON.stringify(await resolveLineage('blog:4', { ...services, asOf: new Date('2018-01-04T00:00:00Z') })));
+        const clock = { asOf: new Date(${JSON.stringify(DAY)}), now: () => new Date(${JSON.stringify(NOW)}) };
+        process.stdout.write(JSON.stringify(await vet('blog:4', { ...services, ...clock })));
       `;
       const flags = ['--conditions=@imagevet/source', '--input-type=module', '-e', program];
       const options = { cwd: import.meta.dirname, maxBuffer: 64 * 1024 * 1024 };
@@ -168,7 +195,8 @@ describe('publicServices({ offline: true })', () => {
         (error: { stdout: string }) => error.stdout,
       );
     };
-    expect(JSON.parse(await run(true))).toEqual(JSON.parse(JSON.stringify(online)));
+    // All of a vetting: lineage, findings and verdict.
+    expect(JSON.parse(await run(true))).toEqual(plain(report));
     // The trap works: the same program, not offline, is ended by it.
     expect(await run(false)).toMatch(/^REFUSED (?:connect|lookup)$/);
   }, 60_000);

@@ -39,4 +39,42 @@ describe('fetchParents()', () => {
     await expect(fetchParents(engine, dockerfile, fetching)).rejects.toMatchObject({ code: 'BUILD_FAILED' });
     expect(pulls()).toBe(3);
   });
+
+  describe('reads ONBUILD triggers as a lineage does', () => {
+    const fetchOn = (dockerfileText: string, ...OnBuild: readonly string[]) => {
+      const engine = {
+        address: 'unix:///engine',
+        inspect: async () => ({ ...image, Config: { OnBuild } }),
+      } as unknown as Engine;
+      return fetchParents(engine, parseDockerfile(dockerfileText), fetching);
+    };
+    const text = `FROM ${name}\nRUN true`;
+
+    test.each([
+      'COPY --from=tool:1 /a /a',
+      'COPY --chown=1 --from=tool:1 /a /a',
+      'COPY --"from"=tool:1 /a /a',
+      'RUN --mount=type=bind,from=tool:1 --network=none x',
+      'RUN --mount="type=bind,from=tool:1" x',
+      'COPY --from a b',
+      'no instruction',
+    ])('refuses %s', async (trigger) => {
+      await expect(fetchOn(text, 'RUN x', trigger)).rejects.toMatchObject({ code: 'BUILD_UNSUPPORTED' });
+    });
+
+    test.each(['RUN echo --from=tool:1', 'LABEL a="COPY --from=tool:1 a b"', 'COPY . /'])(
+      'takes %s',
+      async (trigger) => {
+        await expect(fetchOn(text, trigger)).resolves.toEqual([]);
+      },
+    );
+
+    test('takes what comes from an earlier stage of the same file, and only there', async () => {
+      const trigger = 'COPY --from=made /a /a';
+      await expect(fetchOn(`FROM scratch AS made\nCOPY a /a\n${text}`, trigger)).resolves.toEqual([]);
+      await expect(fetchOn(`${text}\nFROM scratch AS made\nCOPY a /a`, trigger)).rejects.toMatchObject({
+        code: 'BUILD_UNSUPPORTED',
+      });
+    });
+  });
 });

@@ -8,6 +8,7 @@ import {
 import { externalImages } from '../../dockerfile/queries.ts';
 import type { Dockerfile } from '../../dockerfile/types.ts';
 import { CoreError } from '../../errors.ts';
+import { readTriggers } from '../../lineage/triggered-inputs.ts';
 import type { BuildEvent } from '../types.ts';
 import type { Engine } from './engine.ts';
 import { readTransfer } from './read-build.ts';
@@ -61,7 +62,13 @@ export async function fetchParents(
       ({ base }) => base.kind === 'image' && nameOf(base.reference) === name,
     );
     if (stage?.platform === undefined) checkPlatform(name, image, options.platform);
-    checkTriggers(name, image.Config?.OnBuild ?? []);
+    for (const built of dockerfile.stages) {
+      if (built.base.kind !== 'image' || nameOf(built.base.reference) !== name) continue;
+      checkTriggers(name, image.Config?.OnBuild ?? [], {
+        ...{ earlier: dockerfile.stages.slice(0, built.index), line: built.startLine },
+        platform: options.platform,
+      });
+    }
   }
   return pulled;
 }
@@ -98,8 +105,15 @@ function checkPlatform(
   });
 }
 
-function checkTriggers(name: string, triggers: readonly string[]): void {
-  const foreign = triggers.find((trigger) => /--from=|--mount=\S*from=/i.test(trigger));
+function checkTriggers(
+  name: string,
+  triggers: readonly string[],
+  stage: Parameters<typeof readTriggers>[1],
+): void {
+  const foreign = triggers.find((trigger) => {
+    const { inputs, unreadable } = readTriggers([trigger], stage);
+    return inputs.length > 0 || unreadable.length > 0;
+  });
   if (foreign === undefined) return;
   throw new CoreError('BUILD_UNSUPPORTED', `${name} has an ONBUILD trigger that copies from another image`, {
     hint: 'The trigger names the image without a digest, in every image built on it.',

@@ -76,7 +76,7 @@ function buildPackage(directory: string, item: PackageSpec): string {
     `Name: ${name}`,
     ...(epoch === undefined ? [] : [`Epoch: ${epoch}`]),
     `Version: ${version}`,
-    ...['Release: 1', `Summary: ${name}`, 'License: MIT', 'BuildArch: noarch', '%description', name, '%install'],
+    ...['Release: 1', `Summary: ${name}`, 'License: MIT', 'BuildArch: noarch', 'AutoReqProv: no', '%description', name, '%install'],
     ...Object.entries(files).flatMap(([path, content]) => [
       `mkdir -p %{buildroot}$(dirname ${path})`,
       content.startsWith('-> ')
@@ -91,7 +91,9 @@ function buildPackage(directory: string, item: PackageSpec): string {
   if (existsSync(built)) return built;
   mkdirSync(top, { recursive: true });
   writeFileSync(join(top, 'package.spec'), `${spec.join('\n')}\n`);
-  execFileSync('rpmbuild', ['-bb', '--quiet', '--define', `_topdir ${top}`, join(top, 'package.spec')], {
+  // No step after the installation: those want compilers' tools.
+  const defines = [`_topdir ${top}`, '__os_install_post %{nil}'].flatMap((define) => ['--define', define]);
+  execFileSync('rpmbuild', ['-bb', '--quiet', ...defines, join(top, 'package.spec')], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   return built;
