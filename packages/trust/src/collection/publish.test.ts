@@ -70,6 +70,22 @@ describe.each(notaryServers)('against $name', ({ start }) => {
     expect(listed.map(({ tag }) => tag)).toEqual(['0', ...tags]);
   });
 
+  test('rotations at once, of several keys, all happen', async () => {
+    const collection = 'race-roots.example.com/app';
+    const own = { server: running.server, keys };
+    const { rootKeyIds } = await signTag(target('0'), { collection, ...own });
+    const roles = ['targets', 'timestamp', 'targets', 'timestamp'] as const;
+    const rotated = await Promise.all(
+      roles.map((role) => rotateKey(collection, role, { ...own, journal: createMemoryRotationJournal() })),
+    );
+    const found = await resolveTrusted(
+      { collection, tag: '0' },
+      { server: running.server, root: { keyIds: rootKeyIds } },
+    );
+    expect(found.versions.root).toBe(5);
+    expect(found.keyIds.every((id) => rotated.some(({ newKeyId }) => newKeyId === id))).toBe(true);
+  });
+
   test('resolveTrusted() refuses another root than the pinned one', async () => {
     const collection = 'pin.example.com/app';
     const { server } = running;

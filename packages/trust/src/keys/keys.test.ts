@@ -235,6 +235,52 @@ describe('issueRootCertificate()', () => {
     expect(checkRootCertificate(key, long, new Date('2050-06-01T00:00:00Z'))).toBeUndefined();
   });
 
+  test.skipIf(!available('openssl'))('is none of a certificate that openssl makes otherwise', () => {
+    const place = mkdtempSync(join(directory, 'certificates-'));
+    const make = (...args: string[]): string => {
+      const fixed = [
+        'req',
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:P-256',
+        '-nodes',
+        '-keyout',
+        'k',
+      ];
+      const settings = join(place, 'settings');
+      writeFileSync(
+        settings,
+        '[req]\ndistinguished_name=dn\nx509_extensions=none\n[dn]\n[none]\n[ca]\nbasicConstraints=critical,CA:TRUE\n',
+      );
+      execFileSync('openssl', [...fixed, '-config', settings, '-out', 'c', ...args], {
+        cwd: place,
+        stdio: 'pipe',
+      });
+      return readFileSync(join(place, 'c'), 'utf8');
+    };
+    const named = (...names: string[]) => [
+      '-subj',
+      names.map((name) => `/CN=${name.replaceAll('/', '\\/')}`).join(''),
+    ];
+    const subject = named(collection);
+    const check = (...pems: string[]) =>
+      checkRootCertificate(parsePublicKey(pems.join('')), collection, new Date())?.reason;
+    const good = make(...subject);
+    expect(check(good)).toBeUndefined();
+    expect(check(make(...subject, '-sha1'))).toMatch(/SHA-1/);
+    const authority = make(...named('authority'), '-extensions', 'ca');
+    expect(check(good, authority)).toBeUndefined();
+    expect(check(authority, good)).toMatch(/first certificate is not a leaf/);
+    expect(check(make(...subject, '-extensions', 'ca'))).toMatch(/first certificate is not a leaf/);
+    expect(check(good, make(...subject))).toMatch(/more than one leaf/);
+    expect(check(make(...named(collection, collection)))).toMatch(/certificate is for/);
+    expect(check(make(...named('registry.example.com/other')))).toMatch(/certificate is for/);
+    expect(check(make(...named('registry.example.com/*')))).toBeUndefined();
+    expect(check(make(...named('registry.*.com/app')))).toMatch(/certificate is for/);
+  });
+
   test('wants an ECDSA key', async () => {
     await expect(issueRootCertificate(generateKeypair('ed25519'), collection)).rejects.toMatchObject({
       code: 'UNSUPPORTED_KEY',

@@ -235,6 +235,17 @@ describe('refusal()', () => {
     expect(refusal('publish x', reply)).toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
+  test.each([
+    [
+      'ErrBadRoot',
+      'could not validate the path to a trusted root: unable to retrieve valid leaf certificates',
+    ],
+    ['ErrBadTargets', 'targets expired at Sun Aug 16 00:41:58 UTC 2026'],
+  ])('thinks of a wrong clock: %s: %s', (Name, Msg) => {
+    const reply = answer(400, { code: 'INVALID_UPDATE', detail: { Name, Error: { Msg } } });
+    expect(refusal('publish x', reply).hint).toContain('clock');
+  });
+
   test('explains a server that cuts delegation names', () => {
     const error = refusal('publish x', answer(400, { code: 'INVALID_ROLE', detail: 'releases' }));
     expect(error.hint).toContain('Go 1.17');

@@ -67,5 +67,8 @@ function hint(code: string | undefined, detail: unknown, reason: string): { hint
   if (reason.startsWith('ErrBadHierarchy')) {
     return { hint: 'The snapshot key is neither in the key store nor on the server.' };
   }
+  // A certificate or a file that is not valid at the server's time: more often a clock than what was signed.
+  if (/valid leaf certificates| expired at /.test(reason))
+    return { hint: 'Compare the clock of this machine with the one of the server.' };
   return {};
 }

@@ -49,9 +49,9 @@ export async function acceptPublish(
     .filter(({ signed }) => signed._type === 'Targets')
     .sort((left, right) => left.role.length - right.role.length) as MetadataFile<TargetsMetadata>[];
   for (const file of targets) acceptTargets(store, collection, root.signed, files, file, now);
-  for (const { role, signed } of files.values()) {
+  for (const { role, signed, bytes } of files.values()) {
     const stored = store.versions(collection, role).at(-1);
-    const unchangedRoot = role === 'root' && stored?.version === signed.version;
+    const unchangedRoot = role === 'root' && stored !== undefined && Buffer.from(bytes).equals(stored.bytes);
     if (stored !== undefined && signed.version <= stored.version && !unchangedRoot)
       throw new PublishRefusal('VERSION', {});
   }

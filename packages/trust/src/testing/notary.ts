@@ -103,6 +103,8 @@ class NotaryService {
   readonly #store: NotaryStore;
   readonly #now: () => Date;
   readonly #timestampLifetimeMs: number;
+  /** Ends with the last write that was begun. */
+  #writing: Promise<void> = Promise.resolve();
 
   constructor(store: NotaryStore, options: StartNotaryOptions) {
     this.#store = store;
@@ -182,7 +184,15 @@ class NotaryService {
     const timestamp = this.#store.current(collection, 'timestamp');
     const now = this.#now();
     if (timestamp === undefined || Date.parse(timestamp.signed.expires) > now.getTime()) return;
-    await renewTimestamp(this.#store, collection, { now, timestampLifetimeMs: this.#timestampLifetimeMs });
+    const options = { now, timestampLifetimeMs: this.#timestampLifetimeMs };
+    await this.#alone(() => renewTimestamp(this.#store, collection, options));
+  }
+
+  // What one publish was compared with must still be there when it is stored.
+  async #alone(write: () => Promise<void>): Promise<void> {
+    const turn = this.#writing.then(write);
+    this.#writing = turn.catch(() => {});
+    return turn;
   }
 
   async #publish(collection: string, request: IncomingMessage): Promise<NotaryReply> {
@@ -194,7 +204,7 @@ class NotaryService {
     if (unknown !== undefined) return failure(400, 'INVALID_ROLE', unknown.role);
     try {
       const options = { now: this.#now(), timestampLifetimeMs: this.#timestampLifetimeMs };
-      await acceptPublish(this.#store, collection, parts, options);
+      await this.#alone(() => acceptPublish(this.#store, collection, parts, options));
       return reply(200, '');
     } catch (error) {
       if (error instanceof PublishRefusal) return failure(400, error.code, error.detail);

@@ -197,6 +197,24 @@ describe('resolveTrusted() under attack', () => {
     await refused('INVALID_OPTIONS', { maxStalenessMs: Number.NaN });
   });
 
+  test('row 2: a server that signs for another time than notary-server', async () => {
+    const brief = await startNotary({ timestampLifetimeMs: DAY_MS });
+    const own = { server: brief.server, keys };
+    const { rootKeyIds: ids } = await signTag(target('1'), { collection, ...own });
+    const ask = (options: VerifyOptions) =>
+      resolveTrusted(
+        { collection, tag: '1' },
+        { ...own, root: { keyIds: ids }, maxStalenessMs: 3_600_000, ...options },
+      );
+    // Taken for one of notary-server it is thirteen days old; for one that is valid longer than it is, from the future.
+    await expect(ask({})).rejects.toMatchObject({ code: 'STALE' });
+    await expect(ask({ timestampLifetimeMs: DAY_MS / 2 })).rejects.toMatchObject({ code: 'STALE' });
+    expect((await ask({ timestampLifetimeMs: DAY_MS })).digest).toBe(digestOf('1'));
+    const later = () => new Date(Date.now() + 7_200_000);
+    await expect(ask({ timestampLifetimeMs: DAY_MS, now: later })).rejects.toMatchObject({ code: 'STALE' });
+    await brief.close();
+  });
+
   test('row 3: files of different times put together', async () => {
     const old = evil.bytes('targets');
     await sign('2');

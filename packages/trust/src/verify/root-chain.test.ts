@@ -6,11 +6,13 @@ import { TrustedCollection } from '../collection/trusted-collection.ts';
 import type { JsonValue } from '../json/canonical-json.ts';
 import { createKeyStore, type KeyStore } from '../keys/key-store.ts';
 import { canonicalKeyId } from '../keys/public-key.ts';
+import { parseMetadata } from '../metadata/parse.ts';
 import type { PublicKey, RootMetadata } from '../metadata/types.ts';
 import { signTag } from '../sign.ts';
 import { EvilNotary, type RawMetadata } from '../testing/evil-notary.ts';
 import { type RunningNotary, startNotary } from '../testing/notary.ts';
 import { resolveTrusted, type VerifyOptions } from '../verify.ts';
+import { RootChain } from './root-chain.ts';
 import { createMemoryTrustState, type TrustStateStore } from './state.ts';
 
 const collection = 'rotated.example.com/app';
@@ -167,5 +169,36 @@ describe('resolveTrusted() with a remembered root', () => {
     for (const options of [{ ...remembering, state: createMemoryTrustState() }, remembering])
       expect(await resolve(options)).toMatchObject({ digest: digestOf('newer'), versions: { root: 2 } });
     await own.close();
+  });
+
+  test('row 5: a root between that its own key did not sign', async () => {
+    await resolve();
+    await rotateRoot();
+    await rotateRoot();
+    notary.intercept = (request, reply) => {
+      if (!request.path.endsWith('/2.root.json')) return reply;
+      const file = JSON.parse(Buffer.from(reply.body).toString());
+      const signatures = file.signatures.filter(({ keyid }: { keyid: string }) => keyid === pin);
+      expect([file.signatures.length, signatures.length]).toEqual([2, 1]);
+      return { ...reply, body: Buffer.from(JSON.stringify({ ...file, signatures })) };
+    };
+    await refused('WRONG_KEY');
+    notary.intercept = undefined;
+    expect((await resolve()).versions.root).toBe(3);
+  });
+
+  test('row 10: roots without end', async () => {
+    const first = parseMetadata('root', evil.bytes('root'));
+    let asked = 0;
+    const source = {
+      fetchMetadata: async (_: string, __: string, { version = 0 }: { readonly version?: number } = {}) => {
+        asked += 1;
+        await evil.mutate('root', (signed) => ({ ...signed, version }));
+        return evil.bytes('root');
+      },
+    };
+    const chain = new RootChain(collection, { source, now: undefined });
+    await expect(chain.follow(first)).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
+    expect(asked).toBe(1024);
   });
 });

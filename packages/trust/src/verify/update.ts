@@ -31,6 +31,8 @@ export interface UpdateOptions extends OperationOptions, StalenessOptions {
 export const MAX_METADATA_BYTES: number = 32 * 1024 * 1024;
 const DEFAULTS = { maxVersionStep: 1_000_000, maxMetadataBytes: MAX_METADATA_BYTES };
 const MAX_TIMESTAMP_BYTES = 1024 * 1024;
+/** How often an update begins again below a newer root. */
+const MAX_ATTEMPTS = 16;
 
 /** Failures a newer root can explain: its keys or the snapshot's idea of the root changed. */
 const ROOT_MAY_EXPLAIN: readonly string[] = [
@@ -140,16 +142,19 @@ class CollectionUpdate {
   async run(state: TrustState | undefined): Promise<VerifiedCollection> {
     this.#known = readState(state);
     const remembered = this.#known.get('root') as MetadataFile<RootMetadata> | undefined;
-    const root = this.#newestOf(await this.#roots.trusted(remembered));
-    try {
-      return await this.#verify(root);
-    } catch (error) {
-      if (!TrustError.is(error) || !ROOT_MAY_EXPLAIN.includes(error.code)) throw error;
-      const newest = this.#newestOf(await this.#roots.follow(root));
-      if (newest === root) throw error;
-      // TUF 5.3.8: the root is kept as soon as it is verified.
-      if (state !== undefined) await this.#remember(state, newest);
-      return this.#verify(newest);
+    let root = this.#newestOf(await this.#roots.trusted(remembered));
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#verify(root);
+      } catch (error) {
+        if (!TrustError.is(error) || !ROOT_MAY_EXPLAIN.includes(error.code)) throw error;
+        const newest = this.#newestOf(await this.#roots.follow(root));
+        // Somebody may rotate keys just now: as long as roots come, what is below is read again.
+        if (newest === root || attempt >= MAX_ATTEMPTS) throw error;
+        root = newest;
+        // TUF 5.3.8: the root is kept as soon as it is verified.
+        if (state !== undefined) await this.#remember(state, root);
+      }
     }
   }
 
