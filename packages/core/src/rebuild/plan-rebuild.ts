@@ -9,7 +9,7 @@ import {
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { externalImages } from '../dockerfile/queries.ts';
 import { CoreError, type Gap } from '../errors.ts';
-import { triggersOf } from '../lineage/triggered-inputs.ts';
+import { triggersOf } from '../lineage/dockerfile/triggered-inputs.ts';
 import type { Lineage, LineageEdge, LineageNode } from '../lineage/types.ts';
 import { dockerfileIn } from './context.ts';
 import { type NameRule, pathOf } from './internal-names.ts';
