@@ -32,7 +32,7 @@ export { type CheckDriftOptions, checkDrift } from './drift/check-drift.ts';
 export type * from './drift/types.ts';
 export { type DriftedLineage, type DriftNotice, type WatchOptions, watch } from './drift/watch.ts';
 export { CoreError, type CoreErrorCode, type Gap } from './errors.ts';
-export { type BuildTime, buildTimeOf } from './lineage/build-time.ts';
+export { type PrefixProof, provePrefix } from './lineage/base/prove-prefix.ts';
 export {
   type AlignedInstruction,
   type AlignHistoryOptions,
@@ -46,9 +46,9 @@ export {
   type LineageCacheOptions,
   type RememberOptions,
 } from './lineage/lineage-cache.ts';
+export { type BuildTime, buildTimeOf } from './lineage/node/build-time.ts';
 export type { AsOf, OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './lineage/options.ts';
 export { lineageToDot, lineageToMermaid } from './lineage/plot.ts';
-export { type PrefixProof, provePrefix } from './lineage/prove-prefix.ts';
 export {
   type FamilyMember,
   type ResolveFamilyOptions,

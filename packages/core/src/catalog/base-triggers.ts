@@ -1,4 +1,4 @@
-import { readTriggers } from '../lineage/triggered-inputs.ts';
+import { readTriggers } from '../lineage/dockerfile/triggered-inputs.ts';
 import { ARCHITECTURES } from '../provenance/official-images/architectures.ts';
 import type { InputResolver, ResolvedInput } from './input-resolver.ts';
 import type { Asking } from './library-index.ts';

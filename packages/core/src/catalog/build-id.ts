@@ -1,5 +1,5 @@
 import { parseReference } from '@imagevet/registry';
-import { idOf } from '../lineage/names.ts';
+import { idOf } from '../lineage/base/names.ts';
 import { ARCHITECTURES } from '../provenance/official-images/architectures.ts';
 import type { LibraryBuild, LibraryEntry } from '../provenance/official-images/library-file.ts';
 

@@ -8,7 +8,7 @@ import {
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { type ExternalImage, externalImages } from '../dockerfile/queries.ts';
 import type { Dockerfile, DockerfileStage } from '../dockerfile/types.ts';
-import { triggersIn } from '../lineage/triggered-inputs.ts';
+import { triggersIn } from '../lineage/dockerfile/triggered-inputs.ts';
 import { ARCHITECTURES, architecturesOf } from '../provenance/official-images/architectures.ts';
 import type { CatalogInput } from './types.ts';
 

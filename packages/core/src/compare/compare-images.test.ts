@@ -80,6 +80,7 @@ describe('compareImages()', () => {
       ['mode'],
     ],
     ['an owner', { '/etc/motd': { content: 'hello\n', uid: 7 } }, '/etc/motd', 'changed', ['owner']],
+    ['a group', { '/etc/motd': { content: 'hello\n', gid: 7 } }, '/etc/motd', 'changed', ['owner']],
     [
       'a file capability',
       { '/usr/bin/tool': { content: elf, mode: 0o755, pax: { 'SCHILY.xattr.security.capability': 'x' } } },
@@ -517,6 +518,27 @@ describe('compareImages() of packages', () => {
       '/usr/bin/evil',
       '/usr/lib/libx.so.1',
     ]);
+  });
+
+  test('compareImages() does not explain a new file of a moved package that root does not own', async () => {
+    const list = '/lib/libx.so.1\n/usr/share/libx.conf\n';
+    const added = (owner: { readonly uid?: number; readonly gid?: number }) => ({
+      ...debian({ libx: '1.1' }, { '/usr/lib/libx.so.1': 'one' }),
+      '/usr/share/': { type: 'directory', mode: 0o755 } as const,
+      '/usr/share/libx.conf': { content: 'x', ...owner },
+      '/var/lib/dpkg/info/libx:amd64.list': list,
+      '/var/lib/dpkg/info/libx:amd64.md5sums': `${md5('one')}  lib/libx.so.1\n${md5('x')}  usr/share/libx.conf\n`,
+    });
+    const original = {
+      ...debian({ libx: '1.0' }, { '/usr/lib/libx.so.1': 'one' }),
+      '/usr/share/': { type: 'directory', mode: 0o755 } as const,
+    };
+    expect(await explained(original, added({}))).toMatchObject({ unexplained: [] });
+    for (const owner of [{ uid: 7 }, { gid: 7 }]) {
+      expect(await explained(original, added(owner))).toMatchObject({
+        unexplained: ['/usr/share/libx.conf'],
+      });
+    }
   });
 
   test('compareImages() does not explain a changed file of a package that did not move', async () => {

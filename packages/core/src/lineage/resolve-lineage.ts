@@ -5,9 +5,9 @@ import {
   parseReference,
   withDefaultTag,
 } from '@imagevet/registry';
+import { idOf } from './base/names.ts';
 import { createLineageCache } from './lineage-cache.ts';
-import { idOf } from './names.ts';
-import { NodeReader } from './node-reader.ts';
+import { NodeReader } from './node/node-reader.ts';
 import { limitsOf, type ResolveLineageOptions, timeAsked } from './options.ts';
 import type { Lineage, LineageEdge, LineageNode } from './types.ts';
 import { Walk } from './walk.ts';

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { available, dockerHost, startDockerRegistry } from '../../../../test/services.ts';
 import { resolveLineage } from '../lineage/resolve-lineage.ts';
-import type { ProvenanceSource, SourceEntry, SourceHost } from '../lineage/types.ts';
+import type { Lineage, ProvenanceSource, SourceEntry, SourceHost } from '../lineage/types.ts';
 import { gitMirrorHost } from '../provenance/hosts/git-mirror.ts';
 import { dockerEngineBuilder } from './engine/docker-engine-builder.ts';
 import { findForeignContent, foreignContent } from './foreign-content.ts';
@@ -146,7 +146,7 @@ describe('rebuild() of a context that is not whole', () => {
     rmSync(directory, { recursive: true, force: true });
   });
 
-  const planFor = async (registry: string) => {
+  const lineageOf = (image: string) => {
     const source: ProvenanceSource = {
       kind: 'official-images',
       async *claims({ reference }) {
@@ -155,9 +155,10 @@ describe('rebuild() of a context that is not whole', () => {
         yield { kind: 'official-images', foundAt: 'x', location };
       },
     };
-    const lineage = await resolveLineage('pointer:1', { sources: [source], host });
-    return planRebuild([lineage], { target: { registry, repositoryPrefix: 'vetted' } });
+    return resolveLineage(image, { sources: [source], host });
   };
+  const planFor = async (registry: string) =>
+    planRebuild([await lineageOf('pointer:1')], { target: { registry, repositoryPrefix: 'vetted' } });
   /** A builder whose registry is a map. */
   const remembering = (images = new Map<string, Awaited<ReturnType<Builder['build']>>>()) => {
     const requests: BuildRequest[] = [];
@@ -191,6 +192,23 @@ describe('rebuild() of a context that is not whole', () => {
       { code: 'context-submodule', ...about('module', 'vendor'), content: SUBMODULE, line: 2 },
       { code: 'context-lfs-pointer', ...about('pointer', 'rootfs.bin'), content: `sha256:${OID}`, line: 3 },
     ]);
+  });
+
+  test('plans with the triggers of a public base, of its rebuild, and of one nobody saw', async () => {
+    const copying = 'FROM scratch\nONBUILD COPY . /app/\n';
+    const triggersWith = async (text: string, OnBuild?: readonly string[]) => {
+      const lineage = await lineageOf('module:1');
+      const nodes = lineage.nodes.map((node) => {
+        if (node.reference.repository !== 'library/outside') return node;
+        const image = OnBuild === undefined ? undefined : { manifest: {}, execution: { OnBuild } };
+        return { ...node, image, dockerfile: { ...node.dockerfile, text } };
+      }) as Lineage['nodes'];
+      const target = { registry: 'r.example', repositoryPrefix: 'v' };
+      return planRebuild([{ ...lineage, nodes }], { target }).steps.at(-1)?.triggers;
+    };
+    expect(await triggersWith('FROM scratch\n', ['COPY x /'])).toEqual([[1, 'COPY x /']]);
+    expect(await triggersWith(copying, [])).toEqual([[1, 'COPY . /app/']]);
+    expect(await triggersWith('FROM scratch\n', [])).toBeUndefined();
   });
 
   test('row 31: builds what copies none of it, and denies what does', async () => {

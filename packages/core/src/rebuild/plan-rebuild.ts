@@ -9,7 +9,7 @@ import {
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { externalImages } from '../dockerfile/queries.ts';
 import { CoreError, type Gap } from '../errors.ts';
-import { triggersOf } from '../lineage/triggered-inputs.ts';
+import { triggersOf } from '../lineage/dockerfile/triggered-inputs.ts';
 import type { Lineage, LineageEdge, LineageNode } from '../lineage/types.ts';
 import { dockerfileIn } from './context.ts';
 import { type NameRule, pathOf } from './internal-names.ts';
@@ -154,9 +154,14 @@ class Planner {
     return edges.flatMap(({ kind, to, line = 1 }) => {
       if (kind !== 'base' && kind !== 'stage') return [];
       const parent = this.#nodes.get(to);
-      const isKnown = parent?.image !== undefined || parent?.dockerfile.text !== undefined;
-      const triggers = parent !== undefined && isKnown ? triggersOf(parent) : UNKNOWN_TRIGGERS;
-      return triggers.map((text) => [line, text] as const);
+      const { image, dockerfile, platform } = parent ?? {};
+      const isKnown = image !== undefined || dockerfile?.text !== undefined;
+      // What the public image has, and what its rebuild will have.
+      const triggers =
+        dockerfile !== undefined && platform !== undefined && isKnown
+          ? new Set([...triggersOf({ image, dockerfile, platform }), ...triggersOf({ dockerfile, platform })])
+          : UNKNOWN_TRIGGERS;
+      return [...triggers].map((text) => [line, text] as const);
     });
   }
 

@@ -1,5 +1,5 @@
 import { disagreementBelow } from '../compare/disagreement.ts';
-import type { Gap } from '../errors.ts';
+import { CoreError, type Gap } from '../errors.ts';
 import type { Lineage } from '../lineage/types.ts';
 import { publicServices } from '../provenance/public-services.ts';
 import { attestRebuild } from '../rebuild/attest/attest-rebuild.ts';
@@ -31,7 +31,8 @@ export async function rebuildLineage(
     return skip('plan', notRebuilt('NO_TARGET', 'no internal registry was named; nothing was rebuilt', hint));
   }
   report({ type: 'stage-started', stage: 'plan' });
-  const plan = planRebuild([lineage], { target: options.target });
+  const plan = planned(lineage, options.target);
+  if ('stage' in plan) return skip('plan', plan);
   report({ type: 'stage-finished', stage: 'plan', summary: `${plan.steps.length} images to rebuild` });
   const runner = runnerOf(options, options.target);
   if (runner === undefined) {
@@ -62,6 +63,17 @@ export async function rebuildLineage(
     return { plan, result, gaps: await attest(plan, result, options.target, options.signal) };
   } catch (error) {
     return skip('rebuild', gapOf('rebuild', error, options.signal), plan);
+  }
+}
+
+/** Without a name for every image nothing is built: a gap, as the lineage and its audit stand. */
+function planned(lineage: Lineage, target: RebuildTarget): RebuildPlan | Gap {
+  try {
+    return planRebuild([lineage], { target });
+  } catch (error) {
+    const isName = error instanceof CoreError && /^NAME_/.test(error.code);
+    if (isName) return gapOf('rebuild', error, undefined);
+    throw error;
   }
 }
 

@@ -1,4 +1,4 @@
-import { rootfsArchiveOf } from '../../lineage/rootfs.ts';
+import { rootfsArchiveOf } from '../../lineage/dockerfile/rootfs.ts';
 import type { LineageNode } from '../../lineage/types.ts';
 import type { AuditRule } from '../rule.ts';
 import { fromLines } from './bases.ts';

@@ -46,6 +46,13 @@ describe('BENIGN_CHANGES', () => {
     expect(same(shadow, Buffer.from('root:*:0:0:99999:7:::\n'))).toBe(false);
   });
 
+  test('BENIGN_CHANGES takes no NUL for a time', () => {
+    const { same } = BENIGN_CHANGES.get('/var/log/dpkg.log')!;
+    const log = Buffer.from('2026-11-23 01:02:03 startup packages purge\n');
+    expect(same(log, Buffer.from('\0startup packages purge\n'))).toBe(false);
+    expect(same(Buffer.from('\0startup packages purge\n'), log)).toBe(false);
+  });
+
   test('BENIGN_CHANGES has a sample here for each text it knows', () => {
     expect([...BENIGN_CHANGES.keys()].sort()).toEqual(
       [

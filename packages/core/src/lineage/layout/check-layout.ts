@@ -1,6 +1,6 @@
 import { formatReference, ImagevetError, type OperationOptions, resolveImage } from '@imagevet/registry';
 import type { Gap } from '../../errors.ts';
-import type { CheckedSubject } from '../check-repository.ts';
+import type { CheckedSubject } from '../dockerfile/check-repository.ts';
 import type { DockerfileRecord, SourceHost } from '../types.ts';
 import { compareLayout } from './compare-layout.ts';
 import { layoutSource } from './layout-source.ts';

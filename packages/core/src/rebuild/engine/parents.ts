@@ -8,7 +8,7 @@ import {
 import { externalImages } from '../../dockerfile/queries.ts';
 import type { Dockerfile } from '../../dockerfile/types.ts';
 import { CoreError } from '../../errors.ts';
-import { readTriggers } from '../../lineage/triggered-inputs.ts';
+import { readTriggers } from '../../lineage/dockerfile/triggered-inputs.ts';
 import type { BuildEvent } from '../types.ts';
 import type { Engine } from './engine.ts';
 import { readTransfer } from './read-build.ts';

@@ -1,17 +1,17 @@
 import { parseReference } from '@imagevet/registry';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { auditLineage } from '../audit/audit.ts';
-import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
-import { CoreError } from '../errors.ts';
-import { defaultPolicy } from '../policy/default-policy.ts';
-import { evaluate } from '../policy/evaluate.ts';
-import { officialImagesSource } from '../provenance/official-images/source.ts';
-import { planRebuild } from '../rebuild/plan-rebuild.ts';
-import { lineageToDot, lineageToMermaid } from './plot.ts';
-import { resolveLineage } from './resolve-lineage.ts';
+import { auditLineage } from '../../audit/audit.ts';
+import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
+import { CoreError } from '../../errors.ts';
+import { defaultPolicy } from '../../policy/default-policy.ts';
+import { evaluate } from '../../policy/evaluate.ts';
+import { officialImagesSource } from '../../provenance/official-images/source.ts';
+import { planRebuild } from '../../rebuild/plan-rebuild.ts';
+import { lineageToDot, lineageToMermaid } from '../plot.ts';
+import { resolveLineage } from '../resolve-lineage.ts';
+import type { Lineage, SourceHost } from '../types.ts';
 import { rootfsArchiveOf } from './rootfs.ts';
-import type { Lineage, SourceHost } from './types.ts';
 
 const archiveIn = (text: string) => rootfsArchiveOf(parseDockerfile(text))?.path;
 

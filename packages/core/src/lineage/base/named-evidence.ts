@@ -1,8 +1,8 @@
 import { formatPlatform, type ResolvedImage } from '@imagevet/registry';
+import type { EdgeEvidence } from '../types.ts';
 import { isBase } from './find-parent.ts';
 import type { NamedBase } from './named-bases.ts';
 import { provePrefix } from './prove-prefix.ts';
-import type { EdgeEvidence } from './types.ts';
 
 /** The two ends of the edge a named base is held against. */
 export interface NamedEnds {

@@ -1,14 +1,14 @@
 import type { Platform } from '@imagevet/registry';
 import { withDefaultTag } from '@imagevet/registry';
-import { type BaseTarget, baseTargetOf } from './base-target.ts';
-import { findParent, type ParentSearch } from './find-parent.ts';
-import type { LineageCache } from './lineage-cache.ts';
-import { type NamedBase, readNamedBases, readOtherNames } from './named-bases.ts';
-import { idOf } from './names.ts';
-import { limitsOf, type ResolveLineageOptions } from './options.ts';
+import { type BaseTarget, baseTargetOf } from '../base/base-target.ts';
+import { findParent, type ParentSearch } from '../base/find-parent.ts';
+import { type NamedBase, readNamedBases, readOtherNames } from '../base/named-bases.ts';
+import { idOf } from '../base/names.ts';
+import type { LineageCache } from '../lineage-cache.ts';
+import { limitsOf, type ResolveLineageOptions } from '../options.ts';
+import { limitedHost, sharedHost } from '../shared-services.ts';
 import { imageReader } from './read-image.ts';
 import { type NodeReading, type ReadNodeServices, readNode } from './read-node.ts';
-import { limitedHost, sharedHost } from './shared-services.ts';
 import type { ShownSubject } from './show-image.ts';
 
 /**

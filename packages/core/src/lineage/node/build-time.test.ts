@@ -1,8 +1,8 @@
 import { digestOf, type ResolvedImage } from '@imagevet/registry';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { ProvenanceClaim } from '../types.ts';
 import { buildTimeOf } from './build-time.ts';
-import type { ProvenanceClaim } from './types.ts';
 
 const CREATED = 'org.opencontainers.image.created';
 const attested = (finishedOn: string): ProvenanceClaim => ({

@@ -1,5 +1,5 @@
 import type { OperationOptions } from '@imagevet/registry';
-import type { ProvenanceClaim, SourceHost } from './types.ts';
+import type { ProvenanceClaim, SourceHost } from '../types.ts';
 
 /** A host, and the reading of files before anybody waits for them. */
 export interface EagerHost {

@@ -1,8 +1,8 @@
 import { ImagevetError, type Platform } from '@imagevet/registry';
-import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
-import { baseOf, type ExternalImage, externalImages, finalStage } from '../dockerfile/queries.ts';
-import type { Dockerfile, DockerfileStage } from '../dockerfile/types.ts';
-import type { LineageNode } from './types.ts';
+import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
+import { baseOf, type ExternalImage, externalImages, finalStage } from '../../dockerfile/queries.ts';
+import type { Dockerfile, DockerfileStage } from '../../dockerfile/types.ts';
+import type { LineageNode } from '../types.ts';
 
 /** What triggers take from other images, and those that cannot be read. */
 export interface TriggeredInputs {

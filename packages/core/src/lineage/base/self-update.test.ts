@@ -2,11 +2,11 @@
 import { type HistoryEntry, parseReference, RegistryClient, type ResolvedImage } from '@imagevet/registry';
 import { pushTestImage, startRegistry, type TestRegistry } from '@imagevet/registry/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ociAnnotationSource } from '../provenance/image/annotations.ts';
-import type { ResolveLineageOptions } from './options.ts';
-import { resolveLineage } from './resolve-lineage.ts';
-import { spine } from './spine.ts';
-import type { Lineage, ProvenanceSource } from './types.ts';
+import { ociAnnotationSource } from '../../provenance/image/annotations.ts';
+import type { ResolveLineageOptions } from '../options.ts';
+import { resolveLineage } from '../resolve-lineage.ts';
+import { spine } from '../spine.ts';
+import type { Lineage, ProvenanceSource } from '../types.ts';
 
 const made = (name: string): HistoryEntry => ({
   ...{ created: '2018-01-01T00:00:00Z', created_by: `COPY ${name} / # buildkit` },

@@ -1,18 +1,18 @@
 import type { Platform, RegistryError, ResolvedImage } from '@imagevet/registry';
-import type { ExternalImage } from '../dockerfile/queries.ts';
-import type { Dockerfile } from '../dockerfile/types.ts';
-import type { Gap } from '../errors.ts';
+import type { ExternalImage } from '../../dockerfile/queries.ts';
+import type { Dockerfile } from '../../dockerfile/types.ts';
+import type { Gap } from '../../errors.ts';
+import { checkDockerfile, type DockerfileCheck } from '../dockerfile/check-dockerfile.ts';
+import { eagerHost } from '../dockerfile/eager-host.ts';
+import { findOwnDockerfile } from '../dockerfile/find-dockerfile.ts';
+import { parseNode } from '../dockerfile/parse-node.ts';
+import type { LineageCache } from '../lineage-cache.ts';
+import type { ResolveLineageOptions } from '../options.ts';
+import type { DockerfileRecord, LineageConflict, ProvenanceClaim, SourceHost } from '../types.ts';
 import { askSources } from './ask-sources.ts';
-import { checkDockerfile, type DockerfileCheck } from './check-dockerfile.ts';
 import { findConflicts } from './claims.ts';
-import { eagerHost } from './eager-host.ts';
-import { findOwnDockerfile } from './find-dockerfile.ts';
-import type { LineageCache } from './lineage-cache.ts';
-import type { ResolveLineageOptions } from './options.ts';
-import { parseNode } from './parse-node.ts';
 import type { ReadImage } from './read-image.ts';
 import { type ShownSubject, showImage } from './show-image.ts';
-import type { DockerfileRecord, LineageConflict, ProvenanceClaim, SourceHost } from './types.ts';
 
 /** Whom a node is read from. */
 export interface ReadNodeServices

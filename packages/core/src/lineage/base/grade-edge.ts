@@ -1,8 +1,8 @@
 import { formatPlatform, formatReference, type ResolvedImage } from '@imagevet/registry';
+import type { EdgeEvidence, EdgeGrade, ProvenanceClaim } from '../types.ts';
 import type { ParentSearch } from './find-parent.ts';
 import { namedEvidence } from './named-evidence.ts';
 import { provePrefix } from './prove-prefix.ts';
-import type { EdgeEvidence, EdgeGrade, ProvenanceClaim } from './types.ts';
 
 /** What is known about an edge from child to parent. */
 export interface EdgeFacts {

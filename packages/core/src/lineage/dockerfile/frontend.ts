@@ -1,8 +1,8 @@
 import { ImagevetError, parseReference, withDefaultTag } from '@imagevet/registry';
-import type { Dockerfile } from '../dockerfile/types.ts';
-import type { Gap } from '../errors.ts';
-import { idOf } from './names.ts';
-import type { LineageEdge, LineageNode } from './types.ts';
+import type { Dockerfile } from '../../dockerfile/types.ts';
+import type { Gap } from '../../errors.ts';
+import { idOf } from '../base/names.ts';
+import type { LineageEdge, LineageNode } from '../types.ts';
 
 /** The image that reads a Dockerfile, or why it cannot be told. */
 export type FrontendUse =

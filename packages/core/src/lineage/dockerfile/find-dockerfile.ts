@@ -1,9 +1,9 @@
 import { digestOf, ImagevetError, type OperationOptions, type ResolvedImage } from '@imagevet/registry';
-import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
-import type { BuildParameters } from '../dockerfile/types.ts';
-import type { Gap } from '../errors.ts';
-import { alignHistory } from './history/align-history.ts';
-import type { DockerfileRecord, ProvenanceClaim, SourceHost, SourceLocation } from './types.ts';
+import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
+import type { BuildParameters } from '../../dockerfile/types.ts';
+import type { Gap } from '../../errors.ts';
+import { alignHistory } from '../history/align-history.ts';
+import type { DockerfileRecord, ProvenanceClaim, SourceHost, SourceLocation } from '../types.ts';
 
 /** The Dockerfile the best claim names, before anything is known of its commit. */
 export interface FoundDockerfile {

@@ -1,9 +1,9 @@
 import { ImagevetError, type Platform } from '@imagevet/registry';
-import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
-import { type ExternalImage, externalImages, usedParameters } from '../dockerfile/queries.ts';
-import type { Dockerfile } from '../dockerfile/types.ts';
-import type { Gap } from '../errors.ts';
-import type { DockerfileRecord, ProvenanceClaim } from './types.ts';
+import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
+import { type ExternalImage, externalImages, usedParameters } from '../../dockerfile/queries.ts';
+import type { Dockerfile } from '../../dockerfile/types.ts';
+import type { Gap } from '../../errors.ts';
+import type { DockerfileRecord, ProvenanceClaim } from '../types.ts';
 
 /** A Dockerfile read with what its image was built with. */
 export interface ParsedNode {

@@ -1,5 +1,5 @@
 import type { ResolvedImage } from '@imagevet/registry';
-import type { ProvenanceClaim } from './types.ts';
+import type { ProvenanceClaim } from '../types.ts';
 
 /** When an image was built, as far as it says so itself. */
 export interface BuildTime {

@@ -1,9 +1,9 @@
 import { formatReference, ImagevetError, type Platform, type ResolvedImage } from '@imagevet/registry';
-import type { Gap } from '../errors.ts';
+import type { Gap } from '../../errors.ts';
+import type { ProvenanceClaim, ProvenanceKind, ProvenanceSource, SourceHost } from '../types.ts';
 import { buildTimeOf } from './build-time.ts';
 import { type AskOptions, askSource, mergeAnswers, type SourceAnswer } from './claims.ts';
 import type { ShownImage, ShownSubject } from './show-image.ts';
-import type { ProvenanceClaim, ProvenanceKind, ProvenanceSource, SourceHost } from './types.ts';
 
 /** Who is asked about an image, and how. */
 export interface AskSourcesOptions extends AskOptions {

@@ -6,13 +6,13 @@ import {
   type Platform,
   type ResolvedImage,
 } from '@imagevet/registry';
-import { buildTimeOf } from './build-time.ts';
-import type { LineageCache } from './lineage-cache.ts';
+import type { LineageCache } from '../lineage-cache.ts';
+import { buildTimeOf } from '../node/build-time.ts';
+import type { ReadImage } from '../node/read-image.ts';
+import type { OtherVersions } from '../options.ts';
+import type { ProvenanceClaim } from '../types.ts';
 import { type NamedBase, readNamedBases, tryImage } from './named-bases.ts';
-import type { OtherVersions } from './options.ts';
 import { provePrefix } from './prove-prefix.ts';
-import type { ReadImage } from './read-image.ts';
-import type { ProvenanceClaim } from './types.ts';
 
 /** What is known of a base that nobody trustworthy names by digest. */
 export interface ParentSearch {

@@ -7,8 +7,8 @@ import {
   type ResolvedImage,
   resolveImage,
 } from '@imagevet/registry';
-import type { LineageCache } from './lineage-cache.ts';
-import { sharedFetcher } from './shared-services.ts';
+import type { LineageCache } from '../lineage-cache.ts';
+import { sharedFetcher } from '../shared-services.ts';
 
 /** Reads the image a name or digest stands for. @throws RegistryError */
 export type ReadImage = (reference: ImageReference) => Promise<ResolvedImage>;

@@ -1,6 +1,6 @@
-import { finalStage } from '../dockerfile/queries.ts';
-import type { Dockerfile, DockerfileInstruction } from '../dockerfile/types.ts';
-import { splitWords } from '../dockerfile/words.ts';
+import { finalStage } from '../../dockerfile/queries.ts';
+import type { Dockerfile, DockerfileInstruction } from '../../dockerfile/types.ts';
+import { splitWords } from '../../dockerfile/words.ts';
 
 /** Instructions that bring files, or make them. */
 const FILES: ReadonlySet<string> = new Set(['ADD', 'COPY', 'RUN']);

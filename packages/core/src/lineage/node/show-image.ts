@@ -1,5 +1,5 @@
 import { type ImageReference, RegistryError, type ResolvedImage } from '@imagevet/registry';
-import type { Gap } from '../errors.ts';
+import type { Gap } from '../../errors.ts';
 import type { ReadImage } from './read-image.ts';
 
 /** Which image of a lineage is looked at. */

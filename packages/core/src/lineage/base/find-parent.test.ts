@@ -7,11 +7,11 @@ import {
 } from '@imagevet/registry';
 import { pushTestImage, startRegistry, type TestImage, type TestRegistry } from '@imagevet/registry/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { CoreError } from '../errors.ts';
-import { imageLabelSource } from '../provenance/image/labels.ts';
-import type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from './options.ts';
-import { resolveLineage } from './resolve-lineage.ts';
-import type { Lineage, ProvenanceSource, SourceHost } from './types.ts';
+import { CoreError } from '../../errors.ts';
+import { imageLabelSource } from '../../provenance/image/labels.ts';
+import type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from '../options.ts';
+import { resolveLineage } from '../resolve-lineage.ts';
+import type { Lineage, ProvenanceSource, SourceHost } from '../types.ts';
 
 const REPOSITORY = 'https://git.example/org/family';
 const COMMIT = 'd'.repeat(40);

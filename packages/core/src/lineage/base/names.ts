@@ -7,8 +7,8 @@ import {
   parseReference,
   withDefaultTag,
 } from '@imagevet/registry';
-import type { ExternalImage } from '../dockerfile/queries.ts';
-import type { ProvenanceClaim } from './types.ts';
+import type { ExternalImage } from '../../dockerfile/queries.ts';
+import type { ProvenanceClaim } from '../types.ts';
 
 /** `<canonical reference> <platform>`: one image of a lineage. */
 export function idOf(reference: ImageReference, platform: Platform): string {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type PretendedImage, pretendWorld } from './__fixtures__/pretended-world.ts';
-import { resolveLineage } from './resolve-lineage.ts';
+import { type PretendedImage, pretendWorld } from '../__fixtures__/pretended-world.ts';
+import { resolveLineage } from '../resolve-lineage.ts';
 
 const lineageOf = (images: Readonly<Record<string, PretendedImage>>) =>
   resolveLineage(

@@ -1,9 +1,9 @@
 import { type Digest, type ImageReference, withDefaultTag } from '@imagevet/registry';
-import type { ExternalImage } from '../dockerfile/queries.ts';
+import type { ExternalImage } from '../../dockerfile/queries.ts';
+import { rootfsArchiveOf } from '../dockerfile/rootfs.ts';
+import type { NodeReading } from '../node/read-node.ts';
+import type { ProvenanceClaim } from '../types.ts';
 import { baseFromClaims, names } from './names.ts';
-import type { NodeReading } from './read-node.ts';
-import { rootfsArchiveOf } from './rootfs.ts';
-import type { ProvenanceClaim } from './types.ts';
 
 /** The image a node is said to be built on. */
 export type BaseTarget = {

@@ -1,8 +1,8 @@
 import type { ResolvedImage } from '@imagevet/registry';
-import type { Dockerfile } from '../dockerfile/types.ts';
-import { alignHistory } from './history/align-history.ts';
-import { provePrefix } from './prove-prefix.ts';
-import type { DockerfileRecord, LineageNode } from './types.ts';
+import type { Dockerfile } from '../../dockerfile/types.ts';
+import { provePrefix } from '../base/prove-prefix.ts';
+import { alignHistory } from '../history/align-history.ts';
+import type { DockerfileRecord, LineageNode } from '../types.ts';
 
 /**
  * Holds a node's Dockerfile against its image's history, once the base's part of the history is known.

@@ -1,6 +1,6 @@
 import { ImagevetError, type OperationOptions, type ResolvedImage } from '@imagevet/registry';
-import type { Gap } from '../errors.ts';
-import type { DockerfileRecord, ProvenanceKind, RepositoryRecord, SourceHost } from './types.ts';
+import type { Gap } from '../../errors.ts';
+import type { DockerfileRecord, ProvenanceKind, RepositoryRecord, SourceHost } from '../types.ts';
 
 /** The image a Dockerfile is said to be of. */
 export interface CheckedSubject {

@@ -1,9 +1,9 @@
 import { ImagevetError, type OperationOptions } from '@imagevet/registry';
-import type { Gap } from '../errors.ts';
+import type { Gap } from '../../errors.ts';
+import { checkLayout, type LayoutCheck } from '../layout/check-layout.ts';
+import type { DockerfileRecord, Reachability, SourceHost, SourceLocation } from '../types.ts';
 import { type CheckedSubject, checkRepository } from './check-repository.ts';
 import type { FoundDockerfile } from './find-dockerfile.ts';
-import { checkLayout, type LayoutCheck } from './layout/check-layout.ts';
-import type { DockerfileRecord, Reachability, SourceHost, SourceLocation } from './types.ts';
 
 /** What its repository says of a Dockerfile. */
 export interface DockerfileCheck {

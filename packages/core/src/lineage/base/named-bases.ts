@@ -6,9 +6,9 @@ import {
   type ResolvedImage,
   withDefaultTag,
 } from '@imagevet/registry';
+import type { ReadImage } from '../node/read-image.ts';
+import type { ProvenanceClaim } from '../types.ts';
 import { names } from './names.ts';
-import type { ReadImage } from './read-image.ts';
-import type { ProvenanceClaim } from './types.ts';
 
 /** A base that a claim names by digest, or by another name than the one sought, and that image when a registry shows it. */
 export interface NamedBase {

@@ -7,9 +7,9 @@ import {
   type TestRegistry,
 } from '@imagevet/registry/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { imageLabelSource } from '../provenance/image/labels.ts';
-import { resolveLineage } from './resolve-lineage.ts';
-import type { Lineage, ProvenanceClaim, ProvenanceSource } from './types.ts';
+import { imageLabelSource } from '../../provenance/image/labels.ts';
+import { resolveLineage } from '../resolve-lineage.ts';
+import type { Lineage, ProvenanceClaim, ProvenanceSource } from '../types.ts';
 
 const BASE = 'org.opencontainers.image.base';
 const GONE = `sha256:${'0'.repeat(64)}` as const;

@@ -1,11 +1,11 @@
 import type { ResolvedImage } from '@imagevet/registry';
+import type { NodeReading } from '../node/read-node.ts';
+import type { LineageConflict, ProvenanceClaim } from '../types.ts';
 import type { BaseTarget } from './base-target.ts';
 import { isBase } from './find-parent.ts';
 import type { NamedBase } from './named-bases.ts';
 import { isInherited, isNearer } from './named-evidence.ts';
 import { names } from './names.ts';
-import type { NodeReading } from './read-node.ts';
-import type { LineageConflict, ProvenanceClaim } from './types.ts';
 
 /** What is known of the base once it was looked for. */
 export interface BaseFound {

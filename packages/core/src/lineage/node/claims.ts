@@ -1,6 +1,6 @@
 import { formatPlatform, formatReference, ImagevetError, type ResolvedImage } from '@imagevet/registry';
-import type { Gap } from '../errors.ts';
-import type { LineageCache } from './lineage-cache.ts';
+import type { Gap } from '../../errors.ts';
+import type { LineageCache } from '../lineage-cache.ts';
 import type {
   LineageConflict,
   LineageEvent,
@@ -8,7 +8,7 @@ import type {
   ProvenanceKind,
   ProvenanceSource,
   ProvenanceSubject,
-} from './types.ts';
+} from '../types.ts';
 
 /** Claims kept from one source about one image. */
 const MAX_CLAIMS = 64;
