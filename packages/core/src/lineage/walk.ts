@@ -1,4 +1,4 @@
-import { formatReference, type Platform, type ResolvedImage, withDefaultTag } from '@imagevet/registry';
+import { formatReference, type ResolvedImage } from '@imagevet/registry';
 import type { ExternalImage } from '../dockerfile/queries.ts';
 import type { Gap } from '../errors.ts';
 import { baseConflict } from './base/base-conflict.ts';
@@ -31,12 +31,10 @@ export class Walk {
   readonly #path = new Set<string>();
   readonly #reader: NodeReader;
   readonly #options: ResolveLineageOptions;
-  readonly #platform: Platform;
 
-  constructor(reader: NodeReader, options: ResolveLineageOptions, platform: Platform) {
+  constructor(reader: NodeReader, options: ResolveLineageOptions) {
     this.#reader = reader;
     this.#options = options;
-    this.#platform = platform;
   }
 
   /** Adds an image and everything below it. */
@@ -52,7 +50,7 @@ export class Walk {
     this.gaps.push(...reading.gaps, ...gaps, ...reading.parseGaps);
     this.conflicts.push(...reading.conflicts);
     const node: Mutable<LineageNode> = {
-      ...{ id: subject.id, reference: subject.reference, platform: this.#platform },
+      ...{ id: subject.id, reference: subject.reference, platform: subject.platform },
       ...(image === undefined ? {} : { image }),
       claims,
       dockerfile: { ...record, ...facts },
@@ -89,10 +87,11 @@ export class Walk {
       return this.#end(node, 'unresolved', 'BASE_UNRESOLVED', target.reason, target.line);
     }
     const { text, line } = target;
-    const isAbove = this.#path.has(idOf(target.named, this.#platform));
+    const id = idOf(target.named, target.platform ?? node.platform);
+    const isAbove = this.#path.has(id);
     const earlier = isAbove ? await this.#reader.earlier(reading, target) : undefined;
     if (isAbove && earlier === undefined) {
-      if (idOf(target.named, this.#platform) !== node.id) {
+      if (id !== node.id) {
         return this.#end(node, 'cycle', 'LINEAGE_CYCLE', `its base ${text} is built on it`, line);
       }
       const reason = `its base ${text} is an earlier image of its own name, and nothing says which`;
@@ -177,7 +176,7 @@ export class Walk {
   async #addInput(
     node: LineageNode,
     reading: NodeReading,
-    { kind, name, line }: ExternalImage,
+    { kind, name, line, platform }: ExternalImage,
     trigger?: string,
   ): Promise<void> {
     if (name.kind === 'scratch') return;
@@ -187,7 +186,7 @@ export class Walk {
       this.gaps.push({ stage: 'lineage', code: 'INPUT_UNRESOLVED', message, node: node.id });
       return;
     }
-    const subject = this.#reader.input(reading, withDefaultTag(name.reference));
+    const subject = this.#reader.input(reading, name.reference, platform);
     // An image may take files from a descendant of itself (another tag of a builder image): an edge, not a cycle of bases.
     const isAbove = this.#path.has(subject.id);
     const limit = this.#limit();
