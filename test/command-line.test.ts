@@ -290,7 +290,12 @@ describe('imagevet', () => {
     });
     // What was seen once is remembered, so that nobody can show an older state.
     const remembered = join(directory, '.local/state/imagevet/trust');
-    for (const name of readdirSync(remembered)) writeFileSync(join(remembered, name), 'spoiled');
+    for (const { name, parentPath } of readdirSync(remembered, {
+      recursive: true,
+      withFileTypes: true,
+    }).filter((entry) => entry.isFile())) {
+      writeFileSync(join(parentPath, name), 'spoiled');
+    }
     const again = ['verify', world.image, ...trust, '--root-key', rootKey, ...flags];
     expect(await imagevet(...again)).toMatchObject({
       code: 3,

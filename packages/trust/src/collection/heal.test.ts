@@ -5,6 +5,8 @@ import { notaryServers, type ServerUnderTest } from '../../test/servers.ts';
 import { diagnoseCollection } from '../doctor/diagnose-collection.ts';
 import { createKeyStore, type KeyStore } from '../keys/key-store.ts';
 import { signTag } from '../sign.ts';
+import { EvilNotary } from '../testing/evil-notary.ts';
+import { startNotary } from '../testing/notary.ts';
 import { resolveTrusted } from '../verify.ts';
 import { healCollection } from './heal.ts';
 
@@ -72,4 +74,24 @@ describe.each(notaryServers)('healCollection() against $name', ({ start }) => {
     const healing = healCollection(collection, { server: running.server, keys: others });
     await expect(healing).rejects.toMatchObject({ code: 'SERVER_REFUSED' });
   });
+});
+
+test.each(['targets', 'root'])('healCollection() vouches for no %s its owner did not sign', async (role) => {
+  const notary = await startNotary();
+  const [collection, keys] = ['heal.example.com/forged', createKeyStore()];
+  const { server } = notary;
+  await signTag(target('1'), { collection, server, keys });
+  const evil = new EvilNotary(notary, collection, keys);
+  // The hashes above it no longer fit: broken, and what is there is of somebody else.
+  if (role === 'targets') await evil.signWithInvalidKey('targets');
+  else {
+    notary.store.delete(collection);
+    await signTag(target('evil'), { collection, server, keys: createKeyStore() });
+  }
+  const before = notary.requests.length;
+  await expect(healCollection(collection, { server, keys })).rejects.toMatchObject({
+    code: role === 'targets' ? 'WRONG_KEY' : 'ROOT_MISMATCH',
+  });
+  expect(notary.requests.slice(before).some((request) => request.startsWith('POST'))).toBe(false);
+  await notary.close();
 });

@@ -50,6 +50,40 @@ describe('TrustedCollection.publish()', () => {
     expect(draft.changes).toHaveLength(0);
   });
 
+  test('takes a refusal for a lost race when something newer is there, and only then', async () => {
+    const own = { server: notary.server, keys: createKeyStore() };
+    await signTag(target('1'), { collection, ...own });
+    const detail = { Name: 'ErrBadRoot', Error: { Msg: 'Root modifications must increment the version.' } };
+    const refused = Buffer.from(
+      JSON.stringify({ errors: [{ code: 'INVALID_UPDATE', message: '', detail }] }),
+    );
+    // The first publish is stored, as if somebody else had made it just before, and refused.
+    let posts = 0;
+    notary.intercept = ({ method }, reply) => {
+      if (method !== 'POST') return reply;
+      posts += 1;
+      return posts === 1 ? { status: 400, body: refused } : reply;
+    };
+    expect((await signTag(target('2'), { collection, ...own })).versions.targets).toBe(3);
+    expect(posts).toBe(2);
+    const before = notary.store
+      .roles(collection)
+      .map((role) => notary.store.versions(collection, role).length);
+    notary.intercept = ({ method }, reply) => {
+      if (method !== 'POST') return reply;
+      posts += 1;
+      for (const role of ['targets', 'snapshot', 'timestamp']) notary.store.pop(collection, role);
+      return { status: 400, body: refused };
+    };
+    await expect(signTag(target('3'), { collection, ...own })).rejects.toMatchObject({
+      code: 'SERVER_REFUSED',
+    });
+    expect(posts).toBe(3);
+    expect(
+      notary.store.roles(collection).map((role) => notary.store.versions(collection, role).length),
+    ).toEqual(before);
+  });
+
   test('tells when a root certificate ends before all else', async () => {
     const own = { server: notary.server, keys: createKeyStore() };
     const root = await own.keys.generate({ role: 'root' });

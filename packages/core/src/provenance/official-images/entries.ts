@@ -15,21 +15,12 @@ export interface WrittenEntry {
  */
 export function joinEntries(written: readonly WrittenEntry[]): readonly LibraryEntry[] {
   checkTags(written.map(({ entry }) => entry));
-  const joined = new Map<string, LibraryEntry>();
-  for (const { entry, builds } of written) {
-    const first = joined.get(builds);
-    joined.set(
-      builds,
-      first === undefined
-        ? entry
-        : {
-            ...first,
-            tags: [...first.tags, ...entry.tags],
-            sharedTags: [...new Set([...first.sharedTags, ...entry.sharedTags])],
-          },
-    );
-  }
-  return [...joined.values()];
+  const groups = Map.groupBy(written, ({ builds }) => builds);
+  return [...groups.values()].map((group) => ({
+    ...group[0]!.entry,
+    tags: group.flatMap(({ entry }) => entry.tags),
+    sharedTags: [...new Set(group.flatMap(({ entry }) => entry.sharedTags))],
+  }));
 }
 
 /** Only a shared tag may stand in several entries. */
