@@ -1,4 +1,4 @@
-import { type Platform, type ResolvedImage, withDefaultTag } from '@imagevet/registry';
+import type { ResolvedImage } from '@imagevet/registry';
 import type { ExternalImage } from '../dockerfile/queries.ts';
 import { baseConflict } from './base/base-conflict.ts';
 import { baseEdge, parentEvidence } from './base/base-edge.ts';
@@ -30,13 +30,11 @@ export class Walk {
   readonly #draft: LineageDraft;
   readonly #reader: NodeReader;
   readonly #options: ResolveLineageOptions;
-  readonly #platform: Platform;
 
-  constructor(draft: LineageDraft, reader: NodeReader, options: ResolveLineageOptions, platform: Platform) {
+  constructor(draft: LineageDraft, reader: NodeReader, options: ResolveLineageOptions) {
     this.#draft = draft;
     this.#reader = reader;
     this.#options = options;
-    this.#platform = platform;
   }
 
   /** Adds an image and everything below it. */
@@ -51,7 +49,7 @@ export class Walk {
     }
     this.#draft.gaps.push(...reading.gaps, ...check.gaps, ...reading.parseGaps);
     this.#draft.conflicts.push(...reading.conflicts);
-    const node = nodeOf(reading, check, this.#platform);
+    const node = nodeOf(reading, check);
     this.#draft.addNode(node);
     this.#path.add(node.id);
     const proven = await this.#addBase(node, reading);
@@ -91,9 +89,9 @@ export class Walk {
     reading: NodeReading,
     target: BaseTarget & { kind: 'image' },
   ): Promise<ShownSubject | undefined> {
-    const { text, named, line } = target;
+    const { text, named, line, platform = node.platform } = target;
     const at = line === undefined ? {} : { line };
-    const id = idOf(named, this.#platform);
+    const id = idOf(named, platform);
     const isAbove = this.#path.has(id);
     const earlier = isAbove ? await this.#reader.earlier(reading, target) : undefined;
     if (isAbove && earlier === undefined) {
@@ -154,7 +152,7 @@ export class Walk {
   async #addInput(
     node: LineageNode,
     reading: NodeReading,
-    { kind, name, line }: ExternalImage,
+    { kind, name, line, platform }: ExternalImage,
     trigger?: string,
   ): Promise<void> {
     if (name.kind === 'scratch') return;
@@ -163,7 +161,7 @@ export class Walk {
     if (name.kind === 'unresolved') {
       return this.#draft.gap(node, 'INPUT_UNRESOLVED', `${takes}, which cannot be known: ${name.reason}`);
     }
-    const subject = this.#reader.input(reading, withDefaultTag(name.reference));
+    const subject = this.#reader.input(reading, name.reference, platform);
     // An image may take files from a descendant of itself (another tag of a builder image): an edge, not a cycle of bases.
     const isAbove = this.#path.has(subject.id);
     const limit = isAbove ? undefined : this.#limit();

@@ -11,13 +11,8 @@ import type {
 } from '../../lineage/types.ts';
 import { isCommitId, toRepositoryPath, toRepositoryUrl } from '../location.ts';
 import { ARCHITECTURES, architectureOfNamespace, architecturesOf } from './architectures.ts';
-import {
-  type LibraryBuild,
-  type LibraryCandidate,
-  type LibraryFile,
-  parseLibraryFile,
-  resolveLibraryTag,
-} from './library-file.ts';
+import { type LibraryCandidate, parseLibraryFile, resolveLibraryTag } from './library-file.ts';
+import type { LibraryBuild, LibraryFile } from './types.ts';
 import { matchesVersion } from './windows.ts';
 
 /** Options of {@link officialImagesSource}. */
