@@ -1,17 +1,9 @@
 import type { FilesystemEntry, FilesystemView, LayerEntry } from '@imagevet/registry';
 import type { Attribution } from './attribution.ts';
 import { Explainer } from './explain.ts';
-import { packageEntry } from './package-lists.ts';
+import { packageEntry } from './packages/package-lists.ts';
+import type { PathPair } from './path-pair.ts';
 import type { Comparison, DifferenceOrigin, FileAspect, FileDifference } from './types.ts';
-
-/** One path as both images have it. */
-export interface PathPair {
-  readonly path: string;
-  readonly original: FilesystemEntry | undefined;
-  readonly rebuilt: FilesystemEntry | undefined;
-  /** Empty when one image lacks the path. */
-  readonly aspects: readonly FileAspect[];
-}
 
 /** What came of comparing the files of two images. */
 export interface FilesCompared

@@ -3,19 +3,12 @@ import type { FilesystemEntry, FilesystemView } from '@imagevet/registry';
 import { APT_CACHES, sameAptCache } from './benign/apt-cache.ts';
 import { isUsedAlike, pythonSource, sameBytecode } from './benign/python-bytecode.ts';
 import { BENIGN_CHANGES, benignChange, FONT_CACHE } from './benign/table.ts';
-import type { PathPair } from './compare-files.ts';
-import { DnfHistory } from './dnf-history.ts';
-import { DPKG_STATUS_BEFORE, PACKAGE_LISTS, STATUS_DIRECTORY } from './package-lists.ts';
-import { PackageMoves } from './package-moves.ts';
-import { isBesideRpmDatabase } from './rpm-state.ts';
+import { DnfHistory } from './packages/dnf-history.ts';
+import { DPKG_STATUS_BEFORE, PACKAGE_LISTS, STATUS_DIRECTORY } from './packages/package-lists.ts';
+import { PackageMoves } from './packages/package-moves.ts';
+import { isBesideRpmDatabase } from './packages/rpm-state.ts';
+import type { Explanation, PathPair } from './path-pair.ts';
 import type { FileAspect, PackageDifference, UnreadDatabase } from './types.ts';
-
-/** Why a path differs. */
-export interface Explanation {
-  readonly cause: string;
-  /** True when nothing but times and the like differs, so that the content counts as the same. */
-  readonly benign: boolean;
-}
 
 /** What a cause can account for; all else, such as modes and owners, never has one. */
 const EXPLAINABLE: ReadonlySet<FileAspect> = new Set(['content', 'size', 'link']);

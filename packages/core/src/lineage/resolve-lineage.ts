@@ -6,6 +6,7 @@ import {
   withDefaultTag,
 } from '@imagevet/registry';
 import { idOf } from './base/names.ts';
+import { LineageDraft } from './draft.ts';
 import { createLineageCache } from './lineage-cache.ts';
 import { NodeReader } from './node/node-reader.ts';
 import { limitsOf, type ResolveLineageOptions, timeAsked } from './options.ts';
@@ -35,11 +36,12 @@ export async function resolveLineage(
   const ended = new AbortController();
   const signal =
     options.signal === undefined ? ended.signal : AbortSignal.any([options.signal, ended.signal]);
-  const walk = new Walk(new NodeReader(options, { platform, cache, signal }), options, platform);
+  const draft = new LineageDraft();
+  const walk = new Walk(draft, new NodeReader(options, { cache, signal }), options);
   const root = idOf(named, platform);
   try {
     await walk.visit({
-      ...{ id: root, reference: named, isRoot: true },
+      ...{ id: root, reference: named, platform, isRoot: true },
       ...(asOf instanceof Date ? { upTo: asOf } : {}),
     });
   } finally {
@@ -50,10 +52,10 @@ export async function resolveLineage(
     root,
     platform,
     ...(asOf === undefined ? {} : { asOf: asOf === 'build' ? asOf : asOf.toISOString() }),
-    nodes: walk.nodes,
-    edges: inOrder(walk.edges, walk.nodes),
-    conflicts: walk.conflicts,
-    gaps: walk.gaps,
+    nodes: draft.nodes,
+    edges: inOrder(draft.edges, draft.nodes),
+    conflicts: draft.conflicts,
+    gaps: draft.gaps,
   };
 }
 

@@ -41,6 +41,8 @@ export interface ProvenanceClaim {
   readonly finishedOn?: string;
   /** What it was built with, when the claim says. */
   readonly parameters?: BuildParameters;
+  /** What it was built on (BUILDPLATFORM), when the claim says. */
+  readonly buildPlatform?: Platform;
   /** How the image is made, when the claim says; `oci-import`: not built, but taken over from an OCI layout. */
   readonly builder?: 'buildkit' | 'classic' | 'oci-import';
   /** True for a guess (free-form description, reverse-engineered history). */

@@ -1,168 +1,142 @@
-import { formatReference, type Platform, type ResolvedImage, withDefaultTag } from '@imagevet/registry';
+import type { ResolvedImage } from '@imagevet/registry';
 import type { ExternalImage } from '../dockerfile/queries.ts';
-import type { Gap } from '../errors.ts';
 import { baseConflict } from './base/base-conflict.ts';
+import { baseEdge } from './base/base-edge.ts';
 import { type BaseTarget, baseTargetOf } from './base/base-target.ts';
-import type { ParentSearch } from './base/find-parent.ts';
-import { gradeEdge } from './base/grade-edge.ts';
 import { idOf } from './base/names.ts';
+import { ownBase } from './base/own-base.ts';
 import { alignNode } from './dockerfile/align-node.ts';
-import { frontendOf } from './dockerfile/frontend.ts';
 import { triggeredInputs } from './dockerfile/triggered-inputs.ts';
+import type { DraftNode, LineageDraft } from './draft.ts';
+import { nodeOf } from './node/node-of.ts';
 import type { NodeReader } from './node/node-reader.ts';
 import type { NodeReading } from './node/read-node.ts';
 import type { ShownSubject } from './node/show-image.ts';
 import { limitsOf, type ResolveLineageOptions } from './options.ts';
-import type { LineageConflict, LineageEdge, LineageNode } from './types.ts';
+import type { LineageNode } from './types.ts';
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+/** What is left when the labels alone name a Dockerfile that nothing was held against. */
+const LABEL_UNPROVEN =
+  'its Dockerfile is named by its labels alone, which may be those of its base: its history does not say';
 
 /**
  * The walk from one image down everything it is built on and with: base before inputs, inputs in the order of the Dockerfile.
  * It goes through what a {@link NodeReader} reads in this one order, so that a lineage is the same however fast answers come.
  */
 export class Walk {
-  readonly nodes: Mutable<LineageNode>[] = [];
-  readonly edges: LineageEdge[] = [];
-  readonly conflicts: LineageConflict[] = [];
-  readonly gaps: Gap[] = [];
-  readonly #known = new Map<string, LineageNode>();
   /** Ids of the images between the one asked about and the one being visited. */
   readonly #path = new Set<string>();
+  readonly #draft: LineageDraft;
   readonly #reader: NodeReader;
   readonly #options: ResolveLineageOptions;
-  readonly #platform: Platform;
 
-  constructor(reader: NodeReader, options: ResolveLineageOptions, platform: Platform) {
+  constructor(draft: LineageDraft, reader: NodeReader, options: ResolveLineageOptions) {
+    this.#draft = draft;
     this.#reader = reader;
     this.#options = options;
-    this.#platform = platform;
   }
 
   /** Adds an image and everything below it. */
   async visit(subject: ShownSubject): Promise<LineageNode> {
-    const known = this.#known.get(subject.id);
+    const known = this.#draft.node(subject.id);
     if (known !== undefined) return known;
     const reading = await this.#reader.read(subject, this.#path.size + 1);
-    const { claims, failure, image, record, asOf, buildTimeDoubt } = reading;
-    const { facts, gaps } = await reading.check;
+    const check = await reading.check;
+    const { claims, failure, record } = reading;
     if (failure !== undefined && subject.isRoot && claims.length === 0) {
       if (failure.code !== 'UNREACHABLE' && failure.code !== 'TIMEOUT') throw failure;
     }
-    this.gaps.push(...reading.gaps, ...gaps, ...reading.parseGaps);
-    this.conflicts.push(...reading.conflicts);
-    const node: Mutable<LineageNode> = {
-      ...{ id: subject.id, reference: subject.reference, platform: this.#platform },
-      ...(image === undefined ? {} : { image }),
-      claims,
-      dockerfile: { ...record, ...facts },
-      ...(asOf === undefined ? {} : { asOf: asOf.toISOString() }),
-      ...(buildTimeDoubt === undefined ? {} : { buildTimeDoubt }),
-    };
-    this.nodes.push(node);
-    this.#known.set(node.id, node);
+    this.#draft.gaps.push(...reading.gaps, ...check.gaps, ...reading.parseGaps);
+    this.#draft.conflicts.push(...reading.conflicts);
+    const node = nodeOf(reading, check);
+    this.#draft.addNode(node);
     this.#path.add(node.id);
-    const parent = await this.#addBase(node, reading);
-    alignNode(node, reading.dockerfile, parent);
+    const proven = await this.#addBase(node, reading);
+    alignNode(node, reading.dockerfile, proven);
     if (record.kind === 'image-label' && node.dockerfile.consistency === 'unchecked') {
-      const message =
-        'its Dockerfile is named by its labels alone, which may be those of its base: its history does not say';
-      this.gaps.push({ stage: 'provenance', code: 'LABEL_UNPROVEN', message, node: node.id });
+      this.#draft.gap(node, 'LABEL_UNPROVEN', LABEL_UNPROVEN, 'provenance');
     }
     for (const input of reading.inputs) {
       if (input.kind !== 'base') await this.#addInput(node, reading, input);
     }
-    this.#addFrontend(node, reading);
+    this.#draft.addFrontend(node, reading.dockerfile);
     this.#path.delete(node.id);
     return node;
   }
 
   /** @returns the base's image, when it is proven to be the base */
-  async #addBase(node: Mutable<LineageNode>, reading: NodeReading): Promise<ResolvedImage | undefined> {
+  async #addBase(node: DraftNode, reading: NodeReading): Promise<ResolvedImage | undefined> {
     const target = baseTargetOf(reading);
     if (target.kind === 'scratch' || target.kind === 'rootfs-import') {
-      this.conflicts.push(...baseConflict(node.id, reading, target));
+      this.#draft.conflicts.push(...baseConflict(node.id, reading, target));
       node.end = target.kind;
       return undefined;
     }
     if (target.kind === 'unresolved') {
-      return this.#end(node, 'unresolved', 'BASE_UNRESOLVED', target.reason, target.line);
+      this.#draft.end(node, 'unresolved', 'BASE_UNRESOLVED', target);
+      return undefined;
     }
-    const { text, line } = target;
-    const isAbove = this.#path.has(idOf(target.named, this.#platform));
+    const subject = await this.#follow(node, reading, target);
+    if (subject === undefined) return undefined;
+    const parent = await this.visit(subject);
+    return this.#gradeBase(node, reading, target, { subject, parent });
+  }
+
+  /** The base as it is to be visited; undefined when the path ends here. */
+  async #follow(
+    node: DraftNode,
+    reading: NodeReading,
+    target: BaseTarget & { kind: 'image' },
+  ): Promise<ShownSubject | undefined> {
+    const { text, named, line, platform = node.platform } = target;
+    const at = line === undefined ? {} : { line };
+    const id = idOf(named, platform);
+    const isAbove = this.#path.has(id);
     const earlier = isAbove ? await this.#reader.earlier(reading, target) : undefined;
     if (isAbove && earlier === undefined) {
-      if (idOf(target.named, this.#platform) !== node.id) {
-        return this.#end(node, 'cycle', 'LINEAGE_CYCLE', `its base ${text} is built on it`, line);
+      if (id === node.id) {
+        const reason = `its base ${text} is an earlier image of its own name, and nothing says which`;
+        this.#draft.end(node, 'unresolved', 'BASE_EARLIER_VERSION', { reason, ...at });
+      } else {
+        this.#draft.end(node, 'cycle', 'LINEAGE_CYCLE', { reason: `its base ${text} is built on it`, ...at });
       }
-      const reason = `its base ${text} is an earlier image of its own name, and nothing says which`;
-      return this.#end(node, 'unresolved', 'BASE_EARLIER_VERSION', reason, line);
+      return undefined;
     }
     const limit = this.#limit();
     if (limit !== undefined) {
       const reason = `its base ${text} was not followed: ${limit}`;
-      return this.#end(node, 'depth-limit', 'LINEAGE_LIMIT', reason, line);
+      this.#draft.end(node, 'depth-limit', 'LINEAGE_LIMIT', { reason, ...at });
+      return undefined;
     }
-    const subject = earlier ?? (await this.#reader.base(reading, target));
-    const parent = await this.visit(subject);
-    const own = await this.#ownBase(node, target, subject, parent);
-    const { moved, tried, failure, ...found } = await this.#reader.search(reading, target);
-    const named = [...found.named, ...(await this.#reader.otherNames(reading, target))];
-    if (failure !== undefined) {
-      const message = `what ${text} was could not be looked up: ${failure.message}`;
-      this.gaps.push({ stage: 'lineage', code: failure.code, message, node: node.id });
+    return earlier ?? this.#reader.base(reading, target);
+  }
+
+  /** @returns the base's image, when it is proven to be the base */
+  async #gradeBase(
+    node: DraftNode,
+    reading: NodeReading,
+    target: BaseTarget & { kind: 'image' },
+    { subject, parent }: { readonly subject: ShownSubject; readonly parent: LineageNode },
+  ): Promise<ResolvedImage | undefined> {
+    const { text, line } = target;
+    const read = (pinned: ShownSubject) => this.#reader.read(pinned, this.#path.size + 1);
+    const { notFollowed, ...own } = await ownBase(target, subject, parent, read);
+    if (notFollowed !== undefined) this.#draft.gap(node, 'BASE_NOT_FOLLOWED', notFollowed);
+    const found = await this.#reader.search(reading, target);
+    const search = { ...found, named: [...found.named, ...(await this.#reader.otherNames(reading, target))] };
+    if (search.failure !== undefined) {
+      const { code, message } = search.failure;
+      this.#draft.gap(node, code, `what ${text} was could not be looked up: ${message}`);
     }
-    const digests = digestsOf(own.image, named);
-    this.#settle(node.id, digests);
-    this.conflicts.push(...baseConflict(node.id, reading, target, { parent: own.image, named }));
-    const at = line === undefined ? {} : { line };
-    const { grade, evidence } = gradeEdge({
-      ...(node.image === undefined ? {} : { child: node.image }),
-      ...(own.image === undefined ? {} : { parent: own.image }),
-      ...(own.foreign === undefined ? {} : { foreign: own.foreign }),
-      ...(node.dockerfile.url === undefined ? {} : { dockerfileUrl: node.dockerfile.url }),
-      ...(moved === undefined ? {} : { moved }),
-      ...(tried === undefined ? {} : { tried }),
-      ...{ ...at, claims: target.agreeing, named },
-      parentPinned: target.pinned !== undefined && digests.has(target.pinned),
-    });
-    this.edges.push({ kind: 'base', from: node.id, to: parent.id, name: text, ...at, grade, evidence });
-    this.#options.onProgress?.({ type: 'edge-graded', from: node.id, to: parent.id, grade });
-    const base = own.image === undefined ? parent : { ...parent, image: own.image };
-    await this.#addTriggered(node, reading, base, { kind: 'base', line: line ?? 1, text });
+    const { edge, conflicts, digests } = baseEdge(node, reading, target, { to: parent.id, own, search });
+    this.#draft.settle(node, digests);
+    this.#draft.conflicts.push(...conflicts);
+    this.#draft.edges.push(edge);
+    const { from, to, grade } = edge;
+    this.#options.onProgress?.({ type: 'edge-graded', from, to, grade });
+    const held = own.image === undefined ? parent : { ...parent, image: own.image };
+    await this.#addTriggered(node, reading, held, { kind: 'base', line: line ?? 1, text });
     return grade === 'proven' ? own.image : undefined;
-  }
-
-  /**
-   * The image a node is held against: that of its base, or where the digest it was built on is another than the lineage holds
-   * under that name, the one of that digest.
-   */
-  async #ownBase(
-    node: LineageNode,
-    { text }: BaseTarget & { kind: 'image' },
-    subject: ShownSubject,
-    parent: LineageNode,
-  ): Promise<Pick<NodeReading, 'image' | 'foreign'>> {
-    const { pinned } = subject;
-    const held = [parent.image?.manifest.digest, parent.image?.index?.digest];
-    if (pinned === undefined || held.includes(pinned)) return parent;
-    const { image, foreign } = await this.#reader.read(subject, this.#path.size + 1);
-    if (image?.manifest.digest !== parent.image?.manifest.digest) {
-      const message = `its base ${text} was ${pinned}; the lineage follows ${held[0] ?? 'no image'} of that name, which another of its images is built on`;
-      this.gaps.push({ stage: 'lineage', code: 'BASE_NOT_FOLLOWED', message, node: node.id });
-    }
-    return { ...(image === undefined ? {} : { image }), ...(foreign === undefined ? {} : { foreign }) };
-  }
-
-  /** An index and the manifest in it are one image: who names the one and who names the other do not disagree. */
-  #settle(node: string, digests: ReadonlySet<string>): void {
-    const at = this.conflicts.findIndex(
-      (conflict) =>
-        conflict.node === node &&
-        conflict.about === 'base' &&
-        conflict.statements.every(({ value }) => digests.has(value)),
-    );
-    if (at >= 0) this.conflicts.splice(at, 1);
   }
 
   /** The limit that lets no other image in below the one being visited. */
@@ -170,35 +144,32 @@ export class Walk {
     const { maxDepth, maxImages } = limitsOf(this.#options);
     if (this.#path.size >= maxDepth)
       return `the lineage is ${maxDepth} images deep, which is the limit (maxDepth)`;
-    if (this.nodes.length < maxImages) return undefined;
+    if (this.#draft.nodes.length < maxImages) return undefined;
     return `the lineage has ${maxImages} images, which is the limit (maxImages)`;
   }
 
   async #addInput(
     node: LineageNode,
     reading: NodeReading,
-    { kind, name, line }: ExternalImage,
+    { kind, name, line, platform }: ExternalImage,
     trigger?: string,
   ): Promise<void> {
     if (name.kind === 'scratch') return;
     const who = trigger === undefined ? `line ${line}` : `an ONBUILD trigger of ${trigger}`;
+    const takes = `${who} takes files from ${name.text}`;
     if (name.kind === 'unresolved') {
-      const message = `${who} takes files from ${name.text}, which cannot be known: ${name.reason}`;
-      this.gaps.push({ stage: 'lineage', code: 'INPUT_UNRESOLVED', message, node: node.id });
-      return;
+      return this.#draft.gap(node, 'INPUT_UNRESOLVED', `${takes}, which cannot be known: ${name.reason}`);
     }
-    const subject = this.#reader.input(reading, withDefaultTag(name.reference));
+    const subject = this.#reader.input(reading, name.reference, platform);
     // An image may take files from a descendant of itself (another tag of a builder image): an edge, not a cycle of bases.
     const isAbove = this.#path.has(subject.id);
-    const limit = this.#limit();
-    if (limit !== undefined && !isAbove) {
-      const message = `${who} takes files from ${name.text}, which was not followed: ${limit}`;
-      this.gaps.push({ stage: 'lineage', code: 'LINEAGE_LIMIT', message, node: node.id });
-      return;
+    const limit = isAbove ? undefined : this.#limit();
+    if (limit !== undefined) {
+      return this.#draft.gap(node, 'LINEAGE_LIMIT', `${takes}, which was not followed: ${limit}`);
     }
     const input = isAbove ? undefined : await this.visit(subject);
     const message = trigger === undefined ? `the Dockerfile names it in line ${line}` : `${who} names it`;
-    this.edges.push({
+    this.#draft.edges.push({
       ...{ kind, from: node.id, to: subject.id, name: name.text, line, grade: 'claimed' },
       evidence: [{ kind: 'dockerfile', verdict: 'supports', message }],
     });
@@ -216,46 +187,8 @@ export class Walk {
     const { inputs, unreadable } = triggeredInputs(base, reading.dockerfile, from);
     for (const reason of unreadable) {
       const message = `an ONBUILD trigger of its base ${text} cannot be read: ${reason}`;
-      this.gaps.push({ stage: 'lineage', code: 'TRIGGER_UNREADABLE', message, node: node.id });
+      this.#draft.gap(node, 'TRIGGER_UNREADABLE', message);
     }
     for (const input of inputs) await this.#addInput(node, reading, input, text);
   }
-
-  #addFrontend(node: LineageNode, { dockerfile }: NodeReading): void {
-    if (dockerfile?.syntax === undefined) return;
-    const { gap, frontend, edge } = frontendOf(node, dockerfile.syntax);
-    if (gap !== undefined) this.gaps.push(gap);
-    if (frontend === undefined) return;
-    this.edges.push(edge);
-    if (this.#known.has(frontend.id)) return;
-    this.nodes.push(frontend);
-    this.#known.set(frontend.id, frontend);
-  }
-
-  #end(
-    node: Mutable<LineageNode>,
-    end: NonNullable<LineageNode['end']>,
-    code: string,
-    reason: string,
-    line?: number,
-  ): undefined {
-    node.end = end;
-    const where = line === undefined ? '' : ` (line ${line})`;
-    this.gaps.push({
-      stage: 'lineage',
-      code,
-      message: `${formatReference(node.reference)}: ${reason}${where}`,
-      node: node.id,
-    });
-  }
-}
-
-/** The digests that are known to stand for an image. */
-function digestsOf(image: ResolvedImage | undefined, named: ParentSearch['named']): ReadonlySet<string> {
-  if (image === undefined) return new Set();
-  const { index, manifest } = image;
-  const same = named.flatMap(({ claim: { base }, image: other }) =>
-    base?.digest !== undefined && other?.manifest.digest === manifest.digest ? [base.digest] : [],
-  );
-  return new Set([manifest.digest, ...(index === undefined ? [] : [index.digest]), ...same]);
 }

@@ -1,9 +1,9 @@
-import { type Digest, type ImageReference, withDefaultTag } from '@imagevet/registry';
+import { type Digest, type ImageReference, type Platform, withDefaultTag } from '@imagevet/registry';
 import type { ExternalImage } from '../../dockerfile/queries.ts';
 import { rootfsArchiveOf } from '../dockerfile/rootfs.ts';
 import type { NodeReading } from '../node/read-node.ts';
 import type { ProvenanceClaim } from '../types.ts';
-import { baseFromClaims, names } from './names.ts';
+import { baseFromClaims, names, takenOn } from './names.ts';
 
 /** The image a node is said to be built on. */
 export type BaseTarget = {
@@ -22,6 +22,8 @@ export type BaseTarget = {
       readonly agreeing: readonly ProvenanceClaim[];
       /** The digest the name or such a claim gives. */
       readonly pinned?: Digest;
+      /** Of the `--platform` of its FROM. */
+      readonly platform?: Platform;
     }
 );
 
@@ -36,7 +38,8 @@ export function baseTargetOf({
   record,
 }: Pick<NodeReading, 'inputs' | 'claims' | 'dockerfile' | 'record'>): BaseTarget {
   if (record.builder === 'oci-import') return { kind: 'rootfs-import' };
-  const base = inputs.find(({ kind }) => kind === 'base');
+  // A Dockerfile reconstructed from a history does not know its FROM.
+  const base = record.kind === 'image-history' ? undefined : inputs.find(({ kind }) => kind === 'base');
   const firm = claims.filter((claim) => claim.base !== undefined && claim.kind !== 'image-label');
   const target: ExternalImage['name'] | undefined = base === undefined ? baseFromClaims(firm) : base.name;
   const line = base === undefined ? {} : { line: base.line };
@@ -55,5 +58,6 @@ export function baseTargetOf({
   return {
     ...{ ...line, kind: 'image', named, text: target.text, agreeing },
     ...(pinned === undefined ? {} : { pinned }),
+    ...takenOn(base?.platform),
   };
 }

@@ -11,12 +11,8 @@ import type {
 } from '../../lineage/types.ts';
 import { isCommitId, toRepositoryPath, toRepositoryUrl } from '../location.ts';
 import { architectureOfNamespace, architecturesOf } from './architectures.ts';
-import {
-  type LibraryBuild,
-  type LibraryCandidate,
-  parseLibraryFile,
-  resolveLibraryTag,
-} from './library-file.ts';
+import { type LibraryCandidate, parseLibraryFile, resolveLibraryTag } from './library-file.ts';
+import type { LibraryBuild } from './types.ts';
 import { matchesVersion } from './windows.ts';
 
 /** Options of {@link officialImagesSource}. */

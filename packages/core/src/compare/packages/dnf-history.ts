@@ -1,8 +1,7 @@
 import type { FilesystemEntry, FilesystemView } from '@imagevet/registry';
-import { CoreError } from '../errors.ts';
-import type { PathPair } from './compare-files.ts';
-import { SqliteDatabase } from './databases/sqlite.ts';
-import type { Explanation } from './explain.ts';
+import { CoreError } from '../../errors.ts';
+import { SqliteDatabase } from '../databases/sqlite.ts';
+import type { Explanation, PathPair } from '../path-pair.ts';
 
 const HISTORY = '/var/lib/dnf/history.sqlite';
 const PATHS: readonly string[] = [HISTORY, `${HISTORY}-wal`, `${HISTORY}-shm`];

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { build, compare, type Files } from './__fixtures__/memory-image.ts';
-import { makeSqlite } from './databases/__fixtures__/make-sqlite.ts';
-import { writeNdb } from './databases/__fixtures__/write-databases.ts';
-import { writeHeader } from './databases/__fixtures__/write-header.ts';
+import { build, compare, type Files } from '../__fixtures__/memory-image.ts';
+import { makeSqlite } from '../databases/__fixtures__/make-sqlite.ts';
+import { writeNdb } from '../databases/__fixtures__/write-databases.ts';
+import { writeHeader } from '../databases/__fixtures__/write-header.ts';
 
 interface Transaction {
   readonly time: number;

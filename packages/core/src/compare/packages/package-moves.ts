@@ -1,7 +1,7 @@
 import type { FilesystemView } from '@imagevet/registry';
-import { BENIGN_CHANGES } from './benign/table.ts';
-import type { PathPair } from './compare-files.ts';
-import type { Explanation } from './explain.ts';
+import { BENIGN_CHANGES } from '../benign/table.ts';
+import type { Explanation, PathPair } from '../path-pair.ts';
+import type { PackageDifference, UnreadDatabase } from '../types.ts';
 import { PackageFiles } from './package-files.ts';
 import {
   DPKG_STATUS_BEFORE,
@@ -13,7 +13,6 @@ import {
 } from './package-lists.ts';
 import { RpmDatabases } from './rpm-databases.ts';
 import { explainRpmState } from './rpm-state.ts';
-import type { PackageDifference, UnreadDatabase } from './types.ts';
 
 const MAINTAINER_SCRIPT = /\.(?:preinst|postinst|prerm|postrm|config)$/;
 /** Longest log or script whose versions are looked at. */

@@ -1,0 +1,44 @@
+import type { NodeReading } from '../node/read-node.ts';
+import type { LineageConflict, LineageEdge, LineageNode } from '../types.ts';
+import { baseConflict } from './base-conflict.ts';
+import type { BaseTarget } from './base-target.ts';
+import type { ParentSearch } from './find-parent.ts';
+import { gradeEdge } from './grade-edge.ts';
+import { digestsOf, type OwnBase } from './own-base.ts';
+
+/** The edge from a node to its base, and what was said that does not agree with it. */
+export interface BaseEdge {
+  readonly edge: LineageEdge;
+  readonly conflicts: readonly LineageConflict[];
+  /** The digests that are known to stand for the base. */
+  readonly digests: ReadonlySet<string>;
+}
+
+/** Holds a node against its base and against every other image that is named as it. */
+export function baseEdge(
+  node: LineageNode,
+  reading: NodeReading,
+  target: BaseTarget & { kind: 'image' },
+  { to, own, search }: { readonly to: string; readonly own: OwnBase; readonly search: ParentSearch },
+): BaseEdge {
+  const { text, line, pinned, agreeing } = target;
+  const { named, moved, tried } = search;
+  const digests = digestsOf(own.image, named);
+  const parent = own.image === undefined ? {} : { parent: own.image };
+  const at = line === undefined ? {} : { line };
+  const { grade, evidence } = gradeEdge({
+    ...(node.image === undefined ? {} : { child: node.image }),
+    ...parent,
+    ...(own.foreign === undefined ? {} : { foreign: own.foreign }),
+    ...(node.dockerfile.url === undefined ? {} : { dockerfileUrl: node.dockerfile.url }),
+    ...(moved === undefined ? {} : { moved }),
+    ...(tried === undefined ? {} : { tried }),
+    ...{ ...at, claims: agreeing, named },
+    parentPinned: pinned !== undefined && digests.has(pinned),
+  });
+  return {
+    edge: { kind: 'base', from: node.id, to, name: text, ...at, grade, evidence },
+    conflicts: baseConflict(node.id, reading, target, { ...parent, named }),
+    digests,
+  };
+}
