@@ -20,6 +20,7 @@ import {
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { buildkitAttestationSource } from '../provenance/attestation/source.ts';
 import { ociAnnotationSource } from '../provenance/image/annotations.ts';
+import { imageHistorySource } from '../provenance/image/history.ts';
 import { imageLabelSource } from '../provenance/image/labels.ts';
 import type { ResolveLineageOptions } from './options.ts';
 import { resolveLineage } from './resolve-lineage.ts';
@@ -189,6 +190,34 @@ test('an annotation that names another image is a contradiction, and one that na
   ]);
   await pushApp(base, { annotations: naming(digestOf('nothing')) });
   expect(gradeOf(await resolve())).not.toBe('contradicted');
+});
+
+test('an image that has the name of its base too is not proven to be built on itself', async () => {
+  const base = await pushBase();
+  for (const name of ['app:1', 'base:1']) await pushApp(base, {}, name);
+  const lineage = await resolve();
+  expect(gradeOf(lineage)).toBe('claimed');
+  expect(edgeOf(lineage)?.evidence.at(-1)?.message).toContain('is the very same image');
+});
+
+test('a base of empty layers and another history is a contradiction at a digest', async () => {
+  const base = await push('base:1', { layers: [[]], history: [copied('one')] });
+  const other = await push('other:1', { layers: [[]], history: [copied('two')] });
+  await pushApp(other);
+  expect(gradeOf(await resolve())).toBe('claimed');
+  await pushApp(other, { annotations: naming(base.manifest.digest) });
+  const lineage = await resolve();
+  expect(gradeOf(lineage)).toBe('contradicted');
+  expect(refutations(lineage)).toEqual([expect.stringContaining('only empty layers, but entry 0')]);
+});
+
+test('a Dockerfile reconstructed from the history does not hide the base an annotation names', async () => {
+  const base = await pushBase();
+  await pushApp(base, { annotations: naming(base.manifest.digest) });
+  const sources = [ociAnnotationSource(), imageHistorySource()];
+  const lineage = await resolve('app:1', { sources });
+  expect(gradeOf(lineage)).toBe('proven');
+  expect(lineage.nodes.map(({ end }) => end)).toEqual([undefined, 'unresolved']);
 });
 
 test('a prefix of empty layers proves nothing, even at a digest', async () => {

@@ -37,11 +37,11 @@ export async function resolveLineage(
   const signal =
     options.signal === undefined ? ended.signal : AbortSignal.any([options.signal, ended.signal]);
   const draft = new LineageDraft();
-  const walk = new Walk(draft, new NodeReader(options, { platform, cache, signal }), options, platform);
+  const walk = new Walk(draft, new NodeReader(options, { cache, signal }), options);
   const root = idOf(named, platform);
   try {
     await walk.visit({
-      ...{ id: root, reference: named, isRoot: true },
+      ...{ id: root, reference: named, platform, isRoot: true },
       ...(asOf instanceof Date ? { upTo: asOf } : {}),
     });
   } finally {

@@ -1,11 +1,12 @@
-import { type Platform, type ResolvedImage, withDefaultTag } from '@imagevet/registry';
+import type { ResolvedImage } from '@imagevet/registry';
 import type { ExternalImage } from '../dockerfile/queries.ts';
 import { baseConflict } from './base/base-conflict.ts';
-import { baseEdge } from './base/base-edge.ts';
+import { baseEdge, parentEvidence } from './base/base-edge.ts';
 import { type BaseTarget, baseTargetOf } from './base/base-target.ts';
 import { idOf } from './base/names.ts';
 import { ownBase } from './base/own-base.ts';
 import { alignNode } from './dockerfile/align-node.ts';
+import { isKnown } from './dockerfile/listed.ts';
 import { triggeredInputs } from './dockerfile/triggered-inputs.ts';
 import type { DraftNode, LineageDraft } from './draft.ts';
 import { nodeOf } from './node/node-of.ts';
@@ -29,13 +30,11 @@ export class Walk {
   readonly #draft: LineageDraft;
   readonly #reader: NodeReader;
   readonly #options: ResolveLineageOptions;
-  readonly #platform: Platform;
 
-  constructor(draft: LineageDraft, reader: NodeReader, options: ResolveLineageOptions, platform: Platform) {
+  constructor(draft: LineageDraft, reader: NodeReader, options: ResolveLineageOptions) {
     this.#draft = draft;
     this.#reader = reader;
     this.#options = options;
-    this.#platform = platform;
   }
 
   /** Adds an image and everything below it. */
@@ -45,12 +44,12 @@ export class Walk {
     const reading = await this.#reader.read(subject, this.#path.size + 1);
     const check = await reading.check;
     const { claims, failure, record } = reading;
-    if (failure !== undefined && subject.isRoot && claims.length === 0) {
+    if (failure !== undefined && subject.isRoot && !isKnown(claims)) {
       if (failure.code !== 'UNREACHABLE' && failure.code !== 'TIMEOUT') throw failure;
     }
     this.#draft.gaps.push(...reading.gaps, ...check.gaps, ...reading.parseGaps);
     this.#draft.conflicts.push(...reading.conflicts);
-    const node = nodeOf(reading, check, this.#platform);
+    const node = nodeOf(reading, check);
     this.#draft.addNode(node);
     this.#path.add(node.id);
     const proven = await this.#addBase(node, reading);
@@ -90,9 +89,9 @@ export class Walk {
     reading: NodeReading,
     target: BaseTarget & { kind: 'image' },
   ): Promise<ShownSubject | undefined> {
-    const { text, named, line } = target;
+    const { text, named, line, platform = node.platform } = target;
     const at = line === undefined ? {} : { line };
-    const id = idOf(named, this.#platform);
+    const id = idOf(named, platform);
     const isAbove = this.#path.has(id);
     const earlier = isAbove ? await this.#reader.earlier(reading, target) : undefined;
     if (isAbove && earlier === undefined) {
@@ -130,7 +129,7 @@ export class Walk {
       const { code, message } = search.failure;
       this.#draft.gap(node, code, `what ${text} was could not be looked up: ${message}`);
     }
-    const { edge, conflicts, digests } = baseEdge(node, reading, target, { to: parent.id, own, search });
+    const { edge, conflicts, digests } = baseEdge(node, reading, target, { to: parent, own, search });
     this.#draft.settle(node, digests);
     this.#draft.conflicts.push(...conflicts);
     this.#draft.edges.push(edge);
@@ -153,7 +152,7 @@ export class Walk {
   async #addInput(
     node: LineageNode,
     reading: NodeReading,
-    { kind, name, line }: ExternalImage,
+    { kind, name, line, platform }: ExternalImage,
     trigger?: string,
   ): Promise<void> {
     if (name.kind === 'scratch') return;
@@ -162,7 +161,7 @@ export class Walk {
     if (name.kind === 'unresolved') {
       return this.#draft.gap(node, 'INPUT_UNRESOLVED', `${takes}, which cannot be known: ${name.reason}`);
     }
-    const subject = this.#reader.input(reading, withDefaultTag(name.reference));
+    const subject = this.#reader.input(reading, name.reference, platform);
     // An image may take files from a descendant of itself (another tag of a builder image): an edge, not a cycle of bases.
     const isAbove = this.#path.has(subject.id);
     const limit = isAbove ? undefined : this.#limit();
@@ -173,7 +172,7 @@ export class Walk {
     const message = trigger === undefined ? `the Dockerfile names it in line ${line}` : `${who} names it`;
     this.#draft.edges.push({
       ...{ kind, from: node.id, to: subject.id, name: name.text, line, grade: 'claimed' },
-      evidence: [{ kind: 'dockerfile', verdict: 'supports', message }],
+      evidence: [{ kind: 'dockerfile', verdict: 'supports', message }, ...parentEvidence(input)],
     });
     if (kind !== 'stage' || input === undefined) return;
     await this.#addTriggered(node, reading, input, { kind, line, text: name.text });

@@ -4,6 +4,7 @@ import {
   formatPlatform,
   formatReference,
   ImagevetError,
+  type Platform,
   type Repository,
 } from '@imagevet/registry';
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
@@ -60,7 +61,7 @@ export function planRebuild(lineages: readonly Lineage[], options: PlanRebuildOp
       hint: 'Plan each platform by itself.',
     });
   }
-  const planner = new Planner(lineages, options);
+  const planner = new Planner(lineages, first.platform, options);
   for (const { root } of lineages) planner.add(root);
   const { gaps, imports } = planner;
   const { registry, repositoryPrefix, names } = options.target;
@@ -85,9 +86,11 @@ class Planner {
   /** Edges by their child, each once. */
   readonly #edges = new Map<string, Map<string, LineageEdge>>();
   readonly #options: PlanRebuildOptions;
+  readonly #platform: Platform;
 
-  constructor(lineages: readonly Lineage[], options: PlanRebuildOptions) {
+  constructor(lineages: readonly Lineage[], platform: Platform, options: PlanRebuildOptions) {
     this.#options = options;
+    this.#platform = platform;
     for (const { nodes, edges } of lineages) {
       for (const node of nodes) this.#addNode(node);
       for (const edge of edges) {
@@ -132,7 +135,7 @@ class Planner {
       this.imports.push(imported);
       return;
     }
-    const problem = unbuildable(node);
+    const problem = unbuildable(node) ?? this.#foreign(node);
     if (problem !== undefined) return this.#refuse(node, 'NOT_REBUILDABLE', problem);
     const inputs = edges.map((edge) => this.#input(edge));
     const named = new Set(inputs.map(({ reference }) => reference));
@@ -148,6 +151,12 @@ class Planner {
       return this.#refuse(node, 'PARENT_NOT_REBUILDABLE', text);
     }
     this.steps.set(id, this.#step(node, needed, this.#triggers(edges)));
+  }
+
+  /** A builder is given one platform; what a `--platform` takes from another is taken as it is. */
+  #foreign({ platform }: LineageNode): string | undefined {
+    const [own, taken] = [this.#platform, platform].map(formatPlatform);
+    return own === taken ? undefined : `it is taken on ${taken}, and the plan is for ${own}`;
   }
 
   #triggers(edges: readonly LineageEdge[]): NonNullable<RebuildStep['triggers']> {

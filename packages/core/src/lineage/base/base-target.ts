@@ -1,9 +1,10 @@
-import { type Digest, type ImageReference, withDefaultTag } from '@imagevet/registry';
+import { type Digest, type ImageReference, type Platform, withDefaultTag } from '@imagevet/registry';
 import type { ExternalImage } from '../../dockerfile/queries.ts';
+import { absence } from '../dockerfile/listed.ts';
 import { rootfsArchiveOf } from '../dockerfile/rootfs.ts';
 import type { NodeReading } from '../node/read-node.ts';
 import type { ProvenanceClaim } from '../types.ts';
-import { baseFromClaims, names } from './names.ts';
+import { baseFromClaims, names, takenOn } from './names.ts';
 
 /** The image a node is said to be built on. */
 export type BaseTarget = {
@@ -22,6 +23,8 @@ export type BaseTarget = {
       readonly agreeing: readonly ProvenanceClaim[];
       /** The digest the name or such a claim gives. */
       readonly pinned?: Digest;
+      /** Of the `--platform` of its FROM. */
+      readonly platform?: Platform;
     }
 );
 
@@ -36,11 +39,16 @@ export function baseTargetOf({
   record,
 }: Pick<NodeReading, 'inputs' | 'claims' | 'dockerfile' | 'record'>): BaseTarget {
   if (record.builder === 'oci-import') return { kind: 'rootfs-import' };
-  const base = inputs.find(({ kind }) => kind === 'base');
+  // A Dockerfile reconstructed from a history does not know its FROM.
+  const base = record.kind === 'image-history' ? undefined : inputs.find(({ kind }) => kind === 'base');
   const firm = claims.filter((claim) => claim.base !== undefined && claim.kind !== 'image-label');
   const target: ExternalImage['name'] | undefined = base === undefined ? baseFromClaims(firm) : base.name;
   const line = base === undefined ? {} : { line: base.line };
-  if (target === undefined) return { ...line, kind: 'unresolved', reason: 'its base is not known' };
+  if (target === undefined) {
+    const { problem } = absence(claims);
+    const reason = `its base is not known${problem === undefined ? '' : `: ${problem}`}`;
+    return { ...line, kind: 'unresolved', reason };
+  }
   if (target.kind === 'unresolved') {
     const reason = `its base ${target.text} cannot be known: ${target.reason}`;
     return { ...line, kind: 'unresolved', reason };
@@ -55,5 +63,6 @@ export function baseTargetOf({
   return {
     ...{ ...line, kind: 'image', named, text: target.text, agreeing },
     ...(pinned === undefined ? {} : { pinned }),
+    ...takenOn(base?.platform),
   };
 }

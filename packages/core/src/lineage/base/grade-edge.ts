@@ -77,6 +77,9 @@ function layerEvidence({ child, parent, parentPinned, tried }: EdgeFacts): EdgeE
   if (child === undefined || parent === undefined) return undefined;
   const { result, layers, history, historyDiffersAt, differsAt = 0 } = provePrefix(parent, child);
   const at = formatReference({ ...parent.reference, digest: parent.manifest.digest });
+  if (parent.manifest.digest === child.manifest.digest) {
+    return { kind: 'layers', verdict: 'neutral', message: `${at} is the very same image` };
+  }
   const evidence = (verdict: EdgeEvidence['verdict'], message: string): EdgeEvidence => {
     return { kind: 'layers', verdict, message };
   };
@@ -88,8 +91,12 @@ function layerEvidence({ child, parent, parentPinned, tried }: EdgeFacts): EdgeE
           `${message}: the tag has moved since the build, and what it named then is unknown${searched(tried)}`,
         );
   if (result === 'refuted') return differing(`layer ${differsAt} of ${at} is not its layer ${differsAt}`);
-  if (result === 'vacuous') return evidence('neutral', `${at} has only empty layers, which proves nothing`);
-  const first = `the ${layers} layers of ${at} are its first layers`;
+  if (result === 'vacuous' && historyDiffersAt === undefined)
+    return evidence('neutral', `${at} has only empty layers, which proves nothing`);
+  const first =
+    result === 'vacuous'
+      ? `${at} has only empty layers`
+      : `the ${layers} layers of ${at} are its first layers`;
   if (history) return evidence('supports', `${first}, and its history too`);
   if (historyDiffersAt !== undefined) {
     return differing(`${first}, but entry ${historyDiffersAt} of its history is made by another instruction`);

@@ -3,7 +3,9 @@ import {
   formatReference,
   type ImageReference,
   ImagevetError,
+  normalizePlatform,
   type Platform,
+  parsePlatform,
   parseReference,
   withDefaultTag,
 } from '@imagevet/registry';
@@ -13,6 +15,17 @@ import type { ProvenanceClaim } from '../types.ts';
 /** `<canonical reference> <platform>`: one image of a lineage. */
 export function idOf(reference: ImageReference, platform: Platform): string {
   return `${formatReference(reference)} ${formatPlatform(platform)}`;
+}
+
+/** The platform a `--platform` names; none where it is no name of one, as a builder would refuse it. */
+export function takenOn(text: string | undefined): { readonly platform?: Platform } {
+  if (text === undefined) return {};
+  try {
+    return { platform: normalizePlatform(parsePlatform(text)) };
+  } catch (error) {
+    if (!ImagevetError.is(error)) throw error;
+    return {};
+  }
 }
 
 /** The base a claim names, when no Dockerfile says. */

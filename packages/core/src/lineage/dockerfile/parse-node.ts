@@ -24,9 +24,13 @@ export function parseNode(
   if (record.text === undefined) return { record, inputs: [], gaps: [] };
   const attested = claims.find(({ parameters }) => parameters !== undefined)?.parameters;
   const given = { ...attested, buildArgs: { ...attested?.buildArgs, ...options.buildArgs } };
+  const on = claims.find(({ buildPlatform }) => buildPlatform !== undefined)?.buildPlatform;
   let parsed: { readonly record: DockerfileRecord; readonly dockerfile?: Dockerfile } = { record };
   try {
-    const dockerfile = parseDockerfile(record.text, { platform: options.platform, ...given });
+    const dockerfile = parseDockerfile(record.text, {
+      ...{ platform: options.platform, ...given },
+      ...(on === undefined ? {} : { buildPlatform: on }),
+    });
     const parameters = usedParameters(dockerfile, given);
     parsed = { record: parameters === undefined ? record : { ...record, parameters }, dockerfile };
     return { ...parsed, inputs: externalImages(dockerfile), gaps: [] };

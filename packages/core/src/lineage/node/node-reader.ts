@@ -1,9 +1,14 @@
-import type { Platform } from '@imagevet/registry';
-import { withDefaultTag } from '@imagevet/registry';
+import {
+  type Digest,
+  formatPlatform,
+  type ImageReference,
+  type Platform,
+  withDefaultTag,
+} from '@imagevet/registry';
 import { type BaseTarget, baseTargetOf } from '../base/base-target.ts';
 import { findParent, type ParentSearch } from '../base/find-parent.ts';
 import { type NamedBase, readNamedBases, readOtherNames } from '../base/named-bases.ts';
-import { idOf } from '../base/names.ts';
+import { idOf, takenOn } from '../base/names.ts';
 import type { LineageCache } from '../lineage-cache.ts';
 import { limitsOf, type ResolveLineageOptions } from '../options.ts';
 import { limitedHost, sharedHost } from '../shared-services.ts';
@@ -20,29 +25,38 @@ export class NodeReader {
   readonly #searches = new WeakMap<NodeReading, Promise<ParentSearch>>();
   readonly #otherNames = new WeakMap<NodeReading, Promise<readonly NamedBase[]>>();
   readonly #options: ResolveLineageOptions;
-  readonly #services: ReadNodeServices;
+  readonly #services: Omit<ReadNodeServices, 'platform' | 'readImage'>;
+  readonly #onPlatform = new Map<string, ReadNodeServices>();
 
   constructor(
     options: ResolveLineageOptions,
     services: {
-      readonly platform: Platform;
       readonly cache: LineageCache;
       readonly signal: AbortSignal;
     },
   ) {
     const { registry, host, sources, buildArgs, onProgress, asOf } = options;
-    const { cache, platform } = services;
+    const { cache } = services;
     this.#options = options;
     this.#services = {
       ...{ ...services, sources, buildArgs, onProgress, atBuild: asOf === 'build' },
-      ...(registry === undefined
-        ? {}
-        : {
-            readImage: imageReader(registry, platform, services),
-            readForeign: imageReader(registry, undefined, services),
-          }),
+      ...(registry === undefined ? {} : { readForeign: imageReader(registry, undefined, services) }),
       ...(host === undefined ? {} : { host: limitedHost(sharedHost(host, cache), cache) }),
     };
+  }
+
+  /** Who is asked about images of a platform. */
+  #servicesOn(platform: Platform): ReadNodeServices {
+    const name = formatPlatform(platform);
+    const known = this.#onPlatform.get(name);
+    if (known !== undefined) return known;
+    const { registry } = this.#options;
+    const services = {
+      ...{ ...this.#services, platform },
+      ...(registry === undefined ? {} : { readImage: imageReader(registry, platform, this.#services) }),
+    };
+    this.#onPlatform.set(name, services);
+    return services;
   }
 
   /** Reads an image; `depth` is the number of images on the way to it, itself included. */
@@ -51,7 +65,7 @@ export class NodeReader {
     const known = this.#readings.get(key);
     if (known !== undefined) return known;
     this.#options.onProgress?.({ type: 'image-resolving', node: subject.id, depth: depth - 1 });
-    const reading = readNode(subject, this.#services);
+    const reading = readNode(subject, this.#servicesOn(subject.platform));
     this.#readings.set(key, reading);
     reading.then((read) => this.#readAhead(read, depth)).catch(() => {}); // whoever asks for it sees the failure
     return reading;
@@ -67,27 +81,32 @@ export class NodeReader {
   }
 
   async #search(
-    { image, claims, asOf }: NodeReading,
-    { named, pinned }: BaseTarget & { kind: 'image' },
+    { image, claims, asOf, subject }: NodeReading,
+    { named, pinned, platform = subject.platform }: BaseTarget & { kind: 'image' },
   ): Promise<ParentSearch> {
     const { otherVersions } = this.#options;
     if (image === undefined) return { named: [] };
+    const services = this.#servicesOn(platform);
     if (pinned !== undefined) {
-      return { named: await readNamedBases(claims, named, { ...this.#services, pinned }) };
+      return { named: await readNamedBases(claims, named, { ...services, pinned }) };
     }
     return findParent(image, named, claims, {
-      ...this.#services,
+      ...services,
       ...(otherVersions === undefined ? {} : { otherVersions }),
       ...(asOf === undefined ? {} : { asOf }),
     });
   }
 
   /** What is said to be the base under another name and without a digest; nothing waits for it but the verdict on the edge. */
-  otherNames(reading: NodeReading, { named }: BaseTarget & { kind: 'image' }): Promise<readonly NamedBase[]> {
+  otherNames(
+    reading: NodeReading,
+    { named, platform }: BaseTarget & { kind: 'image' },
+  ): Promise<readonly NamedBase[]> {
     const known = this.#otherNames.get(reading);
     if (known !== undefined) return known;
-    const { image, claims } = reading;
-    const found = image === undefined ? Promise.resolve([]) : readOtherNames(claims, named, this.#services);
+    const { image, claims, subject } = reading;
+    const services = this.#servicesOn(platform ?? subject.platform);
+    const found = image === undefined ? Promise.resolve([]) : readOtherNames(claims, named, services);
     this.#otherNames.set(reading, found);
     return found;
   }
@@ -95,7 +114,7 @@ export class NodeReader {
   /** The base of an image as it is to be read. */
   async base(reading: NodeReading, target: BaseTarget & { kind: 'image' }): Promise<ShownSubject> {
     const pinned = target.pinned ?? (await this.search(reading, target)).digest;
-    return this.#subject(reading, target.named, pinned);
+    return this.#subject(reading, { ...target, pinned });
   }
 
   /**
@@ -109,21 +128,28 @@ export class NodeReader {
     const digest = target.pinned ?? (await this.search(reading, target)).digest;
     const own = [reading.image?.manifest.digest, reading.image?.index?.digest];
     if (digest === undefined || own.includes(digest)) return undefined;
-    return this.#subject(reading, { ...target.named, tag: undefined, digest }, digest);
+    const named = { ...target.named, tag: undefined, digest };
+    return this.#subject(reading, { ...target, named, pinned: digest });
   }
 
   /** Another image a Dockerfile names as it is to be read. */
-  input(reading: NodeReading, named: ShownSubject['reference']): ShownSubject {
-    return this.#subject(reading, named, named.digest);
+  input(reading: NodeReading, reference: ImageReference, on?: string): ShownSubject {
+    const named = withDefaultTag(reference);
+    return this.#subject(reading, { named, pinned: named.digest, ...takenOn(on) });
   }
 
   #subject(
-    { asOf }: NodeReading,
-    reference: ShownSubject['reference'],
-    pinned: ShownSubject['pinned'],
+    { asOf, subject }: NodeReading,
+    {
+      named: reference,
+      pinned,
+      platform: on = subject.platform,
+    }: { readonly named: ImageReference; readonly pinned?: Digest; readonly platform?: Platform },
   ): ShownSubject {
+    // A `--platform` does not say which version of Windows.
+    const platform = formatPlatform(on) === formatPlatform(subject.platform) ? subject.platform : on;
     return {
-      ...{ id: idOf(reference, this.#services.platform), reference, isRoot: false },
+      ...{ id: idOf(reference, platform), reference, platform, isRoot: false },
       ...(pinned === undefined ? {} : { pinned }),
       ...(asOf === undefined ? {} : { upTo: asOf }),
     };
@@ -143,9 +169,9 @@ export class NodeReader {
       this.search(reading, target).catch(() => {});
       this.otherNames(reading, target).catch(() => {});
     }
-    for (const { kind, name } of reading.inputs) {
+    for (const { kind, name, platform } of reading.inputs) {
       if (kind === 'base' || name.kind !== 'image') continue;
-      readOne(this.input(reading, withDefaultTag(name.reference)));
+      readOne(this.input(reading, name.reference, platform));
     }
     if (basing !== undefined) readOne(await basing);
   }

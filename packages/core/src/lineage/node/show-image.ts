@@ -1,4 +1,4 @@
-import { type ImageReference, RegistryError, type ResolvedImage } from '@imagevet/registry';
+import { type ImageReference, type Platform, RegistryError, type ResolvedImage } from '@imagevet/registry';
 import type { Gap } from '../../errors.ts';
 import type { ReadImage } from './read-image.ts';
 
@@ -6,6 +6,8 @@ import type { ReadImage } from './read-image.ts';
 export interface ShownSubject {
   readonly id: string;
   readonly reference: ImageReference;
+  /** What it is taken on: that of the image it is for, unless a `--platform` says otherwise. */
+  readonly platform: Platform;
   /** Digest it is read by instead of its name. */
   readonly pinned?: ImageReference['digest'];
   /** Whether it is the image asked about. */

@@ -300,6 +300,26 @@ describe('buildkitAttestationSource()', () => {
     expect((await claims(image))[0]?.parameters).toEqual({ buildArgs: { VERSION: '4.9' }, target: 'web' });
   });
 
+  it('reads what the build ran on, and takes nothing that is no platform for it', async () => {
+    const on = async (platform: unknown) => {
+      const environment = { platform };
+      const old = {
+        ...V02,
+        predicate: { ...V02.predicate, invocation: { ...V02.predicate.invocation, environment } },
+      };
+      const definition = V1.predicate.buildDefinition;
+      const internalParameters = { ...definition.internalParameters, builderPlatform: platform };
+      const buildDefinition = { ...definition, internalParameters };
+      const now = { ...V1, predicate: { ...V1.predicate, buildDefinition } };
+      const read = async (statement: typeof V02 | typeof V1) =>
+        (await claims((await publish((single) => about(statement, single))).image))[0]?.buildPlatform;
+      return [await read(old), await read(now)];
+    };
+    const amd = { os: 'linux', architecture: 'amd64' };
+    expect(await on('linux/amd64')).toEqual([amd, amd]);
+    expect(await on('linux')).toEqual([undefined, undefined]);
+    expect(await on(7)).toEqual([undefined, undefined]);
+  });
   it('ignores a statement about another image, and an attestation whose subject is another', async () => {
     const lying = await publish(() => V1);
     expect(await claims(lying.image)).toEqual([

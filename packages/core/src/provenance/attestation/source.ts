@@ -9,6 +9,7 @@ import {
 } from '@imagevet/registry';
 import type { BuildParameters } from '../../dockerfile/types.ts';
 import { CoreError } from '../../errors.ts';
+import { takenOn } from '../../lineage/base/names.ts';
 import { sharedFetcher } from '../../lineage/shared-services.ts';
 import type {
   ClaimsOptions,
@@ -125,6 +126,7 @@ function toClaim(provenance: BuildProvenance, image: ResolvedImage, digest: Dige
   const location = toLocation(provenance);
   const dockerfile = findDockerfile(provenance);
   const parameters = parametersOf(provenance);
+  const { platform: on } = takenOn(provenance.builderPlatform);
   const notes = [
     `SLSA ${provenance.version}, unsigned`,
     ...(provenance.builderId === undefined ? [] : [`built by ${provenance.builderId}`]),
@@ -139,6 +141,7 @@ function toClaim(provenance: BuildProvenance, image: ResolvedImage, digest: Dige
     ...(base === undefined ? {} : { base }),
     ...(provenance.finishedOn === undefined ? {} : { finishedOn: provenance.finishedOn }),
     ...(parameters === undefined ? {} : { parameters }),
+    ...(on === undefined ? {} : { buildPlatform: on }),
     note: notes.join('; '),
   };
 }

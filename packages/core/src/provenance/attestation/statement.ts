@@ -32,6 +32,8 @@ export interface BuildProvenance {
   /** Layer digests by step output, `step0:0`; several chains when it has several. */
   readonly layers: ReadonlyMap<string, readonly (readonly Digest[])[]>;
   readonly builderId?: string;
+  /** `linux/amd64`: what the build ran on. */
+  readonly builderPlatform?: string;
   /** RFC 3339. */
   readonly startedOn?: string;
   /** RFC 3339. */
@@ -65,6 +67,7 @@ export function parseProvenance(statement: unknown): BuildProvenance | undefined
       steps: at(predicate, 'buildConfig', 'llbDefinition'),
       extension: at(metadata, 'https://mobyproject.org/buildkit@v1#metadata'),
       builderId: at(predicate, 'builder', 'id'),
+      builderPlatform: at(predicate, 'invocation', 'environment', 'platform'),
       startedOn: at(metadata, 'buildStartedOn'),
       finishedOn: at(metadata, 'buildFinishedOn'),
     });
@@ -80,6 +83,7 @@ export function parseProvenance(statement: unknown): BuildProvenance | undefined
       steps: at(predicate, 'buildDefinition', 'internalParameters', 'buildConfig', 'llbDefinition'),
       extension: at(metadata, 'buildkit_metadata'),
       builderId: at(predicate, 'runDetails', 'builder', 'id'),
+      builderPlatform: at(predicate, 'buildDefinition', 'internalParameters', 'builderPlatform'),
       startedOn: at(metadata, 'startedOn'),
       finishedOn: at(metadata, 'finishedOn'),
     });
@@ -95,6 +99,7 @@ interface Parts {
   readonly steps: unknown;
   readonly extension: unknown;
   readonly builderId: unknown;
+  readonly builderPlatform: unknown;
   readonly startedOn: unknown;
   readonly finishedOn: unknown;
 }
@@ -124,6 +129,7 @@ function toProvenance(
     sources: new Map(list(parts.steps).flatMap(toStepSource)),
     layers: new Map(Object.entries(Object(at(parts.extension, 'layers'))).map(toLayerChains)),
     builderId: text(parts.builderId),
+    builderPlatform: text(parts.builderPlatform),
     startedOn: text(parts.startedOn),
     finishedOn: text(parts.finishedOn),
   };
