@@ -1,7 +1,8 @@
 // What removing a signer must never leave behind, nor sign on the way.
 import { digestOf } from '@imagevet/registry';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { createKeyStore, type KeyStore } from '../keys/key-store.ts';
+import { createKeyStore } from '../keys/create-key-store.ts';
+import type { KeyStore } from '../keys/key-store.ts';
 import { issueRootCertificate } from '../keys/root-certificate.ts';
 import type { TargetsMetadata } from '../metadata/types.ts';
 import { signTag } from '../sign.ts';
