@@ -90,9 +90,9 @@ export {
 } from './provenance/docker-hub/description.ts';
 export { type DockerHubOptions, dockerHubSource } from './provenance/docker-hub/source.ts';
 export { type FileLink, parseFileUrl } from './provenance/file-url.ts';
-export type { ApiHostOptions } from './provenance/hosts/api-host.ts';
 export { type BitbucketHostOptions, bitbucketHost } from './provenance/hosts/bitbucket.ts';
 export { type CgitHostOptions, cgitHost } from './provenance/hosts/cgit.ts';
+export type { ApiHostOptions } from './provenance/hosts/dialect.ts';
 export type { GitOptions } from './provenance/hosts/git-command.ts';
 export { type GitMirrorHostOptions, gitMirrorHost } from './provenance/hosts/git-mirror.ts';
 export { type GiteaHostOptions, giteaHost } from './provenance/hosts/gitea.ts';

@@ -1,7 +1,8 @@
 import { CoreError } from '../../errors.ts';
 import type { SourceHost } from '../../lineage/types.ts';
 import { HostApi, type HostQuestion } from './api.ts';
-import { type ApiHostOptions, apiHost, type HostDialect, webOf } from './api-host.ts';
+import { apiHost } from './api-host.ts';
+import { type ApiHostOptions, type HostDialect, webOf } from './dialect.ts';
 import { encodePath } from './input.ts';
 
 /** Options of {@link cgitHost}. */

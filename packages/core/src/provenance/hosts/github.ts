@@ -1,7 +1,8 @@
 import type { RefReader } from '../../drift/types.ts';
 import type { SourceHost } from '../../lineage/types.ts';
 import { HostApi } from './api.ts';
-import { type ApiHostOptions, apiHost, type HostDialect, webOf } from './api-host.ts';
+import { apiHost } from './api-host.ts';
+import { type ApiHostOptions, type HostDialect, webOf } from './dialect.ts';
 import { reachability } from './github-reachability.ts';
 import { refOf } from './github-refs.ts';
 import { toTreeFiles, toTreeId } from './github-tree.ts';
