@@ -1,8 +1,8 @@
-import type { Reachability, RepositoryIdentity } from '../../lineage/types.ts';
-import { type HttpOptions, WebClient } from '../web/web-client.ts';
+import type { Reachability, RepositoryIdentity } from '../../../lineage/types.ts';
+import { type HttpOptions, WebClient } from '../../web/web-client.ts';
+import type { NamedRef } from '../input.ts';
+import type { TreeFile } from '../tree-file.ts';
 import { HostApi, type HostQuestion } from './api.ts';
-import type { NamedRef } from './input.ts';
-import type { TreeFile } from './tree-file.ts';
 
 /** Options of every host that is read by a web API. */
 export interface ApiHostOptions extends HttpOptions {

@@ -1,14 +1,14 @@
-import type { RefReader } from '../../drift/types.ts';
-import { CoreError } from '../../errors.ts';
-import type { Reachability, SourceHost } from '../../lineage/types.ts';
-import type { KeptAnswer } from '../web/answer-cache.ts';
+import type { RefReader } from '../../../drift/types.ts';
+import { CoreError } from '../../../errors.ts';
+import type { Reachability, SourceHost } from '../../../lineage/types.ts';
+import type { KeptAnswer } from '../../web/answer-cache.ts';
+import { blobId } from '../git/git-object.ts';
+import { commitIn, type NamedRef, property, toQuery } from '../input.ts';
+import { type TreeFile, toTreeFile } from '../tree-file.ts';
 import type { HostApi, HostQuestion } from './api.ts';
 import { apiHost } from './api-host.ts';
 import { type ApiHostOptions, type HostDialect, openSite } from './dialect.ts';
-import { blobId } from './git-object.ts';
 import { toIdentity } from './identity.ts';
-import { commitIn, type NamedRef, property, toQuery } from './input.ts';
-import { type TreeFile, toTreeFile } from './tree-file.ts';
 
 /** Options of {@link gitLabHost}. */
 export interface GitLabHostOptions extends ApiHostOptions {

@@ -1,13 +1,13 @@
 import type { OperationOptions } from '@imagevet/registry';
-import type { RefReader } from '../../drift/types.ts';
-import { CoreError } from '../../errors.ts';
-import type { Reachability, RepositoryIdentity, SourceEntry, SourceHost } from '../../lineage/types.ts';
-import { toRepositoryUrl } from '../location.ts';
+import type { RefReader } from '../../../drift/types.ts';
+import { CoreError } from '../../../errors.ts';
+import type { Reachability, RepositoryIdentity, SourceEntry, SourceHost } from '../../../lineage/types.ts';
+import { toRepositoryUrl } from '../../location.ts';
+import { checkCommit, checkPath, checkRef, type NamedRef } from '../input.ts';
+import { isContentOf, type TreeFile } from '../tree-file.ts';
 import type { HostQuestion } from './api.ts';
 import type { ApiHostOptions, HostDialect } from './dialect.ts';
-import { checkCommit, checkPath, checkRef, type NamedRef } from './input.ts';
 import { readTarball } from './tarball.ts';
-import { isContentOf, type TreeFile } from './tree-file.ts';
 
 /** Creates a host that is asked in a dialect; what is the same for all of them is here. */
 export function apiHost(dialect: HostDialect, options: ApiHostOptions): SourceHost & RefReader {

@@ -1,13 +1,13 @@
-import type { RefReader } from '../../drift/types.ts';
-import { CoreError } from '../../errors.ts';
-import type { Reachability, SourceHost } from '../../lineage/types.ts';
+import type { RefReader } from '../../../drift/types.ts';
+import { CoreError } from '../../../errors.ts';
+import type { Reachability, SourceHost } from '../../../lineage/types.ts';
+import { commitIn, encodePath, type NamedRef, property, toQuery } from '../input.ts';
+import type { TreeFile } from '../tree-file.ts';
 import type { HostApi, HostQuestion, Page } from './api.ts';
 import { apiHost } from './api-host.ts';
 import { type ApiHostOptions, type HostDialect, openSite } from './dialect.ts';
 import { toTreeFiles } from './github-tree.ts';
 import { toIdentity } from './identity.ts';
-import { commitIn, encodePath, type NamedRef, property, toQuery } from './input.ts';
-import type { TreeFile } from './tree-file.ts';
 
 /** Options of {@link giteaHost}. */
 export interface GiteaHostOptions extends ApiHostOptions {
