@@ -71,6 +71,26 @@ describe.each(Object.keys(PACKAGES))('packages/%s', (name) => {
     expect(wrong).toEqual([]);
   });
 
+  test('has no circle of imports, not even of types', () => {
+    const below = Map.groupBy(
+      imports.filter(({ specifier }) => specifier.startsWith('.')),
+      ({ file }) => file,
+    );
+    const done = new Set<string>();
+    const circleFrom = (file: string, path: readonly string[]): readonly string[] | undefined => {
+      if (path.includes(file)) return [...path.slice(path.indexOf(file)), file];
+      if (done.has(file)) return undefined;
+      for (const { specifier } of below.get(file) ?? []) {
+        const circle = circleFrom(resolve(dirname(file), specifier), [...path, file]);
+        if (circle !== undefined) return circle;
+      }
+      done.add(file);
+      return undefined;
+    };
+    const circles = [...below.keys()].flatMap((file) => circleFrom(file, []) ?? []);
+    expect(circles.map((file) => relative(source, file))).toEqual([]);
+  });
+
   test('imports heavy dependencies only when used', () => {
     const allowed = STATIC_DEPENDENCIES[name] ?? [];
     const wrong = imports.filter(

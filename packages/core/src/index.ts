@@ -113,14 +113,12 @@ export {
   parseExternalPin,
 } from './provenance/official-images/external-pins.ts';
 export {
-  type LibraryBuild,
   type LibraryCandidate,
-  type LibraryEntry,
-  type LibraryFile,
   parseLibraryFile,
   resolveLibraryTag,
 } from './provenance/official-images/library-file.ts';
 export { type OfficialImagesOptions, officialImagesSource } from './provenance/official-images/source.ts';
+export type { LibraryBuild, LibraryEntry, LibraryFile } from './provenance/official-images/types.ts';
 export {
   type PublicServices,
   type PublicServicesOptions,
@@ -140,13 +138,9 @@ export {
 } from './provenance/web/answer-cache.ts';
 export type { RequestOptions } from './provenance/web/http.ts';
 export type { HttpOptions } from './provenance/web/web-client.ts';
-export {
-  type ArchiveProxy,
-  type ArchiveProxyOptions,
-  startArchiveProxy,
-} from './rebuild/archive/archive-proxy.ts';
+export { startArchiveProxy } from './rebuild/archive/archive-proxy.ts';
 export type { MovedArchive } from './rebuild/archive/rules.ts';
-export type { FetchedMaterial } from './rebuild/archive/types.ts';
+export type { ArchiveProxy, ArchiveProxyOptions, FetchedMaterial } from './rebuild/archive/types.ts';
 export {
   type AttestRebuildOptions,
   attestRebuild,
@@ -160,14 +154,13 @@ export {
 } from './rebuild/attest/slsa-provenance.ts';
 export type { BuildProxy } from './rebuild/build-proxy.ts';
 export { type BuilderPoolOptions, builderPool } from './rebuild/builder-pool.ts';
-export { type BuildkitBuilderOptions, buildkitBuilder } from './rebuild/buildkit/buildkit-builder.ts';
+export { buildkitBuilder } from './rebuild/buildkit/buildkit-builder.ts';
 export type { BuildkitAddress } from './rebuild/buildkit/connect.ts';
+export type { BuildkitBuilderOptions } from './rebuild/buildkit/options.ts';
 export { type DoubleBuilderOptions, doubleBuilder } from './rebuild/double-build.ts';
-export {
-  type DockerEngineBuilderOptions,
-  dockerEngineBuilder,
-} from './rebuild/engine/docker-engine-builder.ts';
+export { dockerEngineBuilder } from './rebuild/engine/docker-engine-builder.ts';
 export type { EngineTls } from './rebuild/engine/engine.ts';
+export type { DockerEngineBuilderOptions } from './rebuild/engine/options.ts';
 export { type BakeFile, type BakeTarget, toBakeFile } from './rebuild/export/bake-file.ts';
 export { type SourcePolicy, type SourcePolicyRule, toSourcePolicy } from './rebuild/export/source-policy.ts';
 export type { ContextFinding } from './rebuild/foreign-content.ts';

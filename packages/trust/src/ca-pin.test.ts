@@ -9,8 +9,8 @@ import { digestOf } from '@imagevet/registry';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { available, type NotaryService, startNotaryServer } from '../../../test/services.ts';
 import { TrustedCollection } from './collection/trusted-collection.ts';
+import { createKeyStore } from './keys/create-key-store.ts';
 import { loadKeypair, parsePublicKey } from './keys/key-import.ts';
-import { createKeyStore } from './keys/key-store.ts';
 import { signTag } from './sign.ts';
 import { resolveTrusted } from './verify.ts';
 

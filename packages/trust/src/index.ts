@@ -26,15 +26,10 @@ export { type DiagnoseOptions, diagnoseCollection } from './doctor/diagnose-coll
 export { type DockerInstallation, diagnoseDocker } from './doctor/diagnose-docker.ts';
 export type { TrustDiagnosis } from './doctor/diagnosis.ts';
 export { TrustError, type TrustErrorCode } from './errors.ts';
+export { type CreateKeyStoreOptions, createKeyStore } from './keys/create-key-store.ts';
 export { passphrasesFromEnvironment } from './keys/environment-passphrases.ts';
 export { loadKeypair, parsePublicKey } from './keys/key-import.ts';
-export {
-  type CreateKeyStoreOptions,
-  createKeyStore,
-  type KeyStore,
-  type KeyUse,
-  type StoredKey,
-} from './keys/key-store.ts';
+export type { KeyStore, KeyUse, StoredKey } from './keys/key-store.ts';
 export { generateKeypair, type KeyAlgorithm, type Keypair, SoftwareKeypair } from './keys/keypair.ts';
 export type {
   PassphraseProvider,

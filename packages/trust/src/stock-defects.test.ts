@@ -14,8 +14,9 @@ import {
   startNotaryServer,
 } from '../../../test/services.ts';
 import { TrustedCollection } from './collection/trusted-collection.ts';
+import { createKeyStore } from './keys/create-key-store.ts';
 import { loadKeypair, parsePublicKey } from './keys/key-import.ts';
-import { createKeyStore, type KeyStore } from './keys/key-store.ts';
+import type { KeyStore } from './keys/key-store.ts';
 import { canonicalKeyId } from './keys/public-key.ts';
 import { signTag } from './sign.ts';
 import { type NotaryProxy, startNotaryProxy } from './testing/notary-proxy.ts';

@@ -16,7 +16,7 @@ import {
   startDockerRegistry,
   startNotaryServer,
 } from '../../../test/services.ts';
-import { createKeyStore } from './keys/key-store.ts';
+import { createKeyStore } from './keys/create-key-store.ts';
 import { signTag } from './sign.ts';
 import { type NotaryProxy, startNotaryProxy } from './testing/notary-proxy.ts';
 import { resolveTrusted } from './verify.ts';

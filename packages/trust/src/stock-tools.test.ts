@@ -20,7 +20,8 @@ import {
 import { signDetached } from './collection/ceremony.ts';
 import { createMemoryRotationJournal, rotateKey } from './collection/rotation.ts';
 import { TrustedCollection } from './collection/trusted-collection.ts';
-import { createKeyStore, type KeyStore } from './keys/key-store.ts';
+import { createKeyStore } from './keys/create-key-store.ts';
+import type { KeyStore } from './keys/key-store.ts';
 import { tufKeyId } from './keys/public-key.ts';
 import { issueRootCertificate } from './keys/root-certificate.ts';
 import { signTag, signTags } from './sign.ts';

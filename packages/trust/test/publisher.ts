@@ -3,7 +3,8 @@
 import { join } from 'node:path';
 import { digestOf } from '@imagevet/registry';
 import { createRotationJournal, type RotationJournal, rotateKey } from '../src/collection/rotation.ts';
-import { createKeyStore, type KeyStore } from '../src/keys/key-store.ts';
+import { createKeyStore } from '../src/keys/create-key-store.ts';
+import type { KeyStore } from '../src/keys/key-store.ts';
 import type { BaseRole } from '../src/metadata/types.ts';
 import { signTag } from '../src/sign.ts';
 

@@ -1,5 +1,5 @@
 import { type Digest, formatReference, type ImageReference } from '@imagevet/registry';
-import type { LibraryBuild, LibraryEntry } from '../provenance/official-images/library-file.ts';
+import type { LibraryBuild, LibraryEntry } from '../provenance/official-images/types.ts';
 import { buildId } from './build-id.ts';
 import type { Asking, LibraryIndex } from './library-index.ts';
 import type { RecipeInput } from './recipe.ts';

@@ -1,11 +1,7 @@
 import { type ImageReference, ImagevetError } from '@imagevet/registry';
 import { architectureOfNamespace } from '../provenance/official-images/architectures.ts';
-import {
-  type LibraryBuild,
-  type LibraryEntry,
-  type LibraryFile,
-  parseLibraryFile,
-} from '../provenance/official-images/library-file.ts';
+import { parseLibraryFile } from '../provenance/official-images/library-file.ts';
+import type { LibraryBuild, LibraryEntry, LibraryFile } from '../provenance/official-images/types.ts';
 import { matchesConstraints } from '../provenance/official-images/windows.ts';
 
 /** A library file, or why it does not parse. */

@@ -1,7 +1,7 @@
 import { ImagevetError } from '@imagevet/registry';
 import type { SourceLocation } from '../lineage/types.ts';
 import { isCommitId, toRepositoryPath, toRepositoryUrl } from '../provenance/location.ts';
-import type { LibraryBuild } from '../provenance/official-images/library-file.ts';
+import type { LibraryBuild } from '../provenance/official-images/types.ts';
 import type { SourceReader } from './source-reader.ts';
 import type { CatalogFinding } from './types.ts';
 

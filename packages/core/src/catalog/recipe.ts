@@ -10,11 +10,10 @@ import { type ExternalImage, externalImages } from '../dockerfile/queries.ts';
 import type { Dockerfile, DockerfileStage } from '../dockerfile/types.ts';
 import { triggersIn } from '../lineage/dockerfile/triggered-inputs.ts';
 import { ARCHITECTURES, architecturesOf } from '../provenance/official-images/architectures.ts';
-import type { CatalogInput } from './types.ts';
 
 /** What a Dockerfile takes from other images, before names are looked up; plain data. */
 export interface RecipeInput {
-  readonly kind: CatalogInput['kind'];
+  readonly kind: ExternalImage['kind'];
   readonly text: string;
   readonly line: number;
   readonly name:

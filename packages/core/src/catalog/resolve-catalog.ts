@@ -1,6 +1,6 @@
 import type { SourceLocation } from '../lineage/types.ts';
 import { ARCHITECTURES } from '../provenance/official-images/architectures.ts';
-import type { LibraryBuild, LibraryEntry } from '../provenance/official-images/library-file.ts';
+import type { LibraryBuild, LibraryEntry } from '../provenance/official-images/types.ts';
 import { resolveTriggers } from './base-triggers.ts';
 import { buildId } from './build-id.ts';
 import { CatalogCache, knowledgeOf } from './catalog-cache.ts';

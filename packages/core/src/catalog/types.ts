@@ -73,7 +73,7 @@ export interface CatalogBuild {
 /** Another image a build takes from. */
 export interface CatalogInput {
   /** `base` is what the final stage is built on; `stage` what another is. */
-  readonly kind: ExternalImage['kind'] | 'frontend';
+  readonly kind: ExternalImage['kind'];
   /** As the Dockerfile writes it. */
   readonly text: string;
   /** 1-based line of the Dockerfile; 0 for an OCI layout that is imported. */

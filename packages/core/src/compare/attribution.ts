@@ -4,7 +4,7 @@ import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import type { BuildParameters, Dockerfile } from '../dockerfile/types.ts';
 import { splitWords } from '../dockerfile/words.ts';
 import { type AlignedInstruction, alignHistory } from '../lineage/history/align-history.ts';
-import type { PathPair } from './compare-files.ts';
+import type { PathPair } from './path-pair.ts';
 import type { Side } from './side.ts';
 import type { DifferenceOrigin } from './types.ts';
 

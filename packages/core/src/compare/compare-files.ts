@@ -1,17 +1,9 @@
 import type { FilesystemEntry, FilesystemView, LayerEntry } from '@imagevet/registry';
 import type { Attribution } from './attribution.ts';
 import { Explainer } from './explain.ts';
-import { packageEntry } from './package-lists.ts';
+import { packageEntry } from './packages/package-lists.ts';
+import type { PathPair } from './path-pair.ts';
 import type { Comparison, DifferenceOrigin, FileAspect, FileDifference } from './types.ts';
-
-/** One path as both images have it. */
-export interface PathPair {
-  readonly path: string;
-  readonly original: FilesystemEntry | undefined;
-  readonly rebuilt: FilesystemEntry | undefined;
-  /** Empty when one image lacks the path. */
-  readonly aspects: readonly FileAspect[];
-}
 
 /** What came of comparing the files of two images. */
 export interface FilesCompared
@@ -39,14 +31,16 @@ export function compareFiles(
 
   for (const pair of pairs(original, rebuilt)) {
     counts.compared += 1;
-    if (isEqual(pair)) {
+    const equal = isEqual(pair);
+    if (equal && explainer.isUsedAlike(pair)) {
       counts[pair.original?.mtime === pair.rebuilt?.mtime ? 'equal' : 'timestampsOnly'] += 1;
       continue;
     }
-    const explanation = explainer.explain(pair);
+    const differing: PathPair = equal ? { ...pair, aspects: ['time'] } : pair;
+    const explanation = explainer.explain(differing);
     found[explanation === undefined ? 'unexplained' : explanation.benign ? 'benign' : 'explained'] += 1;
     const kept = explanation === undefined ? unexplained : explained;
-    if (kept.length < limit) kept.push(difference(pair, explanation?.cause, attribution.ofPath(pair)));
+    if (kept.length < limit) kept.push(difference(differing, explanation?.cause, attribution.ofPath(pair)));
   }
 
   const packages = explainer.packages.map((item) => {

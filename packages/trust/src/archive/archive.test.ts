@@ -9,7 +9,7 @@ import { notaryServers, type ServerUnderTest } from '../../test/servers.ts';
 import { createMemoryRotationJournal, rotateKey } from '../collection/rotation.ts';
 import { TrustedCollection } from '../collection/trusted-collection.ts';
 import { TrustError } from '../errors.ts';
-import { createKeyStore } from '../keys/key-store.ts';
+import { createKeyStore } from '../keys/create-key-store.ts';
 import { signTag } from '../sign.ts';
 import { startNotary } from '../testing/notary.ts';
 import { resolveTrusted } from '../verify.ts';

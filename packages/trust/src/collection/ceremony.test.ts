@@ -1,7 +1,8 @@
 import { digestOf } from '@imagevet/registry';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { notaryServers, type ServerUnderTest } from '../../test/servers.ts';
-import { createKeyStore, type KeyStore } from '../keys/key-store.ts';
+import { createKeyStore } from '../keys/create-key-store.ts';
+import type { KeyStore } from '../keys/key-store.ts';
 import type { KeyAlgorithm } from '../keys/keypair.ts';
 import { issueRootCertificate } from '../keys/root-certificate.ts';
 import { signTag } from '../sign.ts';

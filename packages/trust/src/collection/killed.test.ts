@@ -14,7 +14,7 @@ import {
   startNotaryServer,
 } from '../../../../test/services.ts';
 import { type Action, act, PASSPHRASE } from '../../test/publisher.ts';
-import { createKeyStore } from '../keys/key-store.ts';
+import { createKeyStore } from '../keys/create-key-store.ts';
 import { canonicalKeyId } from '../keys/public-key.ts';
 import { parseMetadata } from '../metadata/parse.ts';
 import type { RootMetadata } from '../metadata/types.ts';

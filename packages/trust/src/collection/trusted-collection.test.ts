@@ -1,6 +1,6 @@
 import { digestOf } from '@imagevet/registry';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createKeyStore } from '../keys/key-store.ts';
+import { createKeyStore } from '../keys/create-key-store.ts';
 import { generateKeypair } from '../keys/keypair.ts';
 import { tufKeyId } from '../keys/public-key.ts';
 import { certificateExpiry, issueRootCertificate } from '../keys/root-certificate.ts';

@@ -10,8 +10,9 @@ import { TrustedCollection } from '../collection/trusted-collection.ts';
 import { diagnoseCollection } from '../doctor/diagnose-collection.ts';
 import { signTag } from '../sign.ts';
 import { startNotary } from '../testing/notary.ts';
+import { createKeyStore } from './create-key-store.ts';
 import { passphrasesFromEnvironment } from './environment-passphrases.ts';
-import { createKeyStore, type KeyStore, type StoredKey } from './key-store.ts';
+import type { KeyStore, StoredKey } from './key-store.ts';
 import { SoftwareKeypair } from './keypair.ts';
 
 const temporary = mkdtempSync(join(tmpdir(), 'imagevet-key-store-'));

@@ -1,7 +1,7 @@
 import { digestOf } from '@imagevet/registry';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { notaryServers, type ServerUnderTest } from '../../test/servers.ts';
-import { createKeyStore } from '../keys/key-store.ts';
+import { createKeyStore } from '../keys/create-key-store.ts';
 import { signTag } from '../sign.ts';
 import { createMemoryTrustState } from '../verify/state.ts';
 import { resolveTrusted } from '../verify.ts';

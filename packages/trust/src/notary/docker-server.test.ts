@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import { digestOf, dockerConfigKeychain, parseReference } from '@imagevet/registry';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { available, startNotaryServer } from '../../../../test/services.ts';
-import { createKeyStore } from '../keys/key-store.ts';
+import { createKeyStore } from '../keys/create-key-store.ts';
 import { signTag } from '../sign.ts';
 import { createServerCertificate } from '../testing/server-certificate.ts';
 import { resolveTrusted } from '../verify.ts';

@@ -3,7 +3,8 @@
 import { digestOf } from '@imagevet/registry';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { TrustedCollection } from '../collection/trusted-collection.ts';
-import { createKeyStore, type KeyStore } from '../keys/key-store.ts';
+import { createKeyStore } from '../keys/create-key-store.ts';
+import type { KeyStore } from '../keys/key-store.ts';
 import { signTag } from '../sign.ts';
 import { createMemoryTrustState, type TrustStateStore } from '../verify/state.ts';
 import { resolveTrusted } from '../verify.ts';

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createMemoryRotationJournal, rotateKey } from '../collection/rotation.ts';
 import { TrustedCollection } from '../collection/trusted-collection.ts';
 import { TrustError } from '../errors.ts';
-import { createKeyStore } from '../keys/key-store.ts';
+import { createKeyStore } from '../keys/create-key-store.ts';
 import { signTag, signTags } from '../sign.ts';
 import { type RunningNotary, startNotary } from '../testing/notary.ts';
 import { listTrusted, resolveTrusted } from '../verify.ts';

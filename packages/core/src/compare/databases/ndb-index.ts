@@ -1,5 +1,5 @@
 import { ByteBudget, checkDatabaseSize, invalidDatabase } from './database-error.ts';
-import type { IndexRecord } from './rpm-index.ts';
+import type { IndexRecord } from './index-record.ts';
 
 const MAGIC = Buffer.from('RpmX', 'latin1').readUInt32LE(0);
 const INDEX_MAGIC = Buffer.from('RpmI', 'latin1').readUInt32LE(0);

@@ -1,15 +1,8 @@
 import { BerkeleyDatabase } from './berkeley-database.ts';
 import { invalidDatabase } from './database-error.ts';
+import type { IndexRecord } from './index-record.ts';
 import { readNdbIndex } from './ndb-index.ts';
 import { RPM_TAG } from './rpm-header.ts';
-
-/** Where an index finds something: in which package, and at which place of its list. */
-export interface IndexRecord {
-  /** What is found, with the name or tag of the index where a file has several. */
-  readonly key: string;
-  readonly number: number;
-  readonly position: number;
-}
 
 /** Names of a database's packages by number, `undefined` for one that is not to count. */
 export type PackageNames = ReadonlyMap<number, string | undefined>;

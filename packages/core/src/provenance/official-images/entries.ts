@@ -1,5 +1,5 @@
 import { CoreError } from '../../errors.ts';
-import type { LibraryEntry } from './library-file.ts';
+import type { LibraryEntry } from './types.ts';
 
 /** An entry as its paragraph or line gives it. */
 export interface WrittenEntry {

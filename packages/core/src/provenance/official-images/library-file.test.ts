@@ -5,7 +5,8 @@ import { ImagevetError } from '@imagevet/registry';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { officialData } from '../__fixtures__/official-data.ts';
-import { type LibraryBuild, parseLibraryFile, resolveLibraryTag } from './library-file.ts';
+import { parseLibraryFile, resolveLibraryTag } from './library-file.ts';
+import type { LibraryBuild } from './types.ts';
 
 const SHA = (digit: string) => digit.repeat(40);
 const HEAD = `Maintainers: A. Person <a@imagevet.example> (@a),

@@ -22,8 +22,9 @@ import { available, buildkitHost, dockerHost, freePort } from '../../../../../te
 import { buildkitBuilder } from '../buildkit/buildkit-builder.ts';
 import { dockerEngineBuilder } from '../engine/docker-engine-builder.ts';
 import type { Builder } from '../types.ts';
-import { type ArchiveProxy, type ArchiveProxyOptions, startArchiveProxy } from './archive-proxy.ts';
+import { startArchiveProxy } from './archive-proxy.ts';
 import { MaterialStore } from './material-store.ts';
+import type { ArchiveProxy, ArchiveProxyOptions } from './types.ts';
 
 const sha256 = (text: string | Uint8Array) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
 

@@ -3,10 +3,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Digest } from '@imagevet/registry';
 import { Agent, request } from 'undici';
 import { CoreError } from '../../errors.ts';
-import type { ArchiveProxyOptions } from './archive-proxy.ts';
 import type { KeptMaterial, MaterialStore } from './material-store.ts';
 import type { Rule } from './rules.ts';
-import type { FetchedMaterial } from './types.ts';
+import type { ArchiveProxyOptions, FetchedMaterial } from './types.ts';
 
 const KEPT_REFUSALS = 1000;
 const MAX_REDIRECTS = 5;

@@ -12,11 +12,11 @@ import type { SourcePolicy } from '../export/source-policy.ts';
 import { packEntries } from '../pack-context.ts';
 import type { SecretCheck } from '../secret-check.ts';
 import type { Builder, BuildRequest, BuiltImage } from '../types.ts';
-import type { BuildkitBuilderOptions } from './buildkit-builder.ts';
 import { describe, solve, watch } from './control.ts';
 import { credentialsFor } from './credentials.ts';
 import { buildFailure } from './failures.ts';
 import type { GrpcClient } from './grpc-client.ts';
+import type { BuildkitBuilderOptions } from './options.ts';
 import { DOCKERFILE_DIRECTORY, openSession } from './session.ts';
 
 type BuildOptions = NonNullable<Parameters<Builder['build']>[1]>;

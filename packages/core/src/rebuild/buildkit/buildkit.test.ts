@@ -19,9 +19,10 @@ import { dockerEngineBuilder } from '../engine/docker-engine-builder.ts';
 import { planRebuild } from '../plan-rebuild.ts';
 import { rebuild } from '../rebuild.ts';
 import type { BuildRequest, BuiltImage } from '../types.ts';
-import { type BuildkitBuilderOptions, buildkitBuilder } from './buildkit-builder.ts';
+import { buildkitBuilder } from './buildkit-builder.ts';
 import { openBuildkit } from './connect.ts';
 import { frame, unframe } from './frames.ts';
+import type { BuildkitBuilderOptions } from './options.ts';
 import { encodeMessage, fieldsOf, mapField, mapOf } from './protobuf.ts';
 
 const platform = { os: 'linux', architecture: 'amd64' };

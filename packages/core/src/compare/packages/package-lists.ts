@@ -1,7 +1,7 @@
 import type { FilesystemEntry, FilesystemView } from '@imagevet/registry';
-import type { RpmHeader } from './databases/rpm-header.ts';
+import type { RpmHeader } from '../databases/rpm-header.ts';
+import type { PackageDifference } from '../types.ts';
 import { RPM_DATABASES, type RpmPackages } from './rpm-databases.ts';
-import type { PackageDifference } from './types.ts';
 
 /** An installed package, as the image's own package manager lists it. */
 export interface InstalledPackage {

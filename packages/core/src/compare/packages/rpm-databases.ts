@@ -1,10 +1,10 @@
 import type { FilesystemEntry, FilesystemView } from '@imagevet/registry';
-import { CoreError } from '../errors.ts';
-import { checkDatabaseSize } from './databases/database-error.ts';
-import { type RpmPackage, readRpmDatabase } from './databases/rpm-database.ts';
-import { rpmFingerprints } from './databases/rpm-fingerprint.ts';
-import type { Side } from './side.ts';
-import type { UnreadDatabase } from './types.ts';
+import { CoreError } from '../../errors.ts';
+import { checkDatabaseSize } from '../databases/database-error.ts';
+import { type RpmPackage, readRpmDatabase } from '../databases/rpm-database.ts';
+import { rpmFingerprints } from '../databases/rpm-fingerprint.ts';
+import type { Side } from '../side.ts';
+import type { UnreadDatabase } from '../types.ts';
 
 /** Where rpm keeps its database, by the distribution and its age. */
 export const RPM_DIRECTORIES: readonly string[] = ['/var/lib/rpm', '/usr/lib/sysimage/rpm', '/usr/share/rpm'];

@@ -1,9 +1,8 @@
 import { posix } from 'node:path';
 import type { FilesystemEntry } from '@imagevet/registry';
-import { CoreError } from '../errors.ts';
-import type { PathPair } from './compare-files.ts';
-import { isRpmIndex, tellRpmIndex } from './databases/rpm-index.ts';
-import type { Explanation } from './explain.ts';
+import { CoreError } from '../../errors.ts';
+import { isRpmIndex, tellRpmIndex } from '../databases/rpm-index.ts';
+import type { Explanation, PathPair } from '../path-pair.ts';
 import { RPM_DATABASES, RPM_DIRECTORIES, type RpmDatabases, type RpmPackages } from './rpm-databases.ts';
 
 /** A key by which rpm trusts packages: it comes with no version that could move. */

@@ -1,9 +1,9 @@
 import { posix } from 'node:path';
 import type { FilesystemEntry, FilesystemView } from '@imagevet/registry';
-import { CoreError } from '../errors.ts';
-import { ByteBudget } from './databases/database-error.ts';
-import { rpmFiles } from './databases/rpm-files.ts';
-import type { RpmHeader } from './databases/rpm-header.ts';
+import { CoreError } from '../../errors.ts';
+import { ByteBudget } from '../databases/database-error.ts';
+import { rpmFiles } from '../databases/rpm-files.ts';
+import type { RpmHeader } from '../databases/rpm-header.ts';
 import { type InstalledPackage, STATUS_DIRECTORY } from './package-lists.ts';
 
 /** A path a package installed. */
