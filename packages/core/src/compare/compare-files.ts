@@ -31,14 +31,16 @@ export function compareFiles(
 
   for (const pair of pairs(original, rebuilt)) {
     counts.compared += 1;
-    if (isEqual(pair)) {
+    const equal = isEqual(pair);
+    if (equal && explainer.isUsedAlike(pair)) {
       counts[pair.original?.mtime === pair.rebuilt?.mtime ? 'equal' : 'timestampsOnly'] += 1;
       continue;
     }
-    const explanation = explainer.explain(pair);
+    const differing: PathPair = equal ? { ...pair, aspects: ['time'] } : pair;
+    const explanation = explainer.explain(differing);
     found[explanation === undefined ? 'unexplained' : explanation.benign ? 'benign' : 'explained'] += 1;
     const kept = explanation === undefined ? unexplained : explained;
-    if (kept.length < limit) kept.push(difference(pair, explanation?.cause, attribution.ofPath(pair)));
+    if (kept.length < limit) kept.push(difference(differing, explanation?.cause, attribution.ofPath(pair)));
   }
 
   const packages = explainer.packages.map((item) => {

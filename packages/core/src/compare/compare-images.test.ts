@@ -388,6 +388,27 @@ describe('compareImages() of bytecode', () => {
     expect(await graded(one, other)).toEqual(['unexplained', undefined]);
   });
 
+  test('row 40: compareImages() names bytecode that Python uses in one image only, and reads a base for it', async () => {
+    const image = (time: number, flags: number, ...rest: Files[]) =>
+      build([{ [code]: { content: compiled(100, 'evil', flags), mtime: new Date(0) } }, ...rest], { time });
+    const source = { '/usr/lib/x/mod.py': 'pass' };
+    const named = (await compare(await image(100, 0, source), await image(200, 0, source))).differences;
+    expect(named.map(({ path, aspects, explanation }) => [path, aspects, explanation])).toEqual([
+      [code, ['time'], undefined],
+    ]);
+    const linked: Files = {
+      '/usr/lib/x/mod.py': { type: 'symlink', linkname: '../y', mtime: new Date(0) },
+      '/usr/lib/y': 'pass',
+    };
+    const grade = async (one: MemoryImage, other: MemoryImage) => (await compare(one, other)).grade;
+    const whole = (time: number) =>
+      build([{ [code]: { content: compiled(100), mtime: new Date(0) }, ...linked }], { time });
+    expect(await grade(await whole(100), await whole(200))).toBe('unexplained');
+    // Compiled for another time than either, or for what the source holds.
+    expect(await grade(await image(101, 0, source), await image(200, 0, source))).toBe('same-content');
+    expect(await grade(await image(100, 1, source), await image(200, 1, source))).toBe('same-content');
+  });
+
   test('row 40: compareImages() believes no other path', async () => {
     expect(await graded(compiled(100), compiled(200), '/usr/bin/mod.cpython-311.pyc')).toEqual([
       'unexplained',
@@ -490,6 +511,22 @@ describe('compareImages() of packages', () => {
     });
     const planted = debian({ libx: '1.1' }, script('1.1', 'chmod u+s /bin/sh'));
     expect(await explained(original, planted)).toEqual({
+      grade: 'unexplained',
+      unexplained: ['/var/lib/dpkg/info/libx:amd64.postinst'],
+    });
+  });
+
+  test.each([
+    ['a number', '0', '1000', (version: string) => `chown ${version} /bin/x`],
+    ['a part of a word', '1.0', '1.1', (version: string) => `/bin/x${version}`],
+    ['a command', 'true; evil', '1.1', (version: string) => version],
+    ['NUL', '1.0', '1.1', (version: string) => (version === '1.0' ? '\u00000' : version)],
+  ])('row 40: compareImages() takes %s in a script for no version', async (_name, before, after, line) => {
+    const script = (version: string) => ({
+      '/var/lib/dpkg/info/libx:amd64.postinst': { content: `#!/bin/sh\n${line(version)}\n`, mode: 0o755 },
+    });
+    const original = debian({ libx: before }, script(before));
+    expect(await explained(original, debian({ libx: after }, script(after)))).toEqual({
       grade: 'unexplained',
       unexplained: ['/var/lib/dpkg/info/libx:amd64.postinst'],
     });

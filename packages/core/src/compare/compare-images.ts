@@ -163,7 +163,9 @@ function sameEntries(original: readonly LayerScan[], rebuilt: readonly LayerScan
         entries.length === others.length &&
         entries.every((entry, at) => {
           const other = others[at]!;
-          return entry.path === other.path && describeEntry(entry) === describeEntry(other);
+          // The base may hold bytecode, which Python uses or not by the time of its source.
+          const isTimed = entry.path.endsWith('.py') && entry.mtime !== other.mtime;
+          return !isTimed && entry.path === other.path && describeEntry(entry) === describeEntry(other);
         })
       );
     })

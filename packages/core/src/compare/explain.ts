@@ -1,6 +1,7 @@
+import { posix } from 'node:path';
 import type { FilesystemEntry, FilesystemView } from '@imagevet/registry';
 import { APT_CACHES, sameAptCache } from './benign/apt-cache.ts';
-import { pythonSource, sameBytecode } from './benign/python-bytecode.ts';
+import { isUsedAlike, pythonSource, sameBytecode } from './benign/python-bytecode.ts';
 import { BENIGN_CHANGES, benignChange, FONT_CACHE } from './benign/table.ts';
 import { DnfHistory } from './packages/dnf-history.ts';
 import { DPKG_STATUS_BEFORE, PACKAGE_LISTS, STATUS_DIRECTORY } from './packages/package-lists.ts';
@@ -11,6 +12,8 @@ import type { FileAspect, PackageDifference, UnreadDatabase } from './types.ts';
 
 /** What a cause can account for; all else, such as modes and owners, never has one. */
 const EXPLAINABLE: ReadonlySet<FileAspect> = new Set(['content', 'size', 'link']);
+/** Links Linux follows before it gives up. */
+const MAX_LINKS = 40;
 const SET_ID_BITS = 0o6000;
 const EXECUTE_BITS = 0o111;
 
@@ -56,6 +59,17 @@ export class Explainer {
     );
   }
 
+  /** Whether a path that is the same in both images means the same in both: bytecode may be used in one only. */
+  isUsedAlike({ path, original }: PathPair): boolean {
+    const source = pythonSource(path);
+    if (source === undefined || original?.type !== 'file') return true;
+    const times = this.#timesOf(source);
+    if (times.original === times.rebuilt) return true;
+    if (original.content !== undefined) return isUsedAlike(Buffer.from(original.content), times);
+    this.#need(path, [original]);
+    return false;
+  }
+
   #explainHistory(pair: PathPair): Explanation | undefined {
     const unread = this.#history.unreadFor(pair.path);
     for (const entry of unread) this.#need(entry.path, [entry]);
@@ -87,13 +101,13 @@ export class Explainer {
         ? { cause: 'times of lists in a cache of apt', benign: true }
         : undefined;
     }
-    const times = {
-      original: this.#original.get(source)?.mtime,
-      rebuilt: this.#rebuilt.get(source)?.mtime,
-    };
-    return sameBytecode(Buffer.from(before), Buffer.from(after), times)
+    return sameBytecode(Buffer.from(before), Buffer.from(after), this.#timesOf(source))
       ? { cause: 'time of the source in bytecode of Python', benign: true }
       : undefined;
+  }
+
+  #timesOf(source: string): Readonly<Record<'original' | 'rebuilt', number | undefined>> {
+    return { original: timeOf(this.#original, source), rebuilt: timeOf(this.#rebuilt, source) };
   }
 
   #need(path: string, entries: readonly (FilesystemEntry | undefined)[]): void {
@@ -111,6 +125,15 @@ export const KEPT_CONTENT: RegExp = new RegExp(
 
 function literal(path: string): string {
   return path.replaceAll('.', '\\.');
+}
+
+/** When a file was changed, through links. */
+function timeOf(view: FilesystemView, path: string): number | undefined {
+  let entry = view.get(path);
+  for (let links = 0; entry?.type === 'symlink' && links < MAX_LINKS; links += 1) {
+    entry = view.get(posix.resolve(posix.dirname(entry.path), entry.linkTarget ?? ''));
+  }
+  return entry?.mtime;
 }
 
 function mayHaveCause({ original, rebuilt, aspects }: PathPair): boolean {

@@ -17,8 +17,20 @@ export type ComparisonGrade =
   | 'explained'
   | 'unexplained';
 
-/** What of a path can differ; `mode` includes set-user-id and set-group-id, `xattr` file capabilities. */
-export type FileAspect = 'type' | 'content' | 'mode' | 'owner' | 'link' | 'size' | 'xattr' | 'device';
+/**
+ * What of a path can differ; `mode` includes set-user-id and set-group-id, `xattr` file capabilities. `time` is that of the source of
+ * bytecode that Python therefore runs in one image only.
+ */
+export type FileAspect =
+  | 'type'
+  | 'content'
+  | 'mode'
+  | 'owner'
+  | 'link'
+  | 'size'
+  | 'xattr'
+  | 'device'
+  | 'time';
 
 /** What made something that differs. */
 export interface DifferenceOrigin {

@@ -18,7 +18,10 @@ export interface NameRule {
 /** Finds the internal repository of a public image: that of the first rule that takes it. */
 export type InternalNames = (image: Repository) => Repository | undefined;
 
-/** @throws {@link CoreError} `INVALID_OPTIONS` for a rule that names no repositories, or has a `*` elsewhere than at its end */
+/**
+ * @throws {@link CoreError} `INVALID_OPTIONS` for a rule that names no repositories, or has a `*` elsewhere than at its end; the names
+ * throw `NAME_UNMAPPED` for an image of whose name the rule that takes it makes no name of a repository
+ */
 export function readNameRules(rules: readonly NameRule[]): InternalNames {
   const readers = rules.map(readRule);
   return (image) => {
@@ -38,7 +41,9 @@ function readRule({ from, to }: NameRule, index: number): InternalNames {
   const all = from.endsWith('*');
   if (all !== to.endsWith('*')) throw refuse('both names must end with *, or none');
   const begins = all ? from.slice(0, -1) : from;
-  if (begins !== '' && nameOf(repositoryIn(all ? `${begins}x` : from)) !== (all ? `${begins}x` : from)) {
+  // Two parts stand for *: of Docker Hub a single one would be read as below `library`.
+  const example = all ? `${begins}x/x` : from;
+  if (begins !== '' && nameOf(repositoryIn(example)) !== example) {
     throw refuse('from is no canonical name of repositories');
   }
   const target = repositoryIn(all ? `${to.slice(0, -1)}x` : to);
@@ -50,7 +55,20 @@ function readRule({ from, to }: NameRule, index: number): InternalNames {
     if (!all) return name === from ? target : undefined;
     if (!name.startsWith(begins)) return undefined;
     const rest = begins === '' ? pathOf(image) : name.slice(begins.length);
-    return repositoryIn(`${to.slice(0, -1)}${rest}`);
+    const named = `${to.slice(0, -1)}${rest}`;
+    const repository = repositoryIn(named);
+    // The next rule might give it a name nobody meant for it.
+    if (nameOf(repository) !== named) {
+      throw new CoreError(
+        'NAME_UNMAPPED',
+        `name rule ${index + 1}, ${from} to ${to}, makes ${named} of ${name}`,
+        {
+          hint: 'That is no name of a repository. Give the image a rule of its own before this one.',
+          details: { image: name },
+        },
+      );
+    }
+    return repository;
   };
 }
 

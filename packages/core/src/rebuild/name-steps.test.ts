@@ -113,6 +113,27 @@ describe('readNameRules()', () => {
     expect(() => readNameRules([{ from, to }])).toThrow(code('INVALID_OPTIONS'));
   });
 
+  test('takes all of Docker Hub, and refuses what a rule would make of a name rather than ask the next rule', () => {
+    const long = `docker.io/library/${'a'.repeat(240)}`;
+    const rules = [
+      { from: 'docker.io/library/*', to: 'registry.corp/vetted/of/the/public/library/*' },
+      { from: 'docker.io/*', to: 'registry.corp/other/*' },
+    ];
+    expect(() => readNameRules(rules)(parseReference(long))).toThrow(
+      expect.objectContaining({
+        code: 'NAME_UNMAPPED',
+        message: expect.stringContaining(`name rule 1, docker.io/library/* to`) as string,
+      }),
+    );
+    expect(readNameRules(rules)(parseReference('bitnami/redis'))).toEqual({
+      registry: 'registry.corp',
+      repository: 'other/bitnami/redis',
+    });
+    const edge = { registry: 'registry.corp', repository: 'library/php:8' };
+    const all = [{ from: '*', to: 'registry.corp/v/*' }];
+    expect(() => readNameRules(all)(edge)).toThrow(code('NAME_UNMAPPED'));
+  });
+
   test('takes any text for a rule, and gives nothing but names of repositories', () => {
     const word = fc.oneof(
       fc.string(),

@@ -25,11 +25,31 @@ export function sameBytecode(
   if (original.length !== rebuilt.length || original.length <= HEADER_BYTES) return false;
   // Other flags: the source is named by its hash, and there is no time.
   if (original.readUInt32LE(FLAGS_AT) !== 0 || original.toString('latin1', 2, 4) !== '\r\n') return false;
-  const isUsed = (compiled: Buffer, time: number | undefined) =>
-    time !== undefined && compiled.readUInt32LE(TIME_AT) === Math.floor(time) % 2 ** 32;
   if (isUsed(original, times.original) !== isUsed(rebuilt, times.rebuilt)) return false;
   return (
     original.subarray(0, TIME_AT).equals(rebuilt.subarray(0, TIME_AT)) &&
     original.subarray(TIME_AT + 4).equals(rebuilt.subarray(TIME_AT + 4))
+  );
+}
+
+/**
+ * Whether Python uses a compiled file that is the same in both images in both of them, or in neither: it runs one whose source has the
+ * time it was compiled for, whatever that source says.
+ *
+ * @param times - modification times of the two sources, in seconds; undefined where there is none
+ */
+export function isUsedAlike(
+  compiled: Buffer,
+  times: { readonly original: number | undefined; readonly rebuilt: number | undefined },
+): boolean {
+  if (compiled.length <= HEADER_BYTES || compiled.readUInt32LE(FLAGS_AT) !== 0) return true;
+  return isUsed(compiled, times.original) === isUsed(compiled, times.rebuilt);
+}
+
+/** As Python counts: whole seconds, in 32 bits without a sign. */
+function isUsed(compiled: Buffer, time: number | undefined): boolean {
+  return (
+    time !== undefined &&
+    compiled.readUInt32LE(TIME_AT) === Number(BigInt.asUintN(32, BigInt(Math.trunc(time))))
   );
 }

@@ -9,6 +9,7 @@ const MAX_BYTES = 16 * 1024 * 1024;
 /** Columns that say when, and those that follow from what is installed. */
 const TIMES: ReadonlySet<string> = new Set(['dt_begin', 'dt_end']);
 const SUMS: ReadonlySet<string> = new Set(['rpmdb_version_begin', 'rpmdb_version_end']);
+const NOTHING_MOVED = () => false;
 const VERSIONS: ReadonlySet<string> = new Set(['epoch', 'version', 'release']);
 
 /** The history of dnf of two images: what it did and when, in SQLite. */
@@ -47,6 +48,9 @@ export class DnfHistory {
       this.#read ??= [open(this.#original), open(this.#rebuilt)];
       const [one, other] = this.#read;
       if (tell(one) === tell(other)) return { cause: 'times in the history of dnf', benign: true };
+      if (tell(one, NOTHING_MOVED) === tell(other, NOTHING_MOVED)) {
+        return { cause: 'checksums over what was installed, in the history of dnf', benign: false };
+      }
       if (tell(one, hasMoved) !== tell(other, hasMoved)) return undefined;
       return { cause: 'history of the versions of packages that moved', benign: false };
     } catch (error) {

@@ -89,9 +89,10 @@ export class PackageMoves {
     // dpkg keeps no checksum of what it runs as root.
     if (before === undefined || after === undefined) return undefined;
     if (Math.max(before.length, after.length) > MAX_LOG_BYTES) return undefined;
-    const same = maskVersions(before, this.packages, 'original').equals(
-      maskVersions(after, this.packages, 'rebuilt'),
-    );
+    // It stands for a version below.
+    if ([before, after].some((script) => script.includes(0))) return undefined;
+    const same =
+      maskScript(before, this.packages, 'original') === maskScript(after, this.packages, 'rebuilt');
     return same ? describe(moved) : undefined;
   }
 
@@ -132,6 +133,24 @@ function maskVersions(
     }
   }
   return Buffer.from(text, 'latin1');
+}
+
+/** A version that nothing else in a script is taken for: `1.2-3`, and not `0` or a command. */
+const VERSION = /^\d[\w.+~:-]*[.+~-][\w.+~:-]*$/;
+
+/** A script with the versions of moved packages, where they stand alone, replaced by the package. */
+function maskScript(
+  content: Uint8Array,
+  packages: readonly PackageDifference[],
+  side: 'original' | 'rebuilt',
+): string {
+  const known = new Map(
+    packages.flatMap((item, index) => [...writtenVersions(item, side)].map((version) => [version, index])),
+  );
+  const text = Buffer.from(content).toString('latin1');
+  return text.replaceAll(/[\w.+~:%-]+/g, (word) =>
+    VERSION.test(word) && known.has(word) ? `\0${known.get(word)}` : word,
+  );
 }
 
 /** A version as logs have it: in file names of dpkg an epoch's colon is %3a, in those of rpm there is no epoch. */
