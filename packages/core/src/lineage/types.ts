@@ -45,11 +45,24 @@ export interface ProvenanceClaim {
   readonly buildPlatform?: Platform;
   /** How the image is made, when the claim says; `oci-import`: not built, but taken over from an OCI layout. */
   readonly builder?: 'buildkit' | 'classic' | 'oci-import';
+  /**
+   * Set where the source has the name, and for this platform no image of it: nothing is made under it, so that what describes the
+   * name speaks of another platform. Such a claim names no source.
+   */
+  readonly notListed?: NotListed;
   /** True for a guess (free-form description, reverse-engineered history). */
   readonly heuristic?: boolean;
   /** RFC 3339 time as of which the source was read, when not now. */
   readonly asOf?: string;
   readonly note?: string;
+}
+
+/** A name that stands for images, none of them for the platform asked about. */
+export interface NotListed {
+  /** `linux/s390x` */
+  readonly platform: string;
+  /** The platforms it is listed for. */
+  readonly listedFor: readonly string[];
 }
 
 /** The image a provenance source is asked about. `image` is absent when no registry could show it. */

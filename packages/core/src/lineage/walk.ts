@@ -1,17 +1,18 @@
 import type { ResolvedImage } from '@imagevet/registry';
 import type { ExternalImage } from '../dockerfile/queries.ts';
 import { baseConflict } from './base/base-conflict.ts';
-import { baseEdge } from './base/base-edge.ts';
+import { baseEdge, parentEvidence } from './base/base-edge.ts';
 import { type BaseTarget, baseTargetOf } from './base/base-target.ts';
 import { idOf } from './base/names.ts';
 import { ownBase } from './base/own-base.ts';
 import { alignNode } from './dockerfile/align-node.ts';
+import { isKnown } from './dockerfile/listed.ts';
 import { triggeredInputs } from './dockerfile/triggered-inputs.ts';
 import type { DraftNode, LineageDraft } from './draft.ts';
 import { nodeOf } from './node/node-of.ts';
 import type { NodeReader } from './node/node-reader.ts';
 import type { NodeReading } from './node/read-node.ts';
-import type { ShownSubject } from './node/show-image.ts';
+import { IMAGE_TIME_UNKNOWN, type ShownSubject } from './node/show-image.ts';
 import { limitsOf, type ResolveLineageOptions } from './options.ts';
 import type { LineageNode } from './types.ts';
 
@@ -43,7 +44,7 @@ export class Walk {
     const reading = await this.#reader.read(subject, this.#path.size + 1);
     const check = await reading.check;
     const { claims, failure, record } = reading;
-    if (failure !== undefined && subject.isRoot && claims.length === 0) {
+    if (failure !== undefined && subject.isRoot && !isKnown(claims)) {
       if (failure.code !== 'UNREACHABLE' && failure.code !== 'TIMEOUT') throw failure;
     }
     this.#draft.gaps.push(...reading.gaps, ...check.gaps, ...reading.parseGaps);
@@ -128,11 +129,12 @@ export class Walk {
       const { code, message } = search.failure;
       this.#draft.gap(node, code, `what ${text} was could not be looked up: ${message}`);
     }
-    const { edge, conflicts, digests } = baseEdge(node, reading, target, { to: parent.id, own, search });
+    const { edge, conflicts, digests } = baseEdge(node, reading, target, { to: parent, own, search });
     this.#draft.settle(node, digests);
     this.#draft.conflicts.push(...conflicts);
     this.#draft.edges.push(edge);
     const { from, to, grade } = edge;
+    if (grade === 'proven') this.#draft.settleGap(to, IMAGE_TIME_UNKNOWN);
     this.#options.onProgress?.({ type: 'edge-graded', from, to, grade });
     const held = own.image === undefined ? parent : { ...parent, image: own.image };
     await this.#addTriggered(node, reading, held, { kind: 'base', line: line ?? 1, text });
@@ -171,7 +173,7 @@ export class Walk {
     const message = trigger === undefined ? `the Dockerfile names it in line ${line}` : `${who} names it`;
     this.#draft.edges.push({
       ...{ kind, from: node.id, to: subject.id, name: name.text, line, grade: 'claimed' },
-      evidence: [{ kind: 'dockerfile', verdict: 'supports', message }],
+      evidence: [{ kind: 'dockerfile', verdict: 'supports', message }, ...parentEvidence(input)],
     });
     if (kind !== 'stage' || input === undefined) return;
     await this.#addTriggered(node, reading, input, { kind, line, text: name.text });

@@ -5,7 +5,7 @@ import type { ProvenanceClaim, ProvenanceSource, ProvenanceSubject, SourceHost }
 import { collect } from './__fixtures__/collect.ts';
 import { startWorld, type World } from './__fixtures__/world.ts';
 import { dockerHubSource } from './docker-hub/source.ts';
-import { gitHubHost } from './hosts/github.ts';
+import { gitHubHost } from './hosts/api/github.ts';
 import { publicHosts } from './hosts/public-hosts.ts';
 import { officialImagesSource } from './official-images/source.ts';
 import { type PublicSourcesOptions, publicSources } from './public-sources.ts';
@@ -102,7 +102,6 @@ describe('officialImagesSource()', () => {
     const source = officialImagesSource({ host });
     expect(await claims(source, subject('library/unknown:1'))).toEqual([]);
     expect(await claims(source, subject('library/blog:9'))).toEqual([]);
-    expect(await claims(source, subject('library/blog:4', { architecture: 's390x' }))).toEqual([]);
     expect(await claims(source, subject('acme/blog:4'))).toEqual([]);
     expect(await claims(source, subject('library/blog:4', { asOf: new Date('2017-01-01') }))).toEqual([]);
     const elsewhere = {
@@ -110,6 +109,22 @@ describe('officialImagesSource()', () => {
       reference: { registry: 'quay.io', repository: 'library/blog', tag: '4' },
     };
     expect(await claims(source, elsewhere)).toEqual([]);
+  });
+
+  it('says that a tag is listed for other platforms alone', async () => {
+    const source = officialImagesSource({ host });
+    const asked = subject('library/blog:4', { architecture: 's390x', asOf: TOGETHER });
+    const answer = {
+      kind: 'official-images',
+      foundAt: `${world.host.rawUrl}/docker-library/official-images/${world.library[1]}/library/blog#L4`,
+      notListed: { platform: 'linux/s390x', listedFor: ['linux/amd64', 'linux/arm64/v8'] },
+      asOf: TOGETHER.toISOString(),
+      note: 'the tag is listed for linux/amd64, linux/arm64/v8, and not for linux/s390x',
+    };
+    expect(await claims(source, asked)).toEqual([answer]);
+    // The namespace says which platform is meant, whatever was asked for.
+    expect(await claims(source, subject('s390x/blog:4', { asOf: TOGETHER }))).toEqual([answer]);
+    expect(await claims(source, subject('library/blog:9', { architecture: 's390x' }))).toEqual([]);
   });
 
   it('throws when the host cannot be asked', async () => {

@@ -1,5 +1,6 @@
+import { absence } from '../dockerfile/listed.ts';
 import type { NodeReading } from '../node/read-node.ts';
-import type { LineageConflict, LineageEdge, LineageNode } from '../types.ts';
+import type { EdgeEvidence, LineageConflict, LineageEdge, LineageNode } from '../types.ts';
 import { baseConflict } from './base-conflict.ts';
 import type { BaseTarget } from './base-target.ts';
 import type { ParentSearch } from './find-parent.ts';
@@ -14,12 +15,20 @@ export interface BaseEdge {
   readonly digests: ReadonlySet<string>;
 }
 
+/** What is said of a parent by itself: that its name stands for no image of the platform. It refutes nothing that was built before. */
+export function parentEvidence(parent: Pick<LineageNode, 'claims'> | undefined): readonly EdgeEvidence[] {
+  const { problem, claim } = absence(parent?.claims ?? []);
+  if (problem === undefined || claim === undefined) return [];
+  const { kind, foundAt } = claim;
+  return [{ kind, verdict: 'neutral', message: problem, foundAt }];
+}
+
 /** Holds a node against its base and against every other image that is named as it. */
 export function baseEdge(
   node: LineageNode,
   reading: NodeReading,
   target: BaseTarget & { kind: 'image' },
-  { to, own, search }: { readonly to: string; readonly own: OwnBase; readonly search: ParentSearch },
+  { to, own, search }: { readonly to: LineageNode; readonly own: OwnBase; readonly search: ParentSearch },
 ): BaseEdge {
   const { text, line, pinned, agreeing } = target;
   const { named, moved, tried } = search;
@@ -37,7 +46,10 @@ export function baseEdge(
     parentPinned: pinned !== undefined && digests.has(pinned),
   });
   return {
-    edge: { kind: 'base', from: node.id, to, name: text, ...at, grade, evidence },
+    edge: {
+      ...{ kind: 'base', from: node.id, to: to.id, name: text, ...at, grade },
+      evidence: [...evidence, ...parentEvidence(to)],
+    },
     conflicts: baseConflict(node.id, reading, target, { ...parent, named }),
     digests,
   };

@@ -1,5 +1,6 @@
 import { type Digest, type ImageReference, type Platform, withDefaultTag } from '@imagevet/registry';
 import type { ExternalImage } from '../../dockerfile/queries.ts';
+import { absence } from '../dockerfile/listed.ts';
 import { rootfsArchiveOf } from '../dockerfile/rootfs.ts';
 import type { NodeReading } from '../node/read-node.ts';
 import type { ProvenanceClaim } from '../types.ts';
@@ -43,7 +44,11 @@ export function baseTargetOf({
   const firm = claims.filter((claim) => claim.base !== undefined && claim.kind !== 'image-label');
   const target: ExternalImage['name'] | undefined = base === undefined ? baseFromClaims(firm) : base.name;
   const line = base === undefined ? {} : { line: base.line };
-  if (target === undefined) return { ...line, kind: 'unresolved', reason: 'its base is not known' };
+  if (target === undefined) {
+    const { problem } = absence(claims);
+    const reason = `its base is not known${problem === undefined ? '' : `: ${problem}`}`;
+    return { ...line, kind: 'unresolved', reason };
+  }
   if (target.kind === 'unresolved') {
     const reason = `its base ${target.text} cannot be known: ${target.reason}`;
     return { ...line, kind: 'unresolved', reason };

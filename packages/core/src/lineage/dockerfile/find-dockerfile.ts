@@ -4,6 +4,7 @@ import type { BuildParameters } from '../../dockerfile/types.ts';
 import type { Gap } from '../../errors.ts';
 import { alignHistory } from '../history/align-history.ts';
 import type { DockerfileRecord, ProvenanceClaim, SourceHost, SourceLocation } from '../types.ts';
+import { listed } from './listed.ts';
 
 /** The Dockerfile the best claim names, before anything is known of its commit. */
 export interface FoundDockerfile {
@@ -59,7 +60,8 @@ function misfit(
 
 /**
  * Reads the Dockerfile the best claim names. Claims are tried in order; the first whose bytes can be read wins, and where
- * none can be, the first claim stands with the reason its bytes are missing.
+ * none can be, the first claim stands with the reason its bytes are missing. A description of a name that is not listed for the
+ * platform is not followed: what it links makes the image of another.
  */
 export async function findDockerfile(
   claims: readonly ProvenanceClaim[],
@@ -70,7 +72,8 @@ export async function findDockerfile(
   const gaps: Gap[] = [];
   const tried = new Set<string>();
   let missing: DockerfileRecord | undefined;
-  for (const claim of inOrder(claims)) {
+  const { credible, problem } = listed(claims);
+  for (const claim of inOrder(credible)) {
     const { location } = claim;
     if (claim.dockerfile !== undefined) return { record: embedded(claim, claim.dockerfile), gaps, claim };
     if (location === undefined || tried.has(mark(location))) continue;
@@ -113,10 +116,13 @@ export async function findDockerfile(
     }
   }
   if (missing !== undefined) return { record: missing, gaps };
-  const message = 'no source names its Dockerfile';
+  const why =
+    problem === undefined
+      ? { code: 'DOCKERFILE_NOT_NAMED', message: 'no source names its Dockerfile' }
+      : { code: 'PLATFORM_NOT_LISTED', message: `no source names its Dockerfile: ${problem}` };
   return {
     record: { status: 'not-named', reachability: 'unchecked', consistency: 'unchecked' },
-    gaps: [...gaps, { stage: 'provenance', code: 'DOCKERFILE_NOT_NAMED', message, node }],
+    gaps: [...gaps, { stage: 'provenance', ...why, node }],
   };
 }
 

@@ -108,10 +108,14 @@ function rank({ kind, heuristic }: ProvenanceClaim): number {
 
 /**
  * Finds sources that disagree. Labels are left out where anything else speaks: a child inherits its base's labels, so they
- * often speak of the base.
+ * often speak of the base. A description's link to a tag that is not listed for the platform is no guess but a contradiction.
  */
 export function findConflicts(node: string, claims: readonly ProvenanceClaim[]): readonly LineageConflict[] {
-  const firm = claims.filter(({ heuristic, kind }) => heuristic !== true && kind !== 'image-label');
+  const isListed = claims.every(({ notListed }) => notListed === undefined);
+  const firm = claims.filter(
+    ({ heuristic, kind }) =>
+      kind !== 'image-label' && (heuristic !== true || (!isListed && kind === 'docker-hub-description')),
+  );
   const statements = (
     about: LineageConflict['about'],
     read: (claim: ProvenanceClaim) => string | undefined,
@@ -123,8 +127,10 @@ export function findConflicts(node: string, claims: readonly ProvenanceClaim[]):
     return new Set(said.map(({ value }) => value)).size > 1 ? [{ node, about, statements: said }] : [];
   };
   return [
-    ...statements('source', ({ location }) =>
-      location === undefined ? undefined : `${location.repository} ${location.commit} ${location.directory}`,
+    ...statements('source', ({ location, notListed }) =>
+      notListed === undefined
+        ? location && `${location.repository} ${location.commit} ${location.directory}`
+        : `none for ${notListed.platform}`,
     ),
     ...statements('base', ({ base }) => base?.digest),
   ];

@@ -1,4 +1,4 @@
-import type { ImageReference, OperationOptions } from '@imagevet/registry';
+import { formatPlatform, type ImageReference, type OperationOptions } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
 import { sharedHost } from '../../lineage/shared-services.ts';
 import type {
@@ -10,9 +10,9 @@ import type {
   SourceLocation,
 } from '../../lineage/types.ts';
 import { isCommitId, toRepositoryPath, toRepositoryUrl } from '../location.ts';
-import { architectureOfNamespace, architecturesOf } from './architectures.ts';
+import { ARCHITECTURES, architectureOfNamespace, architecturesOf } from './architectures.ts';
 import { type LibraryCandidate, parseLibraryFile, resolveLibraryTag } from './library-file.ts';
-import type { LibraryBuild } from './types.ts';
+import type { LibraryBuild, LibraryFile } from './types.ts';
 import { matchesVersion } from './windows.ts';
 
 /** Options of {@link officialImagesSource}. */
@@ -27,6 +27,7 @@ export interface OfficialImagesOptions {
  * Creates the source that reads `library/<name>` of Docker's official images: what Docker's own build uses. With
  * `asOf` it reads the newest version not after that time. Answers for `docker.io/library/<name>` and the
  * namespaces of one architecture (`docker.io/arm64v8/<name>`); a tag with several candidates gives several claims.
+ * A tag that is listed, but not for the platform, gives a claim that says so (`notListed`).
  */
 export function officialImagesSource(options: OfficialImagesOptions): ProvenanceSource {
   const { repository = 'https://github.com/docker-library/official-images' } = options;
@@ -42,10 +43,12 @@ export function officialImagesSource(options: OfficialImagesOptions): Provenance
       const host = cache === undefined ? options.host : sharedHost(options.host, cache);
       const file = await readLibrary(host, repository, image.name, { ...operation, asOf: subject.asOf });
       if (file === undefined) return;
-      const candidates = findCandidates(file.text, image, subject);
+      const library = parseLibraryFile(file.text);
+      const candidates = findCandidates(library, image, subject);
       for (const candidate of candidates) {
         yield toClaim(candidate, candidates.length, file.url, subject.asOf);
       }
+      if (candidates.length === 0) yield* notListed(library, image, file.url, subject);
     },
   };
 }
@@ -87,11 +90,10 @@ async function readLibrary(
 }
 
 function findCandidates(
-  text: string,
+  file: LibraryFile,
   image: OfficialImage,
   subject: ProvenanceSubject,
 ): readonly LibraryCandidate[] {
-  const file = parseLibraryFile(text);
   const architectures =
     image.architecture === undefined ? architecturesOf(subject.platform) : [image.architecture];
   for (const architecture of architectures) {
@@ -101,6 +103,27 @@ function findCandidates(
     if (all.length > 0) return fitting.length > 0 ? fitting : all;
   }
   return [];
+}
+
+function* notListed(
+  { entries }: LibraryFile,
+  { tag, architecture }: OfficialImage,
+  foundAt: string,
+  { platform, asOf }: ProvenanceSubject,
+): Iterable<ProvenanceClaim> {
+  const own = entries.filter(({ tags, sharedTags }) => tags.includes(tag) || sharedTags.includes(tag));
+  const [first] = own;
+  if (first === undefined) return;
+  const architectures = new Set(own.flatMap(({ builds }) => builds.map((build) => build.architecture)));
+  const listedFor = [...architectures].sort().map((name) => formatPlatform(ARCHITECTURES.get(name)!));
+  const asked = formatPlatform(architecture === undefined ? platform : ARCHITECTURES.get(architecture)!);
+  yield {
+    kind: 'official-images',
+    foundAt: `${foundAt}#L${first.line}`,
+    notListed: { platform: asked, listedFor },
+    ...(asOf === undefined ? {} : { asOf: asOf.toISOString() }),
+    note: `the tag is listed for ${listedFor.join(', ')}, and not for ${asked}`,
+  };
 }
 
 function toClaim(

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CoreError } from '../../errors.ts';
+import { CoreError } from '../../../errors.ts';
+import { resolvePublicAddress } from '../public-address.ts';
 import { GitExit, type GitOptions, runGit } from './git-command.ts';
 import { lockMirror } from './mirror-lock.ts';
-import { resolvePublicAddress } from './public-address.ts';
 
 /** Options of `MirrorStore`. */
 export interface MirrorStoreOptions extends GitOptions {

@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { ImagevetError } from '@imagevet/registry';
 import { createRepository } from '@imagevet/registry/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { collect } from '../__fixtures__/collect.ts';
-import { startWorld, type World } from '../__fixtures__/world.ts';
+import { collect } from '../../__fixtures__/collect.ts';
+import { startWorld, type World } from '../../__fixtures__/world.ts';
+import { isPublicAddress } from '../public-address.ts';
+import { sourceHosts } from '../source-hosts.ts';
 import { type GitMirrorHostOptions, gitMirrorHost } from './git-mirror.ts';
-import { isPublicAddress } from './public-address.ts';
-import { sourceHosts } from './source-hosts.ts';
 
 const BLOG = 'https://git.example/acme/blog';
 const ROOTFS = 'https://git.example/acme/rootfs';
