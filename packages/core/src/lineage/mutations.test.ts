@@ -220,6 +220,22 @@ test('a Dockerfile reconstructed from the history does not hide the base an anno
   expect(lineage.nodes.map(({ end }) => end)).toEqual([undefined, 'unresolved']);
 });
 
+test('a place that is guessed from an annotation stands behind one that is written down', async () => {
+  const base = await pushBase();
+  // A repository and a commit, and no word of the directory: at its root is the Dockerfile of something else.
+  const annotations = {
+    'org.opencontainers.image.source': REPOSITORY,
+    'org.opencontainers.image.revision': COMMIT,
+  };
+  await pushApp(base, { annotations });
+  const lineage = await resolve();
+  expect(lineage.nodes[0]?.claims.map(({ kind, heuristic }) => [kind, heuristic])).toEqual([
+    ['official-images', undefined],
+    ['oci-annotation', true],
+  ]);
+  expect(lineage.nodes[0]?.dockerfile).toMatchObject({ kind: 'official-images', location: { path: 'app' } });
+});
+
 test('a prefix of empty layers proves nothing, even at a digest', async () => {
   const base = await push('base:1', { layers: [[]], history: [copied('one')] });
   await pushApp(base, { annotations: naming(base.manifest.digest) });
