@@ -2,9 +2,9 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '@imagevet/registry';
 import { CoreError } from '../errors.ts';
-import { GitExit, type GitOptions, runGit } from '../provenance/hosts/git-command.ts';
-import { GitFiles } from '../provenance/hosts/git-files.ts';
-import { GitObjects, type GitObjectsOptions } from '../provenance/hosts/git-objects.ts';
+import { GitExit, type GitOptions, runGit } from '../provenance/hosts/git/git-command.ts';
+import { GitFiles } from '../provenance/hosts/git/git-files.ts';
+import { GitObjects, type GitObjectsOptions } from '../provenance/hosts/git/git-objects.ts';
 import { isCommitId } from '../provenance/location.ts';
 import type { CatalogLibrary } from './types.ts';
 

@@ -42,8 +42,11 @@ export class LibraryIndex {
     for (const [name, { file }] of this.files) {
       const tags = new Map<string, LibraryEntry[]>();
       for (const entry of file?.entries ?? []) {
-        for (const tag of [...entry.tags, ...entry.sharedTags])
-          tags.set(tag, [...(tags.get(tag) ?? []), entry]);
+        for (const tag of [...entry.tags, ...entry.sharedTags]) {
+          const same = tags.get(tag);
+          if (same === undefined) tags.set(tag, [entry]);
+          else same.push(entry);
+        }
       }
       this.#tags.set(name, tags);
     }

@@ -1,5 +1,5 @@
-import { GitFiles } from '../provenance/hosts/git-files.ts';
-import { type GitObject, GitObjects, type GitObjectsOptions } from '../provenance/hosts/git-objects.ts';
+import { GitFiles } from '../provenance/hosts/git/git-files.ts';
+import { type GitObject, GitObjects, type GitObjectsOptions } from '../provenance/hosts/git/git-objects.ts';
 
 const KEPT_BYTES = 8 * 1024 * 1024;
 

@@ -1,9 +1,9 @@
 import { ImagevetError } from '@imagevet/registry';
 import { CoreError } from '../errors.ts';
-import type { GitPath } from '../provenance/hosts/git-files.ts';
-import type { GitObjectsOptions } from '../provenance/hosts/git-objects.ts';
-import { readRef } from '../provenance/hosts/git-refs.ts';
-import { MirrorStore, type MirrorStoreOptions } from '../provenance/hosts/mirror-store.ts';
+import type { GitPath } from '../provenance/hosts/git/git-files.ts';
+import type { GitObjectsOptions } from '../provenance/hosts/git/git-objects.ts';
+import { readRef } from '../provenance/hosts/git/git-refs.ts';
+import { MirrorStore, type MirrorStoreOptions } from '../provenance/hosts/git/mirror-store.ts';
 import type { Knowledge, KnownPath } from './catalog-cache.ts';
 import { Mirror } from './mirror.ts';
 import { hasLooseObject, stateOfObjects } from './mirror-state.ts';

@@ -1,7 +1,7 @@
 import type { Digest, OperationOptions, Platform } from '@imagevet/registry';
 import type { ExternalImage } from '../dockerfile/queries.ts';
 import type { SourceLocation } from '../lineage/types.ts';
-import type { MirrorStoreOptions } from '../provenance/hosts/mirror-store.ts';
+import type { MirrorStoreOptions } from '../provenance/hosts/git/mirror-store.ts';
 import type { CatalogCache } from './catalog-cache.ts';
 
 /** Where the library files are read. */

@@ -41,6 +41,8 @@ describe('parseDockerfile() takes linear time', () => {
     ['blanks in a directive', `# escape${long(' ')}= \nFROM a`],
     ['a directive of blanks', `# syntax=a${long(' ')}b\nFROM a`],
     ['template braces', `FROM ${long('{')}`],
+    ['stages', 'FROM a\n'.repeat(20_000)],
+    ['stages that take from none', 'FROM a AS s\nCOPY --from=z b c\n'.repeat(10_000)],
     ['numbers', `FROM a\nCOPY --from=${long('9')} b c`],
   ])('for %s', (_name, text) => {
     try {

@@ -1,11 +1,8 @@
-import { imageNamed, stageNamed } from './names.ts';
-import type { BaseName, DockerfileInstruction, DockerfileStage, StageInput } from './types.ts';
+import { imageNamed, type KnownStages, stageNamed } from './names.ts';
+import type { BaseName, DockerfileInstruction, StageInput } from './types.ts';
 
 /** `COPY --from=` and `RUN --mount=from=`; neither expands variables. */
-export function readInputs(
-  instruction: DockerfileInstruction,
-  stages: readonly DockerfileStage[],
-): readonly StageInput[] {
+export function readInputs(instruction: DockerfileInstruction, stages: KnownStages): readonly StageInput[] {
   const lines = { startLine: instruction.startLine, endLine: instruction.endLine };
   return instruction.flags.flatMap(({ name, value }): readonly StageInput[] => {
     if (name === 'from' && (instruction.keyword === 'COPY' || instruction.keyword === 'ADD')) {
@@ -36,11 +33,11 @@ function csvFields(record: string): readonly string[] | undefined {
   }
 }
 
-function resolveInput(text: string, stages: readonly DockerfileStage[], byNumber: boolean): BaseName {
+function resolveInput(text: string, stages: KnownStages, byNumber: boolean): BaseName {
   if (text.includes('$')) return { kind: 'unresolved', text, reason: 'variables are not expanded here' };
   if (byNumber && /^[+-]?\d+$/.test(text)) {
     const index = Number(text);
-    if (index >= 0 && index < stages.length) return { kind: 'stage', stage: Math.abs(index), text };
+    if (index >= 0 && index < stages.count) return { kind: 'stage', stage: Math.abs(index), text };
     return { kind: 'unresolved', text, reason: `there is no stage ${text}` };
   }
   return stageNamed(text, text, stages) ?? imageNamed(text, text);

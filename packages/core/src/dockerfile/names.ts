@@ -1,14 +1,16 @@
 import { ImagevetError, parseReference, withDefaultTag } from '@imagevet/registry';
-import type { BaseName, DockerfileStage } from './types.ts';
+import type { BaseName } from './types.ts';
+
+/** Stages that can be named: the index of the last one of each name, and how many there are. */
+export interface KnownStages {
+  readonly count: number;
+  readonly byName: ReadonlyMap<string, number>;
+}
 
 /** Stage names are looked up case-insensitively, before `scratch`; the last stage of a name wins. */
-export function stageNamed(
-  name: string,
-  text: string,
-  among: readonly DockerfileStage[],
-): BaseName | undefined {
-  const stage = among.findLastIndex((each) => each.name !== undefined && each.name === name.toLowerCase());
-  if (stage >= 0) return { kind: 'stage', stage, text };
+export function stageNamed(name: string, text: string, { byName }: KnownStages): BaseName | undefined {
+  const stage = byName.get(name.toLowerCase());
+  if (stage !== undefined) return { kind: 'stage', stage, text };
   return name === 'scratch' ? { kind: 'scratch', text: 'scratch' } : undefined;
 }
 

@@ -2,7 +2,7 @@ import { formatPlatform, type Platform } from '@imagevet/registry';
 import { expand, type Variables } from './expand.ts';
 import { readInputs } from './inputs.ts';
 import { invalid } from './invalid.ts';
-import { imageNamed, stageNamed } from './names.ts';
+import { imageNamed, type KnownStages, stageNamed } from './names.ts';
 import type { BaseName, DockerfileInstruction, DockerfileStage, StageInput } from './types.ts';
 import { splitBlanks, splitWords } from './words.ts';
 
@@ -35,9 +35,12 @@ export function readStages(
   const last = instructions.findLast(({ keyword }) => keyword === 'FROM');
   const variables = globalVariables(globalArgs, context, last === undefined ? undefined : nameOf(last));
   const stages: GrowingStage[] = [];
+  const byName = new Map<string, number>();
   for (const instruction of instructions.slice(first)) {
     if (instruction.keyword === 'FROM') {
-      stages.push(startStage(instruction, stages, variables, context));
+      const stage = startStage(instruction, { count: stages.length, byName }, variables, context);
+      if (stage.name !== undefined) byName.set(stage.name, stage.index);
+      stages.push(stage);
       continue;
     }
     const stage = stages.at(-1);
@@ -46,8 +49,9 @@ export function readStages(
     stage.instructions.push(instruction);
   }
   // What a stage takes from another may stand after it.
+  const known = { count: stages.length, byName };
   for (const stage of stages) {
-    stage.inputs.push(...stage.instructions.flatMap((instruction) => readInputs(instruction, stages)));
+    stage.inputs.push(...stage.instructions.flatMap((instruction) => readInputs(instruction, known)));
   }
   return { globalArgs, stages };
 }
@@ -101,7 +105,7 @@ function platformArgs(prefix: 'TARGET' | 'BUILD', platform: Platform): Variables
 
 function startStage(
   instruction: DockerfileInstruction,
-  earlier: readonly DockerfileStage[],
+  earlier: KnownStages,
   variables: Variables,
   context: StageContext,
 ): GrowingStage {
@@ -110,7 +114,7 @@ function startStage(
   const platformFlag = instruction.flags.find((flag) => flag.name === 'platform')?.value;
   const platform = platformFlag === undefined ? undefined : expand(platformFlag, variables, context.escape);
   return {
-    index: earlier.length,
+    index: earlier.count,
     ...(stageName === undefined ? {} : { name: stageName }),
     fromText,
     base:
@@ -143,7 +147,7 @@ function nameOf(from: DockerfileInstruction): string | undefined {
 
 function resolveBase(
   text: string,
-  earlier: readonly DockerfileStage[],
+  earlier: KnownStages,
   variables: Variables,
   context: StageContext,
 ): BaseName {

@@ -11,8 +11,8 @@ import {
 } from '@imagevet/registry/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Lineage, SourceHost } from '../lineage/types.ts';
-import { gitMirrorHost } from '../provenance/hosts/git-mirror.ts';
-import { gitHubHost } from '../provenance/hosts/github.ts';
+import { gitHubHost } from '../provenance/hosts/api/github.ts';
+import { gitMirrorHost } from '../provenance/hosts/git/git-mirror.ts';
 import { type Family, startFamily } from './__fixtures__/family.ts';
 import { checkDrift } from './check-drift.ts';
 import type { RefReader } from './types.ts';

@@ -50,6 +50,12 @@ export class LineageDraft {
     if (at >= 0) this.conflicts.splice(at, 1);
   }
 
+  /** Takes back what was not known of an image and is now. */
+  settleGap(node: string, code: string): void {
+    const at = this.gaps.findIndex((gap) => gap.node === node && gap.code === code);
+    if (at >= 0) this.gaps.splice(at, 1);
+  }
+
   /** Names what reads the Dockerfile of an image. */
   addFrontend(node: LineageNode, dockerfile: Dockerfile | undefined): void {
     if (dockerfile?.syntax === undefined) return;

@@ -444,6 +444,28 @@ describe('resolveLineage() with a registry', () => {
     ]);
   });
 
+  test('says that an image without a time may be younger than the day, unless a child proves that it was there', async () => {
+    const config = { created: '1970-01-01T00:00:00Z' };
+    const base = await pushTestImage(client, parseReference('base:1'), {
+      ...{ layers: [files('base')], history: [copy('base')], config },
+    });
+    await pushTestImage(client, parseReference('app:1'), {
+      ...{ base, layers: [files('app')], history: [copy('app')], config },
+    });
+    const asOf = new Date('2018-02-01');
+    const proven = await resolve([], dockerfiles, { asOf });
+    expect(edgeOf(proven)?.grade).toBe('proven');
+    expect(proven.gaps.map(({ code, node }) => [code, node])).toEqual([
+      ['IMAGE_TIME_UNKNOWN', 'docker.io/library/app:1 linux/amd64'],
+    ]);
+    await pushTestImage(client, parseReference('base:1'), { layers: [files('new')], config });
+    expect(codes(await resolve([], dockerfiles, { asOf }))).toEqual([
+      'IMAGE_TIME_UNKNOWN',
+      'IMAGE_TIME_UNKNOWN',
+    ]);
+    expect(codes(await resolve())).toEqual([]);
+  });
+
   test("does not take today's image for the one of an earlier day", async () => {
     await family();
     const lineage = await resolve([], dockerfiles, { asOf: new Date('2017-01-01') });

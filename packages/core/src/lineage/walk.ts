@@ -12,7 +12,7 @@ import type { DraftNode, LineageDraft } from './draft.ts';
 import { nodeOf } from './node/node-of.ts';
 import type { NodeReader } from './node/node-reader.ts';
 import type { NodeReading } from './node/read-node.ts';
-import type { ShownSubject } from './node/show-image.ts';
+import { IMAGE_TIME_UNKNOWN, type ShownSubject } from './node/show-image.ts';
 import { limitsOf, type ResolveLineageOptions } from './options.ts';
 import type { LineageNode } from './types.ts';
 
@@ -134,6 +134,7 @@ export class Walk {
     this.#draft.conflicts.push(...conflicts);
     this.#draft.edges.push(edge);
     const { from, to, grade } = edge;
+    if (grade === 'proven') this.#draft.settleGap(to, IMAGE_TIME_UNKNOWN);
     this.#options.onProgress?.({ type: 'edge-graded', from, to, grade });
     const held = own.image === undefined ? parent : { ...parent, image: own.image };
     await this.#addTriggered(node, reading, held, { kind: 'base', line: line ?? 1, text });

@@ -13,7 +13,7 @@ import type { VetReport } from '../report/types.ts';
 import { vet } from '../vet/vet.ts';
 import { collect } from './__fixtures__/collect.ts';
 import { startWorld, type World } from './__fixtures__/world.ts';
-import { type GitMirrorHostOptions, gitMirrorHost } from './hosts/git-mirror.ts';
+import { type GitMirrorHostOptions, gitMirrorHost } from './hosts/git/git-mirror.ts';
 import { type PublicServicesOptions, publicServices } from './public-services.ts';
 
 const RUNTIME = 'https://github.com/acme/runtime';

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CoreError } from '../errors.ts';
 import type { OtherVersions, OtherVersionsOptions } from '../lineage/options.ts';
 import type { SourceHost } from '../lineage/types.ts';
-import { gitHubHost } from './hosts/github.ts';
+import { gitHubHost } from './hosts/api/github.ts';
 import { joinVersions } from './join-versions.ts';
 import { externalPinVersions, parseExternalPin } from './official-images/external-pins.ts';
 import { repoInfoVersions } from './repo-info/versions.ts';

@@ -5,7 +5,7 @@ import type { ProvenanceClaim, ProvenanceSource, ProvenanceSubject, SourceHost }
 import { collect } from './__fixtures__/collect.ts';
 import { startWorld, type World } from './__fixtures__/world.ts';
 import { dockerHubSource } from './docker-hub/source.ts';
-import { gitHubHost } from './hosts/github.ts';
+import { gitHubHost } from './hosts/api/github.ts';
 import { publicHosts } from './hosts/public-hosts.ts';
 import { officialImagesSource } from './official-images/source.ts';
 import { type PublicSourcesOptions, publicSources } from './public-sources.ts';

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { available, dockerHost, startDockerRegistry } from '../../../../test/services.ts';
 import { resolveLineage } from '../lineage/resolve-lineage.ts';
 import type { Lineage, ProvenanceSource, SourceEntry, SourceHost } from '../lineage/types.ts';
-import { gitMirrorHost } from '../provenance/hosts/git-mirror.ts';
+import { gitMirrorHost } from '../provenance/hosts/git/git-mirror.ts';
 import { dockerEngineBuilder } from './engine/docker-engine-builder.ts';
 import { findForeignContent, foreignContent } from './foreign-content.ts';
 import { inspectContexts } from './inspect-contexts.ts';

@@ -17,8 +17,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ProvenanceClaim, ProvenanceSource, SourceHost } from '../lineage/types.ts';
 import { defaultPolicy } from '../policy/default-policy.ts';
 import type { Policy } from '../policy/types.ts';
-import { gitMirrorHost } from '../provenance/hosts/git-mirror.ts';
-import { gitHubHost } from '../provenance/hosts/github.ts';
+import { gitHubHost } from '../provenance/hosts/api/github.ts';
+import { gitMirrorHost } from '../provenance/hosts/git/git-mirror.ts';
 import type { VetReport } from '../report/types.ts';
 import { vet } from './vet.ts';
 

@@ -123,11 +123,12 @@ async function takeSignerAway(
   await draft.update('targets', (signed) => removeSigner(signed, name));
   const { delegations } = await draft.role('targets');
   const releases = delegations.roles?.find((role) => role.name === RELEASES_ROLE);
-  const published = draft.isPublished(RELEASES_ROLE);
   const ours = [...authorityOf(releases, delegations.keys).keys.values()].some((key) =>
     keys.has(canonicalKeyId(key)),
   );
-  if (resign && published && ours) await draft.update(RELEASES_ROLE, (signed) => signed, true);
+  // Only what was believed until now: whoever holds the snapshot key, mostly the server, can name any bytes there.
+  if (resign && ours && (await draft.isBelieved(RELEASES_ROLE)))
+    await draft.update(RELEASES_ROLE, (signed) => signed);
 }
 
 function without<T>(record: Readonly<Record<string, T>>, name: string): Record<string, T> {

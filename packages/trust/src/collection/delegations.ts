@@ -1,7 +1,8 @@
 import { TrustError } from '../errors.ts';
-import { tufKeyId } from '../keys/public-key.ts';
+import { canonicalKeyId, tufKeyId } from '../keys/public-key.ts';
 import { RELEASES_ROLE } from '../metadata/names.ts';
 import type { DelegationRole, PublicKey, TargetsMetadata } from '../metadata/types.ts';
+import { authorityOf } from '../verify/signatures.ts';
 import type { Delegation } from './changes.ts';
 
 /** Adds a delegation, or replaces the one of its name. */
@@ -53,7 +54,7 @@ export function addSigner(
 ): TargetsMetadata {
   const added = [`targets/${name}`, RELEASES_ROLE].reduce((current, role) => {
     const existing = current.delegations.roles?.find((candidate) => candidate.name === role);
-    const existingKeys = (existing?.keyids ?? []).flatMap((id) => current.delegations.keys?.[id] ?? []);
+    const existingKeys = existing === undefined ? [] : keysOf(current, existing);
     const ids = new Set(keys.map(tufKeyId));
     const others = existingKeys.filter((key) => !ids.has(tufKeyId(key)));
     const threshold = existing?.threshold ?? 1;
@@ -78,9 +79,11 @@ export function removeSigner(signed: TargetsMetadata, name: string): TargetsMeta
   const without = removeDelegation(signed, role.name);
   const releases = without.delegations.roles?.find((candidate) => candidate.name === RELEASES_ROLE);
   if (releases === undefined) return without;
-  const left = (releases.keyids ?? []).filter((id) => role.keyids?.includes(id) !== true);
-  if (left.length === 0) return removeDelegation(without, RELEASES_ROLE);
-  if (left.length < releases.threshold) {
+  // By canonical id: notary names a key by a certificate of it, docker by the plain key.
+  const theirs = new Set(keysOf(signed, role).map(canonicalKeyId));
+  const keys = keysOf(signed, releases).filter((key) => !theirs.has(canonicalKeyId(key)));
+  if (keys.length === 0) return removeDelegation(without, RELEASES_ROLE);
+  if (new Set(keys.map(canonicalKeyId)).size < releases.threshold) {
     throw new TrustError(
       'INVALID_OPTIONS',
       `remove signer ${name}: ${releases.threshold} keys must sign the releases`,
@@ -89,6 +92,9 @@ export function removeSigner(signed: TargetsMetadata, name: string): TargetsMeta
       },
     );
   }
-  const keys = left.flatMap((id) => without.delegations.keys?.[id] ?? []);
   return setDelegation(without, { ...releases, keys, paths: releases.paths ?? [] });
+}
+
+function keysOf({ delegations }: TargetsMetadata, role: DelegationRole): PublicKey[] {
+  return [...authorityOf(role, delegations.keys).keys.values()];
 }

@@ -4,7 +4,7 @@ import { formatGoTime } from '../json/go-time.ts';
 import { tufKeyId } from '../keys/public-key.ts';
 import { parentRole } from '../metadata/names.ts';
 import type { BaseRole, MetadataFile, PublicKey, RootMetadata, TargetsMetadata } from '../metadata/types.ts';
-import { authorityOf, type RoleAuthority } from '../verify/signatures.ts';
+import { authorityOf, type RoleAuthority, SIGNATURE_FAILURES } from '../verify/signatures.ts';
 import type { VerifiedCollection } from '../verify/verified-collection.ts';
 
 const DAY_MS = 86_400_000;
@@ -50,9 +50,15 @@ export class Draft {
     }
   }
 
-  /** Whether a role was published before. */
-  isPublished(role: string): boolean {
-    return Object.hasOwn(this.#base?.snapshot.signed.meta ?? {}, role);
+  /** Whether a role is drafted, or published under signatures that count as the collection is published now. */
+  async isBelieved(role: string): Promise<boolean> {
+    if (this.#roles.has(role)) return true;
+    try {
+      return (await this.#base?.role(role, this.#options)) !== undefined;
+    } catch (error) {
+      if (TrustError.is(error) && SIGNATURE_FAILURES.includes(error.code)) return false;
+      throw error;
+    }
   }
 
   get root(): RootMetadata {

@@ -3,6 +3,7 @@ import { TrustError } from '../errors.ts';
 import type { MetadataFile, RootMetadata } from '../metadata/types.ts';
 import type { MetadataSource } from '../notary/metadata-source.ts';
 import { fetchByMeta } from '../verify/file-checks.ts';
+import { SIGNATURE_FAILURES } from '../verify/signatures.ts';
 import { createMemoryTrustState } from '../verify/state.ts';
 import { updateCollection } from '../verify/update.ts';
 import type { VerifiedCollection } from '../verify/verified-collection.ts';
@@ -14,14 +15,6 @@ export interface WalkedCollection {
   readonly invalidRoles: readonly string[];
 }
 
-/** What a role that is readable may lack. */
-const INVALID: readonly string[] = [
-  'WRONG_KEY',
-  'INVALID_SIGNATURE',
-  'THRESHOLD',
-  'ALGORITHM_MISMATCH',
-  'UNSUPPORTED_KEY',
-];
 /** What says that the server cannot serve what it stored. */
 const BROKEN: readonly string[] = ['MISSING_METADATA', 'MIX_AND_MATCH', 'MALFORMED'];
 
@@ -69,7 +62,7 @@ async function stateOf(
   try {
     return (await verified.role(role, options)) === undefined ? 'unused' : 'valid';
   } catch (error) {
-    if (TrustError.is(error) && INVALID.includes(error.code)) return 'invalid';
+    if (TrustError.is(error) && SIGNATURE_FAILURES.includes(error.code)) return 'invalid';
     throw error;
   }
 }

@@ -102,9 +102,9 @@ export class TrustedCollection {
   }
 
   /**
-   * Stages the removal of a signer and of their keys from the releases, which are signed again as they are when a
-   * remaining key is in the store; else they count as invalid until somebody signs them, see
-   * {@link PublishResult.invalidRoles}.
+   * Stages the removal of a signer and of their keys from the releases, whatever form these know them in. The releases are
+   * signed again as they are when they were believed until now and a remaining key is in the store; else they count as
+   * invalid until somebody signs them, see {@link PublishResult.invalidRoles}.
    *
    * @param options - With `resign: false` nothing is signed again: for a signer who is not trusted any more.
    */

@@ -46,10 +46,11 @@ export class BearerTokens {
     const challenge = header === undefined ? undefined : parseChallenge(header);
     const { credentials: source, url } = this.#options;
     const credentials = typeof source === 'function' ? await source({ url, collection }) : source;
+    // The server itself gets them too, or the token they are exchanged for.
+    if (credentials !== undefined) this.#checkMayReceive(new URL(url));
     if (credentials !== undefined && 'token' in credentials) return `Bearer ${credentials.token}`;
     if (challenge?.scheme === 'basic') {
       if (credentials === undefined || !('username' in credentials)) return undefined;
-      this.#checkMayReceive(new URL(url));
       return basic(credentials);
     }
     if (challenge?.scheme !== 'bearer') return undefined;

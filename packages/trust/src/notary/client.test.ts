@@ -124,6 +124,48 @@ describe('NotaryClient', () => {
     expect(seen.at(-1)?.authorization).toBe('Bearer granted');
   });
 
+  test.each<[string, NotaryCredentials]>([
+    ['a password', password],
+    ['an identity token', { identityToken: 'refresh me' }],
+    ['a ready token', { token: 'ready made' }],
+  ])('sends nothing that came of %s over plain http to another machine', async (_, credentials) => {
+    const sent: (string | undefined)[] = [];
+    const dispatcher = new (await import('undici')).MockAgent();
+    dispatcher.disableNetConnect();
+    const headersOf = (headers: unknown) => (headers as Record<string, string>).authorization;
+    dispatcher
+      .get('http://notary.example.com')
+      .intercept({ path: /./, method: 'GET' })
+      .reply(({ headers }) => {
+        sent.push(headersOf(headers));
+        const challenge = 'Bearer realm="https://auth.example.com/token",service="s"';
+        return {
+          statusCode: 401,
+          data: '{}',
+          responseOptions: { headers: { 'www-authenticate': challenge } },
+        };
+      })
+      .persist();
+    dispatcher
+      .get('https://auth.example.com')
+      .intercept({ path: /./, method: () => true })
+      .reply(200, { token: 'granted' })
+      .persist();
+    const client = new NotaryClient({
+      url: 'http://notary.example.com',
+      credentials,
+      tokenHosts: ['auth.example.com'],
+      dispatcher,
+    });
+    await expect(client.fetchMetadata(collection, 'root')).rejects.toMatchObject({
+      code: 'DENIED',
+      message: expect.stringContaining('plain http'),
+    });
+    expect(sent).toEqual([undefined]);
+    await client.close();
+    await dispatcher.close();
+  });
+
   test('tells that credentials are wanted', async () => {
     const { url } = await startProtected({ scheme: 'basic' });
     const client = new NotaryClient({ url });

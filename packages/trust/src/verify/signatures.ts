@@ -17,6 +17,16 @@ export interface VerifiedKey {
   readonly keyId: string;
 }
 
+/** What {@link verifySignatures} tells of a file whose signatures do not count. */
+export const SIGNATURE_FAILURES: readonly string[] = [
+  'WRONG_KEY',
+  'INVALID_SIGNATURE',
+  'THRESHOLD',
+  'ALGORITHM_MISMATCH',
+  'UNSUPPORTED_KEY',
+  'INVALID_KEY',
+];
+
 /** Collects the keys a role names from the file that defines it. */
 export function authorityOf(
   role: RoleKeys | undefined,

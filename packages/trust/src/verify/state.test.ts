@@ -1,6 +1,14 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { digestOf } from '@imagevet/registry';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -111,6 +119,89 @@ describe('createTrustState()', () => {
       expect(await store.load(collection)).toBe(newest);
     },
   );
+
+  test('a state of one file, as it was kept before there were folders, is no first contact', async () => {
+    const past = await recorded(() => resolve());
+    await signTag(target('1', 'new'), { collection, server: notary.server, keys });
+    await resolve();
+    const [newest = ''] = filesOf();
+    const former = `${dirname(newest)}.json`;
+    renameSync(newest, former);
+    rmdirSync(dirname(newest));
+    replayFrom(past);
+    await expect(resolve()).rejects.toMatchObject({ code: 'ROLLBACK' });
+    const other = {
+      server: notary.server,
+      root: { firstUse: true },
+      state: createTrustState(directory),
+    } as const;
+    await expect(resolveTrusted({ collection, tag: '1' }, other)).rejects.toMatchObject({ code: 'ROLLBACK' });
+    const whole = readFileSync(former, 'utf8');
+    writeFileSync(former, whole.slice(1));
+    await expect(resolve()).rejects.toMatchObject({ code: 'MALFORMED' });
+    writeFileSync(former, whole);
+    notary.intercept = undefined;
+    await signTag(target('1', 'newer'), { collection, server: notary.server, keys });
+    expect((await resolve()).digest).toBe(digestOf('newer'));
+    expect(filesOf()).toHaveLength(2);
+    // What is newer counts, though the former file stays.
+    expect((await createTrustState(directory).load(collection))?.files.timestamp).toContain('"version":3');
+  });
+
+  test.each(['directory', 'memory'])(
+    'a state in a %s only moves forward, by the root and then by the timestamp',
+    async (where) => {
+      const store = where === 'memory' ? createMemoryTrustState() : createTrustState(directory);
+      const seen: TrustState[] = [];
+      const see = async () => {
+        const state = createMemoryTrustState();
+        const options = { server: notary.server, root: { keyIds: rootKeyIds }, state };
+        await resolveTrusted({ collection, tag: '1' }, options);
+        seen.push((await state.load(collection)) as TrustState);
+      };
+      const own = { server: notary.server, keys };
+      await see();
+      await signTag(target('1', 'new'), { collection, ...own });
+      await see();
+      await rotateKey(collection, 'timestamp', { ...own, journal: createMemoryRotationJournal() });
+      await see();
+      const [first, second, rotated] = seen as [TrustState, TrustState, TrustState];
+      // The new key's timestamps may start anew: their number says nothing against the root's.
+      const { timestamp: _, ...anew } = rotated.files;
+      for (const [state, expected] of [
+        [second, second],
+        [first, second],
+        [{ ...rotated, files: anew }, anew],
+        [second, anew],
+        [rotated, rotated],
+        [first, rotated],
+      ] as const) {
+        await store.save(collection, state);
+        const files = 'files' in expected ? expected.files : expected;
+        expect((await store.load(collection))?.files).toEqual(files);
+      }
+    },
+  );
+
+  test('a root that is remembered late takes nothing back that was seen meanwhile', async () => {
+    const store = createMemoryTrustState();
+    const options = { server: notary.server, root: { keyIds: rootKeyIds }, state: store };
+    const own = { server: notary.server, keys };
+    await resolveTrusted({ collection, tag: '1' }, options);
+    const slow = (await store.load(collection)) as TrustState;
+    await rotateKey(collection, 'targets', { ...own, journal: createMemoryRotationJournal() });
+    await signTag(target('1', 'new'), { collection, ...own });
+    await resolveTrusted({ collection, tag: '1' }, options);
+    const newest = await store.load(collection);
+    // It loaded before the rotation; what it finds below the new root is held back.
+    notary.intercept = (request, reply) =>
+      /\/targets\./.test(request.path) ? { ...reply, status: 404, body: Buffer.from('{}') } : reply;
+    const late = { load: async () => slow, save: store.save };
+    await expect(resolveTrusted({ collection, tag: '1' }, { ...options, state: late })).rejects.toMatchObject(
+      { code: 'MISSING_METADATA' },
+    );
+    expect(await store.load(collection)).toBe(newest);
+  });
 
   test('keeps the releases another verification of the same snapshot looked at', async () => {
     const alice = await keys.generate({ role: 'alice' });

@@ -16,16 +16,21 @@ export interface TrustState {
 /** Remembers verified metadata between runs. Keep it where the party you defend against cannot write. */
 export interface TrustStateStore {
   load(collection: string): Promise<TrustState | undefined>;
+  /**
+   * Verifications overlap: a store that is shared must not let a state take the place of one of a newer root or, under the
+   * same root, of a newer timestamp.
+   */
   save(collection: string, state: TrustState): Promise<void>;
 }
 
-/** Keeps verified metadata in memory. */
+/** Keeps verified metadata in memory. What is older never takes the place of what is newer. */
 export function createMemoryTrustState(): TrustStateStore {
   const states = new Map<string, TrustState>();
   return {
     load: async (collection) => states.get(collection),
     save: async (collection, state) => {
-      states.set(collection, state);
+      const known = states.get(collection);
+      if (known === undefined || rank(nameOf(state), nameOf(known)) >= 0) states.set(collection, state);
     },
   };
 }
@@ -41,7 +46,10 @@ export function createTrustState(directory: string): TrustStateStore {
   const folderOf = (collection: string): string =>
     join(directory, createHash('sha256').update(collection).digest('hex'));
   return {
-    load: (collection) => loadNewest(folderOf(collection), collection),
+    load: async (collection) => {
+      const folder = folderOf(collection);
+      return (await loadNewest(folder, collection)) ?? loadFormer(folder, collection);
+    },
     save: async (collection, state) => {
       const folder = folderOf(collection);
       const name = nameOf(state);
@@ -87,6 +95,13 @@ async function loadNewest(folder: string, collection: string): Promise<TrustStat
     // Gone since it was listed: somebody wrote a newer one.
     if (text !== undefined) return parseState(text, path, collection);
   }
+}
+
+// Before there were folders a state was one file. Whoever kept one has seen the collection: this is no first contact.
+async function loadFormer(folder: string, collection: string): Promise<TrustState | undefined> {
+  const path = `${folder}.json`;
+  const text = await readIfPresent(path);
+  return text === undefined ? undefined : parseState(text, path, collection);
 }
 
 // A damaged state is no absent state: starting over would accept old data again.

@@ -96,6 +96,11 @@ describe('resolveLineage() finds the base', () => {
 
   test('by another tag, when its own has moved', async () => {
     const { base, other } = await moved();
+    // Its layers and history are those of the base, and its name is not.
+    await push('stranger:1', {
+      ...{ layers: [content('base')], history: [made('COPY base / # buildkit')] },
+      ...labelled({ of: 'a stranger' }),
+    });
     const asked: ImageReference[] = [];
     const lineage = await resolve(APP, {
       otherVersions: (reference) => {

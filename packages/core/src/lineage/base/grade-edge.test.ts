@@ -59,6 +59,15 @@ describe('gradeEdge() with fitting layers', () => {
   });
 });
 
+test('provePrefix() takes no layer without content for a proof, by whichever tool it was written', () => {
+  const hex = (bytes: number) => digestOf(new Uint8Array(bytes));
+  for (const bytes of [1024, 10_240]) {
+    const empty = { ...image(['x'], BASE), diffIds: [hex(bytes)] };
+    const built = { ...child([...BASE, OWN]), diffIds: [hex(bytes), digestOf('app')] };
+    expect(provePrefix(empty, built)).toMatchObject({ result: 'vacuous', history: true });
+  }
+});
+
 test('gradeEdge() takes layers under a parent without a history for no proof', () => {
   const silent = image(['base'], []);
   expect(grade({ parent: silent, child: child([OWN]) })).toEqual(['claimed', 'neutral']);

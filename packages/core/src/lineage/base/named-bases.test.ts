@@ -129,6 +129,14 @@ describe('resolveLineage() and what else is said to be the base', () => {
     );
   });
 
+  test('holds a label that names the base as its Dockerfile does against its digest, though the tag is gone', async () => {
+    const labels = { [`${BASE}.name`]: 'other:gone', [`${BASE}.digest`]: other.manifest.digest };
+    await push('app:1', { base, ...layer('app'), config: { config: { Labels: labels } } });
+    const lineage = await resolve('other:gone');
+    expect(edgeOf(lineage)?.grade).toBe('contradicted');
+    expect(said(lineage)).toContain('image-label refutes');
+  });
+
   test('says that a digest could not be read', async () => {
     const lineage = await resolve('base:1', annotates('other:1', GONE));
     expect(edgeOf(lineage)?.grade).toBe('proven');
@@ -192,6 +200,23 @@ describe('resolveLineage() and what else is said to be the base', () => {
       const between = await resolve('base:1', naming('middle:1'));
       expect(edgeOf(between)?.evidence[1]?.message).toContain('which is above it');
       expect(between.conflicts).toMatchObject([{ statements: [{ value: 'base:1' }, { value: 'middle:1' }] }]);
+    });
+
+    test('finds a conflict in a nearer base, also where it only adds configuration', async () => {
+      const nearer = await push('nearer:1', {
+        ...{ base, layers: [] },
+        history: [{ created: '2018-01-01T00:00:00Z', created_by: 'CMD ["x"]', empty_layer: true }],
+      });
+      await push('app:1', { base: nearer, ...layer('app') });
+      const lineage = await resolve('base:1', {
+        kind: 'oci-annotation',
+        foundAt: 'manifest',
+        base: { reference: 'nearer:1' },
+      });
+      expect(lineage.conflicts).toMatchObject([{ about: 'base' }]);
+      expect(edgeOf(lineage)?.evidence.map(({ message }) => message)).toContainEqual(
+        expect.stringContaining('is above it'),
+      );
     });
 
     test('finds no conflict in the same name written otherwise', async () => {

@@ -97,3 +97,20 @@ describe('alignHistory()', () => {
     expect(alignHistory(DOCKERFILE, []).consistency).toBe('unchecked');
   });
 });
+
+test('alignHistory() tells several copied files from one, as the classic builder records them', () => {
+  const recorded = (kind: string) => [layer(`/bin/sh -c #(nop) COPY ${kind}:${'a'.repeat(64)} in /x/ `)];
+  const of = (text: string, kind: string) =>
+    alignHistory(parseDockerfile(`FROM base\n${text}\n`), recorded(kind)).consistency;
+  expect([of('COPY a /x/', 'file'), of('COPY a b /x/', 'multi')]).toEqual(['consistent', 'consistent']);
+  expect([of('COPY a /x/', 'multi'), of('COPY a b /x/', 'file')]).toEqual(['inconsistent', 'inconsistent']);
+  expect(of('COPY a* /x/', 'multi')).toBe('consistent');
+});
+
+test('alignHistory() reads a RUN that was given no argument at all', () => {
+  const dockerfile = parseDockerfile('FROM base\nRUN make\n');
+  const of = (created_by: string) =>
+    alignHistory(dockerfile, [layer(created_by)], { parentEntries: 0, base: {} }).consistency;
+  expect(of('RUN |0 /bin/sh -c make # buildkit')).toBe('consistent');
+  expect(of('RUN |0x /bin/sh -c make # buildkit')).toBe('inconsistent');
+});

@@ -38,9 +38,14 @@ export function buildTimeOf(
   return first === undefined || doubt === undefined ? {} : { doubt: `${first.toISOString()} is ${doubt}` };
 }
 
+/** Tells whether a time stands for none. */
+export function isNoTime(time: Date): boolean {
+  return NO_YEARS.includes(time.getUTCFullYear());
+}
+
 function doubtOf(time: Date, committedAt: Date | undefined): string | undefined {
   const seconds = (date: Date) => Math.floor(date.getTime() / 1000);
-  if (NO_YEARS.includes(time.getUTCFullYear())) return 'where a clock begins';
+  if (isNoTime(time)) return 'where a clock begins';
   if (committedAt !== undefined && seconds(time) === seconds(committedAt)) return 'the time of its commit';
   return time.getTime() % DAY_MS === 0 ? 'midnight to the millisecond' : undefined;
 }

@@ -1,5 +1,6 @@
 import { type ImageReference, type Platform, RegistryError, type ResolvedImage } from '@imagevet/registry';
 import type { Gap } from '../../errors.ts';
+import { isNoTime } from './build-time.ts';
 import type { ReadImage } from './read-image.ts';
 
 /** Which image of a lineage is looked at. */
@@ -56,7 +57,8 @@ export async function showImage(
         candidate.digest !== undefined ||
         Date.parse(found.created ?? '') <= upTo.getTime()
       ) {
-        return { image: { ...found, reference }, ...foreign, gaps: [] };
+        const gaps = upTo === undefined || candidate.digest !== undefined ? [] : undated(id, created, upTo);
+        return { image: { ...found, reference }, ...foreign, gaps };
       }
       const message = `the registry's image was made ${created}, after the time asked about`;
       return { ...foreign, gaps: [{ stage: 'resolve', code: 'IMAGE_NEWER_THAN_AS_OF', message, node: id }] };
@@ -78,6 +80,17 @@ export async function showImage(
     gaps: [{ stage: 'resolve', code: failure.code, message: failure.message, node: id, ...hint }],
   };
 }
+
+/** What a name stands for now may be younger than the time asked about, and not say so. */
+function undated(node: string, created: string, upTo: Date): readonly Gap[] {
+  if (!isNoTime(new Date(created))) return [];
+  const message = `the registry's image says that it was made ${created}, which is no time: whether it is as of ${upTo.toISOString()} is not known`;
+  const hint = 'Name it by digest, or ask as of now.';
+  return [{ stage: 'resolve', code: IMAGE_TIME_UNKNOWN, message, node, hint }];
+}
+
+/** Of an image that does not say when it was made; settled where one built on it proves that it was there. */
+export const IMAGE_TIME_UNKNOWN = 'IMAGE_TIME_UNKNOWN';
 
 async function tryForeign(
   reference: ImageReference,

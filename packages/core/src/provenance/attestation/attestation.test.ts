@@ -137,6 +137,34 @@ describe('findBase()', () => {
     expect(findBase(parseProvenance(V1)!, [LAYERS[1]!])).toBeUndefined();
   });
 
+  it('takes the longest chain of layers for the base: an image below it is read too', () => {
+    const layers = {
+      'step0:0': [[{ digest: LAYERS[0] }]],
+      'step1:0': [[{ digest: LAYERS[0] }, { digest: LAYERS[1] }]],
+    };
+    const read = (extension: object) => {
+      const metadata = { ...V1.predicate.runDetails.metadata, buildkit_metadata: extension };
+      return parseProvenance({ ...V1, predicate: { ...V1.predicate, runDetails: { metadata } } })!;
+    };
+    expect(findBase(read({ ...EXTENSION, layers }), LAYERS)?.reference).toBe('runtime:7-web');
+    const swapped = { 'step0:0': layers['step1:0'], 'step1:0': layers['step0:0'] };
+    expect(findBase(read({ ...EXTENSION, layers: swapped }), LAYERS)?.reference).toBe('build:1');
+  });
+  it('does not take the only image for the base when the layers say that it is none', () => {
+    const { buildDefinition } = V1.predicate;
+    const only = { ...buildDefinition, resolvedDependencies: [material('build@1', BUILDER)] };
+    const provenance = parseProvenance({ ...V1, predicate: { ...V1.predicate, buildDefinition: only } })!;
+    expect(imageMaterials(provenance)).toHaveLength(1);
+    expect(findBase(provenance, [LAYERS[1]!])).toBeUndefined();
+  });
+  it('takes no blob or bundle for an image', () => {
+    const { uri, digest } = material('cache@1', BUILDER);
+    const { buildDefinition } = V1.predicate;
+    const read = { ...buildDefinition, resolvedDependencies: [{ uri: `${uri}&ref_type=blob`, digest }] };
+    expect(
+      imageMaterials(parseProvenance({ ...V1, predicate: { ...V1.predicate, buildDefinition: read } })!),
+    ).toEqual([]);
+  });
   it('knows the base without layers only when there is one image', () => {
     const min = (materials: unknown) =>
       parseProvenance({ ...V02, predicate: { ...V02.predicate, materials, buildConfig: {}, metadata: {} } })!;

@@ -10,12 +10,12 @@ import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { RefReader } from '../../drift/types.ts';
 import type { SourceHost } from '../../lineage/types.ts';
 import { collect } from '../__fixtures__/collect.ts';
-import type { ApiHostOptions } from './api-host.ts';
-import { bitbucketHost } from './bitbucket.ts';
-import { cgitHost } from './cgit.ts';
-import { giteaHost } from './gitea.ts';
-import { gitHubHost } from './github.ts';
-import { gitLabHost } from './gitlab.ts';
+import { bitbucketHost } from './api/bitbucket.ts';
+import { cgitHost } from './api/cgit.ts';
+import type { ApiHostOptions } from './api/dialect.ts';
+import { giteaHost } from './api/gitea.ts';
+import { gitHubHost } from './api/github.ts';
+import { gitLabHost } from './api/gitlab.ts';
 
 const SHA = 'a'.repeat(40);
 const idOf = (content: string) =>

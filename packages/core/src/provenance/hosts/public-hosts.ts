@@ -1,11 +1,11 @@
 import type { RefReader } from '../../drift/types.ts';
 import type { SourceHost } from '../../lineage/types.ts';
-import { bitbucketHost } from './bitbucket.ts';
-import { cgitHost } from './cgit.ts';
-import { type GitMirrorHostOptions, gitMirrorHost } from './git-mirror.ts';
-import { giteaHost } from './gitea.ts';
-import { type GitHubHostOptions, gitHubHost } from './github.ts';
-import { gitLabHost } from './gitlab.ts';
+import { bitbucketHost } from './api/bitbucket.ts';
+import { cgitHost } from './api/cgit.ts';
+import { giteaHost } from './api/gitea.ts';
+import { type GitHubHostOptions, gitHubHost } from './api/github.ts';
+import { gitLabHost } from './api/gitlab.ts';
+import { type GitMirrorHostOptions, gitMirrorHost } from './git/git-mirror.ts';
 import { sourceHosts } from './source-hosts.ts';
 
 /** Options of {@link publicHosts}. */

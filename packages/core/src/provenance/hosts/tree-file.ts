@@ -1,7 +1,7 @@
 import { CoreError } from '../../errors.ts';
 import type { SourceEntry } from '../../lineage/types.ts';
 import { isCommitId, toRepositoryPath } from '../location.ts';
-import { blobId } from './git-object.ts';
+import { blobId } from './git/git-object.ts';
 import { property } from './input.ts';
 
 /** A file of a tree, by its path from the root of the repository. */

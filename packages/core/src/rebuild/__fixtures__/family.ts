@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createRepository, makeTar } from '@imagevet/registry/testing';
 import { resolveLineage } from '../../lineage/resolve-lineage.ts';
 import type { Lineage, ProvenanceSource, SourceHost } from '../../lineage/types.ts';
-import { gitMirrorHost } from '../../provenance/hosts/git-mirror.ts';
+import { gitMirrorHost } from '../../provenance/hosts/git/git-mirror.ts';
 
 const REPOSITORY = 'https://git.example/org/family';
 

@@ -1,7 +1,7 @@
 // A worker as a process of its own, so that a test can kill it. Told by a JSON argument where everything is.
 import { setTimeout as delay } from 'node:timers/promises';
 import { RegistryClient } from '@imagevet/registry';
-import { gitMirrorHost } from '../../provenance/hosts/git-mirror.ts';
+import { gitMirrorHost } from '../../provenance/hosts/git/git-mirror.ts';
 import { startStepWorker } from '../bullmq/index.ts';
 import { dockerEngineBuilder } from '../engine/docker-engine-builder.ts';
 

@@ -1,6 +1,6 @@
 // A rebuild as a process of its own, so that a test can kill it. Told by a JSON argument what to build and where.
 import { RegistryClient } from '@imagevet/registry';
-import { gitMirrorHost } from '../../provenance/hosts/git-mirror.ts';
+import { gitMirrorHost } from '../../provenance/hosts/git/git-mirror.ts';
 import { dockerEngineBuilder } from '../engine/docker-engine-builder.ts';
 import { rebuild } from '../rebuild.ts';
 import type { RebuildPlan } from '../types.ts';

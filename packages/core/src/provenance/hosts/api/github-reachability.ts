@@ -1,6 +1,6 @@
-import type { Reachability } from '../../lineage/types.ts';
+import type { Reachability } from '../../../lineage/types.ts';
+import { type NamedRef, property } from '../input.ts';
 import type { HostApi, HostQuestion } from './api.ts';
-import { type NamedRef, property } from './input.ts';
 
 /**
  * Tells whether a branch or tag of the repository holds a commit. Asked first: the branch or tag said to hold it, then

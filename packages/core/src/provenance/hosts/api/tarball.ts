@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { extract } from 'tar-stream';
-import { CoreError } from '../../errors.ts';
+import { CoreError } from '../../../errors.ts';
 
 /** A file or link of an archive, the directory all its entries are under removed from the path. */
 export interface ArchiveEntry {

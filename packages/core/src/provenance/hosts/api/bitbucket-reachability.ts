@@ -1,7 +1,7 @@
-import { CoreError } from '../../errors.ts';
-import type { Reachability } from '../../lineage/types.ts';
+import { CoreError } from '../../../errors.ts';
+import type { Reachability } from '../../../lineage/types.ts';
+import { commitIn, property } from '../input.ts';
 import { type HostApi, type HostQuestion, valuesPage } from './api.ts';
-import { commitIn, property } from './input.ts';
 
 /**
  * Tells whether a branch or tag holds a commit: it does when no commit is left of the history of the one without that of the

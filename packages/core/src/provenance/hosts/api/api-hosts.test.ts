@@ -14,11 +14,11 @@ import {
   startGitLab,
 } from '@imagevet/registry/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { RefReader } from '../../drift/types.ts';
-import type { SourceHost } from '../../lineage/types.ts';
-import { collect } from '../__fixtures__/collect.ts';
-import type { ApiHostOptions } from './api-host.ts';
+import type { RefReader } from '../../../drift/types.ts';
+import type { SourceHost } from '../../../lineage/types.ts';
+import { collect } from '../../__fixtures__/collect.ts';
 import { bitbucketHost } from './bitbucket.ts';
+import type { ApiHostOptions } from './dialect.ts';
 import { giteaHost } from './gitea.ts';
 import { gitHubHost } from './github.ts';
 import { gitLabHost } from './gitlab.ts';

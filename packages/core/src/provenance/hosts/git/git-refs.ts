@@ -1,5 +1,5 @@
-import { CoreError } from '../../errors.ts';
-import { isCommitId, isFetchRef } from '../location.ts';
+import { CoreError } from '../../../errors.ts';
+import { isCommitId, isFetchRef } from '../../location.ts';
 import { GitExit, type GitOptions, runGit } from './git-command.ts';
 
 /** Tells the commit a branch, a tag or `HEAD` of a repository on disk names; undefined when it has none of that name. */

@@ -1,5 +1,5 @@
-import type { RepositoryIdentity } from '../../lineage/types.ts';
-import { toRepositoryUrl } from '../location.ts';
+import type { RepositoryIdentity } from '../../../lineage/types.ts';
+import { toRepositoryUrl } from '../../location.ts';
 
 /** Puts together what a host says of a repository; undefined when it does not say which one it is. */
 export function toIdentity(

@@ -1,7 +1,7 @@
-import { CoreError } from '../../errors.ts';
-import type { KeptAnswer } from '../web/answer-cache.ts';
-import type { WebClient, WebQuestion } from '../web/web-client.ts';
-import { property } from './input.ts';
+import { CoreError } from '../../../errors.ts';
+import type { KeptAnswer } from '../../web/answer-cache.ts';
+import type { WebClient, WebQuestion } from '../../web/web-client.ts';
+import { property } from '../input.ts';
 
 /** What a question to a host is for, and how it ends early. */
 export interface HostQuestion extends Pick<WebQuestion, 'keep' | 'check'> {

@@ -6,9 +6,9 @@ import { gzipSync } from 'node:zlib';
 import { ImagevetError } from '@imagevet/registry';
 import { pack } from 'tar-stream';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { SourceEntry, SourceHost } from '../../lineage/types.ts';
-import { collect } from '../__fixtures__/collect.ts';
-import { startWorld, type World } from '../__fixtures__/world.ts';
+import type { SourceEntry, SourceHost } from '../../../lineage/types.ts';
+import { collect } from '../../__fixtures__/collect.ts';
+import { startWorld, type World } from '../../__fixtures__/world.ts';
 import { type GitHubHostOptions, gitHubHost } from './github.ts';
 import { readTarball } from './tarball.ts';
 

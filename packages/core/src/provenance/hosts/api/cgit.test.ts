@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createRepository, type Gitea, startGitea } from '@imagevet/registry/testing';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { collect } from '../__fixtures__/collect.ts';
+import { collect } from '../../__fixtures__/collect.ts';
 import { cgitHost } from './cgit.ts';
 
 const REPOSITORY = 'https://git.launchpad.net/oci/base';

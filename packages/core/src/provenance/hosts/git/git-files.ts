@@ -1,6 +1,6 @@
-import { CoreError } from '../../errors.ts';
-import { toRepositoryPath } from '../location.ts';
-import { ContentCache } from './content-cache.ts';
+import { CoreError } from '../../../errors.ts';
+import { toRepositoryPath } from '../../location.ts';
+import { ContentCache } from '../content-cache.ts';
 import type { GitObject, GitObjects } from './git-objects.ts';
 
 /** Where a path of a commit leads. */

@@ -1,6 +1,6 @@
-import { CoreError } from '../../errors.ts';
-import { commitIn, property } from './input.ts';
-import { type TreeFile, toTreeFile } from './tree-file.ts';
+import { CoreError } from '../../../errors.ts';
+import { commitIn, property } from '../input.ts';
+import { type TreeFile, toTreeFile } from '../tree-file.ts';
 
 /**
  * Reads the answer of `GET /repos/{repository}/git/trees/{commit}?recursive=1`, below a directory; empty for a directory

@@ -1,6 +1,6 @@
-import { CoreError } from '../../errors.ts';
+import { CoreError } from '../../../errors.ts';
+import { commitIn, encodePath, type NamedRef, property } from '../input.ts';
 import type { HostApi, HostQuestion } from './api.ts';
-import { commitIn, encodePath, type NamedRef, property } from './input.ts';
 
 /** Tells the commit a branch, a tag or the default branch names; undefined when the repository has none of that name. */
 export async function refOf(

@@ -1,6 +1,6 @@
-import { CoreError } from '../../errors.ts';
-import type { SourceEntry } from '../../lineage/types.ts';
-import { toRepositoryPath } from '../location.ts';
+import { CoreError } from '../../../errors.ts';
+import type { SourceEntry } from '../../../lineage/types.ts';
+import { toRepositoryPath } from '../../location.ts';
 import { type GitOptions, runGit, streamGit } from './git-command.ts';
 
 /** A file of a commit. */

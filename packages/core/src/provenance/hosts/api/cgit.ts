@@ -1,8 +1,9 @@
-import { CoreError } from '../../errors.ts';
-import type { SourceHost } from '../../lineage/types.ts';
+import { CoreError } from '../../../errors.ts';
+import type { SourceHost } from '../../../lineage/types.ts';
+import { encodePath } from '../input.ts';
 import { HostApi, type HostQuestion } from './api.ts';
-import { type ApiHostOptions, apiHost, type HostDialect, webOf } from './api-host.ts';
-import { encodePath } from './input.ts';
+import { apiHost } from './api-host.ts';
+import { type ApiHostOptions, type HostDialect, webOf } from './dialect.ts';
 
 /** Options of {@link cgitHost}. */
 export interface CgitHostOptions extends Omit<ApiHostOptions, 'maxTreeBytes' | 'maxEntries'> {

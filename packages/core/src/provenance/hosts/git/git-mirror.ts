@@ -1,12 +1,12 @@
 import type { OperationOptions } from '@imagevet/registry';
-import type { RefReader } from '../../drift/types.ts';
-import { CoreError } from '../../errors.ts';
-import type { Reachability, SourceEntry, SourceHost } from '../../lineage/types.ts';
-import { isCommitId, isFetchRef, toRepositoryPath, toRepositoryUrl } from '../location.ts';
+import type { RefReader } from '../../../drift/types.ts';
+import { CoreError } from '../../../errors.ts';
+import type { Reachability, SourceEntry, SourceHost } from '../../../lineage/types.ts';
+import { isCommitId, isFetchRef, toRepositoryPath, toRepositoryUrl } from '../../location.ts';
+import { checkCommit, checkPath } from '../input.ts';
 import { GitExit, type GitOptions, runGit } from './git-command.ts';
 import { readRef } from './git-refs.ts';
 import { listTree, readBlobs, type TreeEntry } from './git-tree.ts';
-import { checkCommit, checkPath } from './input.ts';
 import { MirrorStore, type MirrorStoreOptions } from './mirror-store.ts';
 
 /** Options of {@link gitMirrorHost}. */

@@ -1,13 +1,14 @@
-import type { RefReader } from '../../drift/types.ts';
-import { CoreError } from '../../errors.ts';
-import type { Reachability, SourceHost } from '../../lineage/types.ts';
-import type { KeptAnswer } from '../web/answer-cache.ts';
-import { HostApi, type HostQuestion } from './api.ts';
-import { type ApiHostOptions, apiHost, type HostDialect, webOf } from './api-host.ts';
-import { blobId } from './git-object.ts';
+import type { RefReader } from '../../../drift/types.ts';
+import { CoreError } from '../../../errors.ts';
+import type { Reachability, SourceHost } from '../../../lineage/types.ts';
+import type { KeptAnswer } from '../../web/answer-cache.ts';
+import { blobId } from '../git/git-object.ts';
+import { commitIn, type NamedRef, property, toQuery } from '../input.ts';
+import { type TreeFile, toTreeFile } from '../tree-file.ts';
+import type { HostApi, HostQuestion } from './api.ts';
+import { apiHost } from './api-host.ts';
+import { type ApiHostOptions, type HostDialect, openSite } from './dialect.ts';
 import { toIdentity } from './identity.ts';
-import { commitIn, type NamedRef, property, toQuery } from './input.ts';
-import { type TreeFile, toTreeFile } from './tree-file.ts';
 
 /** Options of {@link gitLabHost}. */
 export interface GitLabHostOptions extends ApiHostOptions {
@@ -30,14 +31,7 @@ export function gitLabHost(options: GitLabHostOptions = {}): SourceHost & RefRea
 }
 
 function gitLabDialect(options: GitLabHostOptions): HostDialect {
-  const web = webOf(options);
-  const { token } = options;
-  const site = (options.webUrl ?? 'https://gitlab.com').replace(/\/+$/, '');
-  const api = new HostApi(
-    options.apiUrl ?? `${site}/api/v4`,
-    token === undefined ? {} : { authorization: `Bearer ${token}` },
-    web,
-  );
+  const { web, site, api } = openSite(options, { webUrl: 'https://gitlab.com', apiPath: '/api/v4' });
   const project = (name: string) => `/projects/${encodeURIComponent(name)}`;
   const below = (name: string) => `${project(name)}/repository`;
   const fileUrl = (name: string, commit: string, path: string) =>

@@ -1,6 +1,6 @@
 import type { ChildProcessByStdio } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
-import { CoreError } from '../../errors.ts';
+import { CoreError } from '../../../errors.ts';
 
 /** How git is run. */
 export interface GitOptions {

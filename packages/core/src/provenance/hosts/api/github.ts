@@ -1,12 +1,13 @@
-import type { RefReader } from '../../drift/types.ts';
-import type { SourceHost } from '../../lineage/types.ts';
+import type { RefReader } from '../../../drift/types.ts';
+import type { SourceHost } from '../../../lineage/types.ts';
+import { commitIn, encodePath, property } from '../input.ts';
 import { HostApi } from './api.ts';
-import { type ApiHostOptions, apiHost, type HostDialect, webOf } from './api-host.ts';
+import { apiHost } from './api-host.ts';
+import { type ApiHostOptions, type HostDialect, webOf } from './dialect.ts';
 import { reachability } from './github-reachability.ts';
 import { refOf } from './github-refs.ts';
 import { toTreeFiles, toTreeId } from './github-tree.ts';
 import { toIdentity } from './identity.ts';
-import { commitIn, encodePath, property } from './input.ts';
 
 /** Options of {@link gitHubHost}. */
 export interface GitHubHostOptions extends ApiHostOptions {

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createRepository, type GitHost, startGitHost } from '@imagevet/registry/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { SourceHost } from '../../lineage/types.ts';
-import { collect } from '../__fixtures__/collect.ts';
+import type { SourceHost } from '../../../lineage/types.ts';
+import { collect } from '../../__fixtures__/collect.ts';
+import { gitHubHost } from '../api/github.ts';
 import { gitMirrorHost } from './git-mirror.ts';
-import { gitHubHost } from './github.ts';
 
 const REPOSITORY = 'https://github.com/acme/odd';
 const POINTER = 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n';

@@ -1,11 +1,12 @@
-import type { RefReader } from '../../drift/types.ts';
-import type { SourceHost } from '../../lineage/types.ts';
+import type { RefReader } from '../../../drift/types.ts';
+import type { SourceHost } from '../../../lineage/types.ts';
+import { commitIn, encodePath, type NamedRef, property } from '../input.ts';
 import { HostApi, type HostQuestion, valuesPage } from './api.ts';
-import { type ApiHostOptions, apiHost, type HostDialect, webOf } from './api-host.ts';
+import { apiHost } from './api-host.ts';
 import { hasExactArchive, isListing, listFiles } from './bitbucket-files.ts';
 import { reachability } from './bitbucket-reachability.ts';
+import { type ApiHostOptions, type HostDialect, webOf } from './dialect.ts';
 import { toIdentity } from './identity.ts';
-import { commitIn, encodePath, type NamedRef, property } from './input.ts';
 
 /** Options of {@link bitbucketHost}. */
 export interface BitbucketHostOptions extends ApiHostOptions {

@@ -1,12 +1,13 @@
-import type { RefReader } from '../../drift/types.ts';
-import { CoreError } from '../../errors.ts';
-import type { Reachability, SourceHost } from '../../lineage/types.ts';
-import { HostApi, type HostQuestion, type Page } from './api.ts';
-import { type ApiHostOptions, apiHost, type HostDialect, webOf } from './api-host.ts';
+import type { RefReader } from '../../../drift/types.ts';
+import { CoreError } from '../../../errors.ts';
+import type { Reachability, SourceHost } from '../../../lineage/types.ts';
+import { commitIn, encodePath, type NamedRef, property, toQuery } from '../input.ts';
+import type { TreeFile } from '../tree-file.ts';
+import type { HostApi, HostQuestion, Page } from './api.ts';
+import { apiHost } from './api-host.ts';
+import { type ApiHostOptions, type HostDialect, openSite } from './dialect.ts';
 import { toTreeFiles } from './github-tree.ts';
 import { toIdentity } from './identity.ts';
-import { commitIn, encodePath, type NamedRef, property, toQuery } from './input.ts';
-import type { TreeFile } from './tree-file.ts';
 
 /** Options of {@link giteaHost}. */
 export interface GiteaHostOptions extends ApiHostOptions {
@@ -28,14 +29,7 @@ export function giteaHost(options: GiteaHostOptions = {}): SourceHost & RefReade
 }
 
 function giteaDialect(options: GiteaHostOptions): HostDialect {
-  const web = webOf(options);
-  const { token } = options;
-  const site = (options.webUrl ?? 'https://codeberg.org').replace(/\/+$/, '');
-  const api = new HostApi(
-    options.apiUrl ?? `${site}/api/v1`,
-    token === undefined ? {} : { authorization: `Bearer ${token}` },
-    web,
-  );
+  const { web, site, api } = openSite(options, { webUrl: 'https://codeberg.org', apiPath: '/api/v1' });
   const below = (name: string) => `/repos/${name}`;
   const file = (name: string, commit: string, path: string) =>
     `${below(name)}/raw/${encodePath(path)}?ref=${commit}`;

@@ -1,7 +1,7 @@
-import { CoreError } from '../../errors.ts';
+import { CoreError } from '../../../errors.ts';
+import { encodePath, property } from '../input.ts';
+import { checkListedPath, isSize, type TreeFile } from '../tree-file.ts';
 import { type HostApi, type HostQuestion, valuesPage } from './api.ts';
-import { encodePath, property } from './input.ts';
-import { checkListedPath, isSize, type TreeFile } from './tree-file.ts';
 
 /** Lists the files below a directory; undefined when there is no such directory or commit. */
 export async function listFiles(

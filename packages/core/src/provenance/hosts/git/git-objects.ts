@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { CoreError } from '../../errors.ts';
+import { CoreError } from '../../../errors.ts';
 import { type GitOptions, startGit, withoutSecrets } from './git-command.ts';
 
 /** An object of a git repository, its content held against its id. */
