@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { main } from '../examples/cli/src/main.ts';
 import { startWorld, type World } from '../examples/demo/src/index.ts';
+import type { RebuildPlan, RebuildResult } from '../packages/core/src/index.ts';
 import type { RegistryHost } from '../packages/registry/src/index.ts';
 import { available, dockerHost } from './services.ts';
 
@@ -77,6 +78,9 @@ describe('imagevet', () => {
       ['rebuild', 'x', '--target', 'x/y', '--format', 'html'],
       ['vet', 'x', '--target', 'x'],
       ['vet', 'x', '--concurrency', '0'],
+      ['vet', 'x', '--pull-from', 'docker.io/*'],
+      ['rebuild', 'x', '--target', 'x.example/y', '--name', 'a=b=c'],
+      ['vet', 'x', '--double-build', 'unexplained'],
       ['vet', 'x', '--format', 'pdf'],
       ['vet', 'x', '--registry-host', 'ftp://x'],
       ['sign', 'x@sha256:0000000000000000000000000000000000000000000000000000000000000000'],
@@ -325,6 +329,18 @@ describe.skipIf(!available('docker-engine'))('imagevet with a Docker Engine', ()
     const denied = await imagevet('vet', world.tamperedImage, ...more, ...flags);
     expect(denied.code).toBe(1);
     expect(denied.stdout).toContain('/usr/local/bin/.maintenance');
+    const from = (world.serviceOptions.hosts as Readonly<Record<string, RegistryHost>>)['docker.io']?.url;
+    const chosen = [
+      ...['--double-build', 'same-content', '--incomplete-context'],
+      ...['--name', `*=${world.target.registry}/named/*`],
+      ...['--pull-from', `docker.io/*=${new URL(from ?? '').host}/*`],
+    ];
+    const named = await imagevet('rebuild', world.image, ...more, ...chosen, '--format', 'json', ...flags);
+    const { plan, result } = JSON.parse(named.stdout) as { plan: RebuildPlan; result: RebuildResult };
+    expect(plan.steps.map(({ target }) => target.repository)).toContain('named/library/press');
+    expect(
+      result.outcomes.map((outcome) => outcome.status === 'built' && outcome.image.reference.tag),
+    ).toEqual(plan.steps.map(() => expect.stringMatching(/-twice$/) as string));
     const rebuilt = await imagevet('rebuild', world.image, ...more, ...flags);
     expect(rebuilt).toMatchObject({ code: 0, stdout: expect.stringContaining('library/press:') as string });
   }, 120_000);

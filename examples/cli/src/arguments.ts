@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import type { PlanTarget } from '@imagevet/core';
+import type { ComparisonGrade, NameRule, PlanTarget } from '@imagevet/core';
 import { ImagevetError, type Platform, parsePlatform, parseReference } from '@imagevet/registry';
 
 export const COMMAND_NAMES = [
@@ -53,6 +53,11 @@ export interface Arguments {
   readonly target?: PlanTarget;
   readonly engine?: string;
   readonly concurrency?: number;
+  /** Where the engine finds public images; the first rule that takes a name. */
+  readonly sourceMirrors?: readonly NameRule[];
+  readonly incompleteContext?: 'allow';
+  /** Grade of two builds that are held against each other. */
+  readonly doubleBuild?: ComparisonGrade;
   readonly policy?: string;
   readonly trust: TrustArguments;
 }
@@ -73,6 +78,9 @@ export interface TrustArguments {
   readonly maxStalenessMs?: number;
 }
 
+/** What two builds may be, best first. */
+const GRADES = ['identical', 'same-layers', 'same-content', 'same-packages', 'explained'] as const;
+
 const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
   format: { type: 'string' },
@@ -89,6 +97,10 @@ const OPTIONS = {
   scratch: { type: 'string' },
   engine: { type: 'string' },
   concurrency: { type: 'string' },
+  name: { type: 'string', multiple: true },
+  'pull-from': { type: 'string', multiple: true },
+  'incomplete-context': { type: 'boolean' },
+  'double-build': { type: 'string' },
   policy: { type: 'string' },
   'trust-server': { type: 'string' },
   'trust-ca': { type: 'string' },
@@ -131,9 +143,12 @@ export function parseArguments(
     cache: values.cache,
     mirrors: values.mirrors,
     offline: readOffline(values),
-    target: values.target === undefined ? undefined : parseTarget(values.target, values.scratch),
+    target: values.target === undefined ? undefined : parseTarget(values.target, values),
     engine: values.engine ?? env.DOCKER_HOST,
     concurrency: values.concurrency === undefined ? undefined : parseCount(values.concurrency),
+    sourceMirrors: parseRules('--pull-from', values['pull-from']),
+    incompleteContext: values['incomplete-context'] === true ? 'allow' : undefined,
+    doubleBuild: parseGrade(values['double-build']),
     policy: values.policy,
     trust: parseTrust(values, env),
   };
@@ -161,6 +176,11 @@ options
   --scratch PREFIX              where they are pushed before they are judged; default PREFIX-scratch
   --engine URL                  Docker Engine; default DOCKER_HOST, else /var/run/docker.sock
   --concurrency N               builds at the same time; default 2
+  --name FROM=TO (repeatable)   names of rebuilt images; the first that takes one decides:
+                                'docker.io/library/*=registry.corp/vetted/library/*'
+  --pull-from FROM=TO (repeatable)   where the engine finds public images: 'docker.io/*=mirror.corp/hub/*'
+  --incomplete-context          build also what copies a submodule or a Git LFS file, without its content
+  --double-build GRADE          build everything twice; both must be equal at least that well: same-content
   --policy FILE                 default: the built-in policy
   --trust-server URL   --trust-ca FILE   --trust-directory FOLDER   --root-key ID (repeatable)
                                 sign and verify ask docker's server unless one is named; vet signs only if one is
@@ -261,14 +281,42 @@ function parseHosts(texts: readonly string[]): Readonly<Record<string, { readonl
   );
 }
 
-function parseTarget(text: string, scratchPrefix: string | undefined): PlanTarget {
+/** Each is `FROM=TO`. */
+function parseRules(option: string, texts: readonly string[] = []): readonly NameRule[] | undefined {
+  const rules = texts.map((text) => {
+    const [, from, to] = /^([^=]+)=([^=]+)$/.exec(text) ?? [];
+    if (from === undefined || to === undefined) {
+      throw new UsageError(
+        `${option} ${JSON.stringify(text)} is not FROM=TO, like docker.io/*=mirror.corp/hub/*`,
+      );
+    }
+    return { from, to };
+  });
+  return rules.length === 0 ? undefined : rules;
+}
+
+function parseGrade(text: string | undefined): ComparisonGrade | undefined {
+  const grade = GRADES.find((name) => name === text);
+  if (text === undefined || grade !== undefined) return grade;
+  throw new UsageError(`--double-build ${JSON.stringify(text)} is not one of ${GRADES.join(', ')}`);
+}
+
+function parseTarget(
+  text: string,
+  { scratch: scratchPrefix, name }: ReturnType<typeof readOptions>['values'],
+): PlanTarget {
+  const names = parseRules('--name', name);
   const slash = text.indexOf('/');
   const [registry, repositoryPrefix] = [text.slice(0, slash), text.slice(slash + 1)];
   try {
     // The grammar of references decides: a first part without dot, colon or capital is no host.
     const named = parseReference(`${text}/image`);
     if (named.registry === registry && named.repository === `${repositoryPrefix}/image`) {
-      return { registry, repositoryPrefix, ...(scratchPrefix === undefined ? {} : { scratchPrefix }) };
+      return {
+        ...{ registry, repositoryPrefix },
+        ...(scratchPrefix === undefined ? {} : { scratchPrefix }),
+        ...(names === undefined ? {} : { names }),
+      };
     }
   } catch (error) {
     if (!ImagevetError.is(error)) throw error;

@@ -1,4 +1,4 @@
-import { planRebuild, rebuild as runPlan } from '@imagevet/core';
+import { disagreementBelow, doubleBuilder, planRebuild, rebuild as runPlan } from '@imagevet/core';
 import { formatReference } from '@imagevet/registry';
 import { type Arguments, UsageError } from '../arguments.ts';
 import { EXIT, type Io } from '../io.ts';
@@ -8,14 +8,22 @@ import { trace } from './lineage.ts';
 /** `imagevet rebuild <image> --target HOST/PREFIX` */
 export async function rebuild(args: Arguments, io: Io): Promise<number> {
   const target = targetOf(args, io);
-  const builder = builderOf(args, target);
-  if (target === undefined || builder === undefined) throw new UsageError('rebuild needs --target');
+  const once = builderOf(args, target);
+  if (target === undefined || once === undefined) throw new UsageError('rebuild needs --target');
+  const registry = target.client;
+  const { doubleBuild: grade } = args;
+  const builder =
+    grade === undefined
+      ? once
+      : doubleBuilder(once, { registry, disagreement: disagreementBelow(grade, registry) });
   const plan = planRebuild([await trace(args, io)], { target });
   for (const gap of plan.gaps) io.stderr(`not planned: ${gap.message}\n`);
   const result = await runPlan(plan, {
     builder,
     host: servicesOf(args, io).host,
     concurrency: args.concurrency,
+    mirrors: args.sourceMirrors,
+    incompleteContext: args.incompleteContext,
     signal: io.signal,
     onProgress: (event) => {
       if (event.type === 'step-started')

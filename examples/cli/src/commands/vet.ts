@@ -32,6 +32,9 @@ export async function vet(args: Arguments, io: Io): Promise<number> {
     target,
     builder: builderOf(args, target),
     concurrency: args.concurrency,
+    mirrors: args.sourceMirrors,
+    incompleteContext: args.incompleteContext,
+    doubleBuild: args.doubleBuild,
     policy: args.policy === undefined ? undefined : parsePolicy(readText(args.policy)),
     trust:
       target === undefined || args.trust.server === undefined

@@ -418,6 +418,27 @@ describe('compareImages() of bytecode', () => {
 });
 
 describe('compareImages() of what hides', () => {
+  test.each<[string, Item, Item, string]>([
+    [
+      'another capability of one that has some',
+      { content: elf, mode: 0o755, pax: { 'SCHILY.xattr.security.capability': 'x' } },
+      { content: elf, mode: 0o755, pax: { 'SCHILY.xattr.security.capability': 'y' } },
+      'xattr',
+    ],
+    [
+      'another device',
+      { type: 'block-device', devmajor: 8, devminor: 1, mode: 0o600 },
+      { type: 'block-device', devmajor: 8, devminor: 2, mode: 0o600 },
+      'device',
+    ],
+  ])('row 40: compareImages() names %s', async (_name, one, other, aspect) => {
+    const { grade, differences } = await compare(
+      await build([{ '/dev/x': one }]),
+      await build([{ '/dev/x': other }]),
+    );
+    expect([grade, differences.map(({ aspects }) => aspects)]).toEqual(['unexplained', [[aspect]]]);
+  });
+
   test('row 40: compareImages() sees the mode and owner that a hardlink gives its file', async () => {
     const image = (mode: number, uid: number) =>
       build([
@@ -514,6 +535,17 @@ describe('compareImages() of packages', () => {
       grade: 'unexplained',
       unexplained: ['/var/lib/dpkg/info/libx:amd64.postinst'],
     });
+  });
+
+  test('row 40: compareImages() does not explain a file that another package claims', async () => {
+    const file = (content: string): Files => ({ '/usr/lib/libx.so.1': content });
+    const other = (name: string, content: string): Files => ({
+      '/var/lib/dpkg/info/libx:amd64.md5sums': '',
+      [`/var/lib/dpkg/info/${name}:amd64.md5sums`]: `${md5(content)}  lib/libx.so.1\n`,
+    });
+    const original = debian({ libx: '1.0', evil: '1.0' }, { ...file('a'), ...other('libx', 'a') });
+    const rebuilt = debian({ libx: '1.1', evil: '1.1' }, { ...file('b'), ...other('evil', 'b') });
+    expect((await explained(original, rebuilt)).unexplained).toContain('/usr/lib/libx.so.1');
   });
 
   test.each([

@@ -1,12 +1,26 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { pythonSource, sameBytecode } from './python-bytecode.ts';
+import { isUsedAlike, pythonSource, sameBytecode } from './python-bytecode.ts';
 
 function compiled(time: number, body: Uint8Array): Buffer {
   const header = Buffer.from([0xa7, 0x0d, 13, 10, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0]);
   header.writeUInt32LE(time, 8);
   return Buffer.concat([header, body]);
 }
+
+describe('isUsedAlike()', () => {
+  test('tells by the times of both sources, and answers for any bytes', () => {
+    const used = (original?: number, rebuilt?: number) =>
+      isUsedAlike(compiled(7, Buffer.from('x')), { original, rebuilt });
+    expect([used(7, 7.5), used(1, 2), used(7, 8), used(7), used()]).toEqual([true, true, false, false, true]);
+    const time = fc.option(fc.double(), { nil: undefined });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 24 }), time, time, (bytes, original, rebuilt) => {
+        expect(typeof isUsedAlike(Buffer.from(bytes), { original, rebuilt })).toBe('boolean');
+      }),
+    );
+  });
+});
 
 describe('sameBytecode()', () => {
   test('allows another time, and no other byte', () => {
@@ -40,6 +54,9 @@ describe('sameBytecode()', () => {
     );
     const [one, other] = [1, 2].map((time) => compiled(time, Buffer.from('x')));
     expect(sameBytecode(one!, other!, { original: 2 ** 32 + 1, rebuilt: 2.75 })).toBe(true);
+    expect(
+      sameBytecode(compiled(2 ** 32 - 5, Buffer.from('x')), other!, { original: -5.5, rebuilt: 3 }),
+    ).toBe(false);
   });
 });
 

@@ -47,9 +47,6 @@ export function isUsedAlike(
 }
 
 /** As Python counts: whole seconds, in 32 bits without a sign. */
-function isUsed(compiled: Buffer, time: number | undefined): boolean {
-  return (
-    time !== undefined &&
-    compiled.readUInt32LE(TIME_AT) === Number(BigInt.asUintN(32, BigInt(Math.trunc(time))))
-  );
+function isUsed(compiled: Buffer, time = Number.NaN): boolean {
+  return compiled.readUInt32LE(TIME_AT) === ((Math.trunc(time) % 2 ** 32) + 2 ** 32) % 2 ** 32;
 }

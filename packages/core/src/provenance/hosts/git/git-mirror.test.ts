@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -252,6 +252,21 @@ describe('gitMirrorHost()', () => {
     expect(text((await host.readFile(BLOG, world.commits.blog, 'README.md')).content)).toBe('outside\n');
     expect(await host.reachability(BLOG, world.imposter)).toBe('unreachable');
     expect([host.supports(BLOG), host.supports(ROOTFS)]).toEqual([true, false]);
+  });
+
+  it('says that a path is no clone git can read, and reads the .git of a work tree', async () => {
+    const tree = join(directory, 'work');
+    execFileSync('git', ['clone', '--quiet', world.repositories['acme/blog']!, tree], { stdio: 'pipe' });
+    const open = (remote: string) => gitMirrorHost({ directory, remotes: { [BLOG]: remote }, hosts: [] });
+    for (const wrong of [tree, join(directory, 'nowhere')]) {
+      await expect(open(wrong).readFile(BLOG, world.commits.blog, 'README.md')).rejects.toMatchObject({
+        code: 'SOURCE_UNREACHABLE',
+        message: `open ${BLOG}: git reads no repository in ${wrong}`,
+      });
+      expect(await codeOf(open(wrong).reachability(BLOG, world.commits.blog))).toBe('SOURCE_UNREACHABLE');
+    }
+    const { content } = await open(join(tree, '.git')).readFile(BLOG, world.commits.blog, 'README.md');
+    expect(text(content)).toBe('outside\n');
   });
 
   it('answers from its mirrors alone when offline', async () => {

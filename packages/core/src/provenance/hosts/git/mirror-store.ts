@@ -11,7 +11,7 @@ export interface MirrorStoreOptions extends GitOptions {
   /** Where mirrors are kept; made when missing. */
   readonly directory: string;
   /**
-   * Where to fetch a repository from, or the path of a clone, by repository URL
+   * Where to fetch a repository from, or the path of a bare clone or of its `.git`, by repository URL
    * (`https://github.com/docker-library/php`). Addresses given here are trusted: any protocol, any network.
    */
   readonly remotes?: Readonly<Record<string, string>>;
@@ -50,7 +50,10 @@ export class MirrorStore {
   ): Promise<string> {
     if (!this.supports(url)) throw new CoreError('SOURCE_UNSUPPORTED', `no mirror of ${url} is allowed`);
     const remote = this.#options.remotes?.[url];
-    if (remote !== undefined && !/^[a-z][a-z0-9+]*:\/\//.test(remote)) return remote;
+    if (remote !== undefined && !/^[a-z][a-z0-9+]*:\/\//.test(remote)) {
+      await this.#checkClone(url, remote, options.signal);
+      return remote;
+    }
     const directory = join(
       this.#options.directory,
       `${createHash('sha256').update(url).digest('hex').slice(0, 32)}.git`,
@@ -79,6 +82,21 @@ export class MirrorStore {
     this.#fetches.set(directory, fetching);
     await fetching;
     return directory;
+  }
+
+  /** Nothing is fetched into a clone, so that one git cannot read would look like one without the commit. */
+  async #checkClone(url: string, remote: string, signal: AbortSignal | undefined): Promise<void> {
+    const command = { directory: remote, arguments: ['rev-parse', '--git-dir'], maxBytes: 4096, signal };
+    try {
+      await runGit(command, this.#options);
+    } catch (error) {
+      if (!(error instanceof GitExit)) throw error;
+      throw new CoreError('SOURCE_UNREACHABLE', `open ${url}: git reads no repository in ${remote}`, {
+        cause: error,
+        hint: 'Give `remotes` the path of a bare clone, or of the .git of one with a work tree.',
+        details: { repository: url },
+      });
+    }
   }
 
   #isFresh(fetched: number | undefined, notBefore: Date | 'now' | undefined): boolean {
