@@ -164,6 +164,7 @@ export type { DockerEngineBuilderOptions } from './rebuild/engine/options.ts';
 export { type BakeFile, type BakeTarget, toBakeFile } from './rebuild/export/bake-file.ts';
 export { type SourcePolicy, type SourcePolicyRule, toSourcePolicy } from './rebuild/export/source-policy.ts';
 export type { ContextFinding } from './rebuild/foreign-content.ts';
+export { importImage } from './rebuild/import-image.ts';
 export { type InspectContextsOptions, inspectContexts } from './rebuild/inspect-contexts.ts';
 export type { NameRule } from './rebuild/internal-names.ts';
 export { type PlanRebuildOptions, type PlanTarget, planRebuild } from './rebuild/plan-rebuild.ts';

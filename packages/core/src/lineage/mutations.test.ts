@@ -220,6 +220,47 @@ test('a Dockerfile reconstructed from the history does not hide the base an anno
   expect(lineage.nodes.map(({ end }) => end)).toEqual([undefined, 'unresolved']);
 });
 
+test('the only image a build read is the base when layers say so, and no lie when they do not', async () => {
+  const base = await pushBase();
+  const builder = await push('builder:1', { layers: [content('go')], history: [copied('go')] });
+  const read = ({ manifest }: ResolvedImage, reference: string): ProvenanceSource => ({
+    kind: 'buildkit-attestation',
+    async *claims(subject) {
+      if (subject.reference.repository !== 'library/app') return;
+      const said = { reference, digest: manifest.digest, inferred: true } as const;
+      yield { kind: 'buildkit-attestation', foundAt: 'statement', base: said };
+    },
+  });
+  await pushApp(base);
+  expect(gradeOf(await resolve('app:1', { sources: [read(base, 'base:1')] }))).toBe('proven');
+  // FROM builder:1 AS build, FROM scratch, COPY --from=build: and no Dockerfile at hand.
+  const from = await resolve('app:1', { sources: [read(builder, 'builder:1')] });
+  expect([gradeOf(from), refutations(from)]).toEqual(['unknown', []]);
+  expect(edgeOf(from)?.evidence.at(-1)?.message).toContain('the only image its build read is not its base');
+  // What says outright which image it is goes first, and is not contradicted by it.
+  await pushApp(base, { annotations: naming(base.manifest.digest) });
+  const sources = [read(builder, 'builder:1'), ociAnnotationSource()];
+  const said = await resolve('app:1', { sources });
+  expect([gradeOf(said), edgeOf(said)?.name, refutations(said)]).toEqual(['proven', 'base:1', []]);
+  expect(said.conflicts).toEqual([]);
+});
+
+test('a place that is guessed from an annotation stands behind one that is written down', async () => {
+  const base = await pushBase();
+  // A repository and a commit, and no word of the directory: at its root is the Dockerfile of something else.
+  const annotations = {
+    'org.opencontainers.image.source': REPOSITORY,
+    'org.opencontainers.image.revision': COMMIT,
+  };
+  await pushApp(base, { annotations });
+  const lineage = await resolve();
+  expect(lineage.nodes[0]?.claims.map(({ kind, heuristic }) => [kind, heuristic])).toEqual([
+    ['official-images', undefined],
+    ['oci-annotation', true],
+  ]);
+  expect(lineage.nodes[0]?.dockerfile).toMatchObject({ kind: 'official-images', location: { path: 'app' } });
+});
+
 test('a prefix of empty layers proves nothing, even at a digest', async () => {
   const base = await push('base:1', { layers: [[]], history: [copied('one')] });
   await pushApp(base, { annotations: naming(base.manifest.digest) });

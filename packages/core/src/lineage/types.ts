@@ -36,7 +36,12 @@ export interface ProvenanceClaim {
   /** The Dockerfile itself, when the claim embeds it. */
   readonly dockerfile?: string;
   /** The base image it names. */
-  readonly base?: { readonly reference: string; readonly digest?: Digest };
+  readonly base?: {
+    readonly reference: string;
+    readonly digest?: Digest;
+    /** True where the claim does not say which image is the base: it is the only one the build read, and may be another's. */
+    readonly inferred?: true;
+  };
   /** RFC 3339 time at which the build ended, when the claim says; not checked. */
   readonly finishedOn?: string;
   /** What it was built with, when the claim says. */

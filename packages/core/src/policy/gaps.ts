@@ -1,7 +1,6 @@
 import type { Gap } from '../errors.ts';
 import type { LineageNode } from '../lineage/types.ts';
 import { canonicalJson } from './canonical-json.ts';
-import { isImport } from './imports.ts';
 import type { Facts } from './types.ts';
 
 const STAGES: readonly Gap['stage'][] = [
@@ -64,7 +63,7 @@ function missing(facts: Facts, nodes: readonly LineageNode[]): readonly Gap[] {
   }
   for (const node of nodes) {
     const { id } = node;
-    if (Object.hasOwn(facts.comparisons, id) || isImport(node, facts)) continue;
+    if (Object.hasOwn(facts.comparisons, id)) continue;
     gaps.push(gap('compare', 'COMPARISON_MISSING', 'no rebuild was compared with the public image', id));
   }
   return gaps;

@@ -87,6 +87,7 @@ export function builderPool(builders: readonly Builder[], options: BuilderPoolOp
       }
     },
     ...(first.find === undefined ? {} : { find: first.find.bind(first) }),
+    ...(first.importImage === undefined ? {} : { importImage: first.importImage.bind(first) }),
     async release() {
       await Promise.all(builders.map((builder) => builder.release?.()));
     },

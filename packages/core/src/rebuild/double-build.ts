@@ -77,6 +77,7 @@ export function doubleBuilder(builder: Builder, options: DoubleBuilderOptions): 
     ...(builder.find === undefined
       ? {}
       : { find: async (request, operation) => builder.find?.(gated(request, 'twice'), operation) }),
+    ...(builder.importImage === undefined ? {} : { importImage: builder.importImage.bind(builder) }),
     release: async () => builder.release?.(),
   };
 }

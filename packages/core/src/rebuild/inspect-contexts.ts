@@ -22,6 +22,7 @@ export async function inspectContexts(
 ): Promise<readonly (ContextFinding & { readonly step: string })[]> {
   const found: (ContextFinding & { readonly step: string })[] = [];
   for (const step of plan.steps) {
+    if (step.layout !== undefined) continue;
     const { findings } = await readStepContext(step, host, { signal });
     found.push(...findings.map((finding) => ({ step: step.id, ...finding })));
   }

@@ -15,7 +15,7 @@ import type { Lineage, LineageEdge, LineageNode } from '../lineage/types.ts';
 import { dockerfileIn } from './context.ts';
 import { type NameRule, pathOf } from './internal-names.ts';
 import { type NamelessStep, nameSteps } from './name-steps.ts';
-import type { ImportedImage, RebuildPlan, RebuildStep } from './types.ts';
+import type { RebuildPlan, RebuildStep, StepLayout } from './types.ts';
 
 /** Where results go: `docker.io/library/php:8` becomes `<registry>/<repositoryPrefix>/library/php:8` once it is admitted. */
 export interface PlanTarget {
@@ -46,7 +46,7 @@ const UNKNOWN_TRIGGERS = ['COPY . /'];
 
 /**
  * Plans the rebuild of whole lineages: parents before children, an image they share once. An image that is the OCI layout of its
- * repository is an import: what is built on it is built on its public digest. Images that cannot be rebuilt are
+ * repository is taken over as it is: a step that copies, and what is built on it is built on the copy. Images that cannot be rebuilt are
  * gaps; their children are built on the public image by digest where there is one, and are gaps too where there is none.
  * An image that takes files from itself, however far round, cannot be rebuilt.
  *
@@ -63,7 +63,7 @@ export function planRebuild(lineages: readonly Lineage[], options: PlanRebuildOp
   }
   const planner = new Planner(lineages, first.platform, options);
   for (const { root } of lineages) planner.add(root);
-  const { gaps, imports } = planner;
+  const { gaps } = planner;
   const { registry, repositoryPrefix, names } = options.target;
   const steps = nameSteps([...planner.steps.values()], {
     registry,
@@ -72,13 +72,12 @@ export function planRebuild(lineages: readonly Lineage[], options: PlanRebuildOp
   });
   const places = steps.map(({ key, target, scratch }) => [key, ...[target, scratch].map(formatReference)]);
   const id = digestOf(JSON.stringify(places));
-  return { id, platform: first.platform, steps, ...(imports.length === 0 ? {} : { imports }), gaps };
+  return { id, platform: first.platform, steps, gaps };
 }
 
 class Planner {
   readonly steps: Map<string, NamelessStep> = new Map();
   readonly gaps: Gap[] = [];
-  readonly imports: ImportedImage[] = [];
   readonly #seen = new Set<string>();
   /** Images whose own inputs are being planned. */
   readonly #open = new Set<string>();
@@ -130,9 +129,9 @@ class Planner {
     if (circular !== undefined) {
       return this.#refuse(node, 'INPUT_CYCLE', `it is built from ${circular.to}, which is built from it`);
     }
-    const imported = importedImage(node);
-    if (imported !== undefined) {
-      this.imports.push(imported);
+    const layout = layoutOf(node);
+    if (layout !== undefined) {
+      this.steps.set(id, this.#step(node, [], [], layout));
       return;
     }
     const problem = unbuildable(node) ?? this.#foreign(node);
@@ -187,6 +186,7 @@ class Planner {
     node: LineageNode,
     inputs: NamelessStep['inputs'],
     triggers: NonNullable<RebuildStep['triggers']>,
+    layout?: StepLayout,
   ): NamelessStep {
     const { location, text = '', contextTree, parameters } = node.dockerfile;
     if (location === undefined) throw new CoreError('PLAN_INVALID', `${node.id} has no source location`);
@@ -202,7 +202,8 @@ class Planner {
         ? [repository, commit, directory, path]
         : ['tree', contextTree, dockerfileIn(location) ?? path];
     const source = [...context, digestOf(text), ...(parameters === undefined ? [] : [parameters])];
-    const key = digestOf(JSON.stringify([KEY_VERSION, ...source, formatPlatform(node.platform), keys]));
+    const made = layout === undefined ? source : ['layout', layout.digest];
+    const key = digestOf(JSON.stringify([KEY_VERSION, ...made, formatPlatform(node.platform), keys]));
     const tag = this.#options.tag?.(node);
     return {
       id: node.id,
@@ -210,7 +211,8 @@ class Planner {
       reference: node.reference,
       platform: node.platform,
       location,
-      dockerfile: text,
+      dockerfile: layout === undefined ? text : '',
+      ...(layout === undefined ? {} : { layout }),
       ...(parameters === undefined ? {} : { parameters }),
       inputs,
       ...(triggers.length === 0 ? {} : { triggers }),
@@ -230,12 +232,12 @@ class Planner {
   }
 }
 
-/** An image whose repository holds it as it is published: there is nothing to build, and its bytes are known. */
-function importedImage({ id, reference, image, dockerfile }: LineageNode): ImportedImage | undefined {
+/** The layout of an image whose repository holds it as it is published: there is nothing to build, and its bytes are known. */
+function layoutOf({ image, dockerfile }: LineageNode): StepLayout | undefined {
   const { status, layout, location } = dockerfile;
   if (status !== 'imported' || layout === undefined || layout.match === 'none') return undefined;
   if (image === undefined || location === undefined) return undefined;
-  return { id, reference, digest: image.manifest.digest, location };
+  return { digest: layout.manifest, match: layout.match };
 }
 
 function unbuildable(node: LineageNode): string | undefined {

@@ -10,6 +10,7 @@ import {
 import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
 import { externalImages } from '../dockerfile/queries.ts';
 import { CoreError } from '../errors.ts';
+import { layoutSource } from '../lineage/layout/layout-source.ts';
 import type { SourceHost } from '../lineage/types.ts';
 import { dockerfileIn } from './context.ts';
 import { type ContextFinding, describeFinding, refuseForeignContent } from './foreign-content.ts';
@@ -23,6 +24,7 @@ import type {
   BuiltImage,
   RebuildOutcome,
   RebuildStep,
+  StepLayout,
   StepOptions,
   StepRunner,
 } from './types.ts';
@@ -131,6 +133,7 @@ async function findOrBuild(
   options: StepOptions & StepTools,
   log: (text: string) => void,
 ): Promise<Found> {
+  if (step.layout !== undefined) return { image: await takeOver(step, step.layout, options) };
   const { builder, signal, reuse = true, incompleteContext = 'deny' } = options;
   const { registry, repository } = step.scratch;
   const requestAt = (tag: string) => ({ target: { registry, repository, tag }, platform: step.platform });
@@ -160,6 +163,30 @@ async function findOrBuild(
   throw new CoreError('BUILD_FAILED', `${step.id} was not built on its rebuilt base`, {
     hint: 'The engine used another base than the digest it was given.',
   });
+}
+
+/** Its digest is known beforehand, so that nothing needs to be found or compared. */
+async function takeOver(
+  { id, key, reference, location, platform, scratch }: RebuildStep,
+  { digest }: StepLayout,
+  { builder, host, mirrors, signal }: StepOptions & StepTools,
+): Promise<BuiltImage> {
+  if (builder.importImage === undefined) {
+    throw new CoreError('BUILD_UNSUPPORTED', `${id} is an OCI layout, and ${builder.name} takes none over`, {
+      hint: 'Give a builder that has importImage, or use importImage() in your own.',
+    });
+  }
+  const { registry, repository } = reference;
+  const target = { ...scratch, tag: `build-${key.slice(0, 40)}` };
+  const image = await builder.importImage(
+    {
+      ...{ reference, digest, layout: layoutSource(host, location), target, platform },
+      published: readNameRules(mirrors ?? [])(reference) ?? { registry, repository },
+    },
+    { signal },
+  );
+  if (image.descriptor.digest === digest) return image;
+  throw new CoreError('PUSH_FAILED', `${id} was taken over as ${image.descriptor.digest}, not ${digest}`);
 }
 
 /**

@@ -1,6 +1,7 @@
 import type {
   Descriptor,
   Digest,
+  Fetcher,
   ImageReference,
   OperationOptions,
   Platform,
@@ -8,6 +9,7 @@ import type {
 } from '@imagevet/registry';
 import type { BuildParameters } from '../dockerfile/types.ts';
 import type { CoreErrorCode, Gap } from '../errors.ts';
+import type { LayoutComparison } from '../lineage/layout/compare-layout.ts';
 import type { EdgeKind, SourceEntry, SourceLocation } from '../lineage/types.ts';
 import type { ContextFinding } from './foreign-content.ts';
 
@@ -33,8 +35,10 @@ export interface RebuildStep {
   readonly reference: ImageReference;
   readonly platform: Platform;
   readonly location: SourceLocation;
-  /** Dockerfile text as fetched, before substitution. */
+  /** Dockerfile text as fetched, before substitution; empty for an image that is taken over. */
   readonly dockerfile: string;
+  /** Set for an image that is not built but taken over, byte for byte, from the OCI layout whose index is at `location.path`. */
+  readonly layout?: StepLayout;
   /** Build arguments and stage. */
   readonly parameters?: BuildParameters;
   readonly inputs: readonly RebuildInput[];
@@ -57,20 +61,31 @@ export interface RebuildPlan {
   readonly id: Digest;
   readonly platform: Platform;
   readonly steps: readonly RebuildStep[];
-  /** Images that are taken as they are: no Dockerfile makes them, and their public bytes are those in their repository. */
-  readonly imports?: readonly ImportedImage[];
   /** Nodes that cannot be rebuilt, and why. */
   readonly gaps: readonly Gap[];
 }
 
-/** An image that is an OCI layout of its repository; what is built on it is built on this digest. */
-export interface ImportedImage {
-  /** The lineage node's id. */
-  readonly id: string;
-  readonly reference: ImageReference;
+/** The image in an OCI layout. */
+export interface StepLayout {
+  /** Its manifest, and so the digest of the result. */
   readonly digest: Digest;
-  /** Where the layout is. */
-  readonly location: SourceLocation;
+  /** How far it is the published image. */
+  readonly match: Exclude<LayoutComparison['match'], 'none'>;
+}
+
+/** What a builder is asked to take over. */
+export interface ImportRequest {
+  /** The public name. */
+  readonly reference: ImageReference;
+  /** Manifest of the layout. */
+  readonly digest: Digest;
+  /** Reads the layout; checks every digest. */
+  readonly layout: Fetcher;
+  /** Repository of the published image, which may have the same blobs. */
+  readonly published?: Repository;
+  readonly platform: Platform;
+  /** Where to put it; tag included. */
+  readonly target: ImageReference;
 }
 
 /** What a builder is asked to do. */
@@ -135,6 +150,8 @@ export interface Builder {
     request: Pick<BuildRequest, 'target' | 'platform'>,
     options?: OperationOptions,
   ): Promise<BuiltImage | undefined>;
+  /** Puts an image that is taken over where builds are pushed, unchanged. Without it such a step fails. */
+  importImage?(request: ImportRequest, options?: OperationOptions): Promise<BuiltImage>;
   /** Frees what builds left behind for one another. Called at the end of a run. */
   release?(): Promise<void>;
 }

@@ -77,6 +77,21 @@ describe.each(notaryServers)('healCollection() against $name', ({ start }) => {
   });
 });
 
+test('healCollection() takes no expired snapshot its owner did not sign', async () => {
+  const notary = await startNotary();
+  const [collection, keys] = ['heal.example.com/snapshot', createKeyStore()];
+  const { server } = notary;
+  for (const tag of ['1', '2'])
+    await signTag(target(tag), { collection, server, keys, snapshotKey: 'client' });
+  const evil = new EvilNotary(notary, collection, keys);
+  await evil.expire('snapshot');
+  await evil.signWithInvalidKey('snapshot');
+  const before = notary.requests.length;
+  await expect(healCollection(collection, { server, keys })).rejects.toMatchObject({ code: 'WRONG_KEY' });
+  expect(notary.requests.slice(before).some((request) => request.startsWith('POST'))).toBe(false);
+  await notary.close();
+});
+
 test.each(['targets', 'root'])('healCollection() vouches for no %s its owner did not sign', async (role) => {
   const notary = await startNotary();
   const [collection, keys] = ['heal.example.com/forged', createKeyStore()];

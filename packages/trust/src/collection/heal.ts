@@ -72,12 +72,8 @@ export async function healCollection(
       const isDue = isOverdue && role === 'targets' && hasExpired(file);
       if (isBroken(file, snapshot) || isDue) unsigned.push(again(file, authority, LIFETIME_MS.targets));
       const { delegations } = file.signed;
-      queue.push(
-        ...(delegations.roles ?? []).map((delegation): [string, RoleAuthority] => [
-          delegation.name,
-          authorityOf(delegation, delegations.keys),
-        ]),
-      );
+      for (const delegation of delegations.roles ?? [])
+        queue.push([delegation.name, authorityOf(delegation, delegations.keys)]);
     }
     const isSnapshotDue = isOverdue || (await isSnapshotBroken(client, snapshot));
     if (unsigned.length === 0 && !isSnapshotDue) return undefined;

@@ -105,7 +105,25 @@ function decodeKey(key: PublicKey): KeyObject {
     throw new TrustError('INVALID_KEY', `read ${key.keytype} public key: holds ${result.asymmetricKeyType}`);
   }
   checkStrength(result);
+  checkForm(result, key);
   return result;
+}
+
+// One key has one form, as Go has it: in a second one it would have a second id, and count twice towards a threshold.
+function checkForm(key: KeyObject, { keytype, keyval }: PublicKey): void {
+  const isCertificate = keytype.endsWith('-x509');
+  if (isWholePoint(key) && (isCertificate || exportPublicKey(key).keyval.public === keyval.public)) return;
+  throw new TrustError('INVALID_KEY', `read ${keytype} public key: not in the one form of such keys`, {
+    hint: 'An elliptic curve point is not compressed, and nothing follows the key.',
+  });
+}
+
+function isWholePoint(key: KeyObject): boolean {
+  if (key.asymmetricKeyType !== 'ec') return true;
+  const spki = key.export({ format: 'der', type: 'spki' });
+  // The bit string ends with: no unused bits, 4 for both coordinates, the coordinates.
+  const start = spki.length - 2 * curveBytes(key) - 2;
+  return spki[start] === 0 && spki[start + 1] === 4;
 }
 
 /**

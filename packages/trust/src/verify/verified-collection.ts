@@ -1,4 +1,5 @@
 import type { OperationOptions } from '@imagevet/registry';
+import { TrustError } from '../errors.ts';
 import { checkTargetsRole, isDelegationName, parentRole } from '../metadata/names.ts';
 import type { MetadataOf } from '../metadata/parse.ts';
 import type {
@@ -14,6 +15,9 @@ import type {
 import type { MetadataSource } from '../notary/metadata-source.ts';
 import { checkExpiry, checkVersion, fetchByMeta, matchesMeta, type UpdateRules } from './file-checks.ts';
 import { authorityOf, type VerifiedKey, verifySignatures } from './signatures.ts';
+
+/** Roles looked at for one name: whoever may sign a role can delegate on, as often as a file holds. */
+const MAX_ROLES = 4096;
 
 /** A verified targets or delegation file. */
 export interface VerifiedTargets {
@@ -141,7 +145,13 @@ export class VerifiedCollection {
       const { targets, delegations } = verified.file.signed;
       const target = targets !== null && Object.hasOwn(targets, name) ? targets[name] : undefined;
       if (target !== undefined) return { role: current, target, ...verified };
-      queue.push(...(delegations.roles ?? []).map((delegation) => delegation.name));
+      for (const delegation of delegations.roles ?? []) queue.push(delegation.name);
+      if (queue.length + visited.size > MAX_ROLES) {
+        throw new TrustError(
+          'LIMIT_EXCEEDED',
+          `verify ${this.collection}: more than ${MAX_ROLES} delegations`,
+        );
+      }
     }
     return undefined;
   }

@@ -50,7 +50,7 @@ export function baseConflict(
 const DECLARED: ReadonlySet<string> = new Set(['oci-annotation', 'image-label']);
 
 function isAnother(claim: ProvenanceClaim, sought: (BaseTarget & { kind: 'image' })['named']): boolean {
-  return claim.base !== undefined && !names(claim, sought);
+  return claim.base !== undefined && claim.base.inferred !== true && !names(claim, sought);
 }
 
 function isSettled(

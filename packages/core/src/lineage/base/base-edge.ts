@@ -30,7 +30,7 @@ export function baseEdge(
   target: BaseTarget & { kind: 'image' },
   { to, own, search }: { readonly to: LineageNode; readonly own: OwnBase; readonly search: ParentSearch },
 ): BaseEdge {
-  const { text, line, pinned, agreeing } = target;
+  const { text, line, pinned, agreeing, inferred } = target;
   const { named, moved, tried } = search;
   const digests = digestsOf(own.image, named);
   const parent = own.image === undefined ? {} : { parent: own.image };
@@ -43,6 +43,7 @@ export function baseEdge(
     ...(moved === undefined ? {} : { moved }),
     ...(tried === undefined ? {} : { tried }),
     ...{ ...at, claims: agreeing, named },
+    ...(inferred === undefined ? {} : { inferred }),
     parentPinned: pinned !== undefined && digests.has(pinned),
   });
   return {

@@ -23,6 +23,8 @@ export type BaseTarget = {
       readonly agreeing: readonly ProvenanceClaim[];
       /** The digest the name or such a claim gives. */
       readonly pinned?: Digest;
+      /** Set where no Dockerfile says it, and claims only let it be inferred. */
+      readonly inferred?: true;
       /** Of the `--platform` of its FROM. */
       readonly platform?: Platform;
     }
@@ -42,7 +44,10 @@ export function baseTargetOf({
   // A Dockerfile reconstructed from a history does not know its FROM.
   const base = record.kind === 'image-history' ? undefined : inputs.find(({ kind }) => kind === 'base');
   const firm = claims.filter((claim) => claim.base !== undefined && claim.kind !== 'image-label');
-  const target: ExternalImage['name'] | undefined = base === undefined ? baseFromClaims(firm) : base.name;
+  const said = firm.some((claim) => claim.base?.inferred !== true)
+    ? firm.filter((claim) => claim.base?.inferred !== true)
+    : firm;
+  const target: ExternalImage['name'] | undefined = base === undefined ? baseFromClaims(said) : base.name;
   const line = base === undefined ? {} : { line: base.line };
   if (target === undefined) {
     const { problem } = absence(claims);
@@ -63,6 +68,9 @@ export function baseTargetOf({
   return {
     ...{ ...line, kind: 'image', named, text: target.text, agreeing },
     ...(pinned === undefined ? {} : { pinned }),
+    ...(base === undefined && agreeing.every((claim) => claim.base?.inferred === true)
+      ? { inferred: true as const }
+      : {}),
     ...takenOn(base?.platform),
   };
 }

@@ -19,6 +19,8 @@ export interface EdgeFacts {
   readonly parentPinned: boolean;
   /** Bases that claims name by another digest than the one the parent was sought by, or by another name. */
   readonly named?: ParentSearch['named'];
+  /** Set where claims do not say that it is the base: layers decide alone. */
+  readonly inferred?: true;
   /** What the base's tag names today, when the parent is another image. */
   readonly moved?: ParentSearch['moved'];
   /** Other versions of the base that are not it, when any were asked for. */
@@ -62,18 +64,30 @@ export function gradeEdge(facts: EdgeFacts): {
 }
 
 /** Who names an image of another platform is wrong, unless its layers are the child's all the same. */
-function foreignEvidence({ child, foreign }: EdgeFacts): readonly EdgeEvidence[] {
+function foreignEvidence({ child, foreign, inferred }: EdgeFacts): readonly EdgeEvidence[] {
   if (child === undefined || foreign === undefined) return [];
   const { registry, repository } = foreign.reference;
   const at = formatReference({ registry, repository, digest: foreign.manifest.digest });
   const says = `${at} is of ${formatPlatform(foreign.platform)}`;
   const { result, differsAt } = provePrefix(foreign, child);
   return result === 'refuted'
-    ? [{ kind: 'layers', verdict: 'refutes', message: `${says}, and its layer ${differsAt} is not its own` }]
+    ? [
+        {
+          kind: 'layers',
+          verdict: inferred ? 'neutral' : 'refutes',
+          message: `${says}, and its layer ${differsAt} is not its own`,
+        },
+      ]
     : [{ kind: 'layers', verdict: 'neutral', message: says }];
 }
 
-function layerEvidence({ child, parent, parentPinned, tried }: EdgeFacts): EdgeEvidence | undefined {
+function layerEvidence({
+  child,
+  parent,
+  parentPinned,
+  tried,
+  inferred,
+}: EdgeFacts): EdgeEvidence | undefined {
   if (child === undefined || parent === undefined) return undefined;
   const { result, layers, history, historyDiffersAt, differsAt = 0 } = provePrefix(parent, child);
   const at = formatReference({ ...parent.reference, digest: parent.manifest.digest });
@@ -84,12 +98,14 @@ function layerEvidence({ child, parent, parentPinned, tried }: EdgeFacts): EdgeE
     return { kind: 'layers', verdict, message };
   };
   const differing = (message: string) =>
-    parentPinned
-      ? evidence('refutes', message)
-      : evidence(
-          'neutral',
-          `${message}: the tag has moved since the build, and what it named then is unknown${searched(tried)}`,
-        );
+    inferred
+      ? evidence('neutral', `${message}: the only image its build read is not its base`)
+      : parentPinned
+        ? evidence('refutes', message)
+        : evidence(
+            'neutral',
+            `${message}: the tag has moved since the build, and what it named then is unknown${searched(tried)}`,
+          );
   if (result === 'refuted') return differing(`layer ${differsAt} of ${at} is not its layer ${differsAt}`);
   if (result === 'vacuous' && historyDiffersAt === undefined)
     return evidence('neutral', `${at} has only empty layers, which proves nothing`);
@@ -120,6 +136,9 @@ function gradeOf(
 ): EdgeGrade {
   if (evidence.some(({ verdict }) => verdict === 'refutes')) return 'contradicted';
   if (layers?.verdict === 'supports') return 'proven';
+  if (facts.inferred) {
+    return layers === undefined && facts.foreign === undefined ? 'claimed' : 'unknown';
+  }
   if (facts.claims.some(({ kind, base }) => kind === 'buildkit-attestation' && base?.digest !== undefined)) {
     return 'attested';
   }

@@ -43,7 +43,7 @@ export function namedEvidence(
   const isRefuted = result === 'refuted' || historyDiffersAt !== undefined;
   const isForeign = formatPlatform(image.platform) !== formatPlatform(child.platform);
   const what = isForeign ? `which is of ${formatPlatform(image.platform)} and` : 'which';
-  const mayBeInherited = isLabel && !agrees && parent === undefined;
+  const mayBeInherited = (isLabel && !agrees && parent === undefined) || (base.inferred && !agrees);
   return isRefuted && !mayBeInherited
     ? evidence('refutes', `${says}, ${what} is not its base`)
     : evidence('neutral', `${says}, ${what} is not proven`);

@@ -110,7 +110,8 @@ test('alignHistory() tells several copied files from one, as the classic builder
 test('alignHistory() reads a RUN that was given no argument at all', () => {
   const dockerfile = parseDockerfile('FROM base\nRUN make\n');
   const of = (created_by: string) =>
-    alignHistory(dockerfile, [layer(created_by)], { parentEntries: 0, base: {} }).consistency;
+    alignHistory(dockerfile, [layer(created_by)], { parentEntries: 0, base: { Shell: ['/bin/sh', '-c'] } })
+      .consistency;
   expect(of('RUN |0 /bin/sh -c make # buildkit')).toBe('consistent');
   expect(of('RUN |0x /bin/sh -c make # buildkit')).toBe('inconsistent');
 });

@@ -159,7 +159,7 @@ describe('resolveLineage() of an image that is taken over from an OCI layout', (
     });
     expect(reasonsOf(lineage, 'lineage.consistent')).toEqual(['lineage.layout-differs']);
     const plan = planRebuild([lineage], { target: { registry: 'r.example', repositoryPrefix: 'v' } });
-    expect(plan).not.toHaveProperty('imports');
+    expect(plan.steps).toEqual([]);
     expect(plan.gaps.map(({ message }) => message)).toEqual([
       expect.stringContaining('the layout is another image'),
     ]);
@@ -179,7 +179,7 @@ describe('resolveLineage() of an image that is taken over from an OCI layout', (
     expect(reasonsOf(lineage, 'lineage.consistent')).toContain('lineage.consistency-unchecked');
   });
 
-  test('is a base that needs no rebuild, and what is built on it is built on its digest', async () => {
+  test('is taken over, alone and as a base', async () => {
     const base = await pushTestImage(client, reference, IMAGE);
     const history = [{ created: '2026-01-02T00:00:00Z', created_by: 'COPY app / # buildkit' }];
     await pushTestImage(client, parseReference('app:1'), {
@@ -190,22 +190,17 @@ describe('resolveLineage() of an image that is taken over from an OCI layout', (
     const lineage = await resolve(await layoutOf(IMAGE), 'app:1');
     const plan = planRebuild([lineage], { target: { registry: 'r.example', repositoryPrefix: 'v' } });
     expect(plan.gaps).toEqual([]);
-    expect(plan.imports).toMatchObject([
-      { id: lineage.nodes[1]?.id, digest: base.manifest.digest, location: { commit: COMMIT } },
+    const id = lineage.nodes[1]!.id;
+    expect(plan.steps).toMatchObject([
+      { id, layout: { digest: base.manifest.digest, match: 'manifest' }, location: { commit: COMMIT } },
+      { id: lineage.root, inputs: [{ step: id, name: 'r.example/v/library/distro:9' }] },
     ]);
-    expect(plan.steps.map(({ id, inputs }) => [id, inputs[0]?.pinned])).toEqual([
-      [lineage.root, base.manifest.digest],
-    ]);
-    const rebuild = { plan: plan.id, outcomes: [] } as unknown as Facts['rebuild'];
-    // Of the one built here nothing is known; of the imported one nothing is missing.
-    expect(reasonsOf(lineage, 'rebuild.complete', { rebuild })).toEqual(['rebuild.no-result']);
-    expect(
-      reasonsOf(lineage, 'compare.min-grade', { rebuild }).filter((code) => code === 'compare.missing'),
-    ).toHaveLength(1);
-    const alone = await resolve(await layoutOf(IMAGE));
-    const own = planRebuild([alone], { target: { registry: 'r.example', repositoryPrefix: 'v' } });
-    const nothing = { plan: own.id, outcomes: [] } as unknown as Facts['rebuild'];
-    expect(reasonsOf(alone, 'rebuild.complete', { rebuild: nothing })).toEqual(['rebuild.not-planned']);
+    const descriptor = { digest: `sha256:${'0'.repeat(64)}` };
+    const image = { descriptor, reference: { ...plan.steps[0]!.scratch, ...descriptor } };
+    const outcomes = [{ step: id, status: 'built', image }];
+    const rebuild = { plan: plan.id, outcomes } as unknown as Facts['rebuild'];
+    // Whatever was taken over, it is not what the layout holds.
+    expect(reasonsOf(lineage, 'rebuild.complete', { rebuild })).toContain('rebuild.other-image');
   });
 });
 

@@ -132,6 +132,6 @@ export function findConflicts(node: string, claims: readonly ProvenanceClaim[]):
         ? location && `${location.repository} ${location.commit} ${location.directory}`
         : `none for ${notListed.platform}`,
     ),
-    ...statements('base', ({ base }) => base?.digest),
+    ...statements('base', ({ base }) => (base?.inferred === true ? undefined : base?.digest)),
   ];
 }

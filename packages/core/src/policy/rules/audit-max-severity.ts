@@ -26,7 +26,9 @@ export const auditMaxSeverity: RuleCheck<MaxSeverity> = {
       ...(finding.remediation === undefined ? {} : { remediation: finding.remediation }),
     }));
     for (const node of view.nodes) {
-      if (node.dockerfile.text !== undefined) continue;
+      const { text, status, consistency } = node.dockerfile;
+      // No Dockerfile makes an image that is the OCI layout of its repository; that none does is a finding of its own.
+      if (text !== undefined || (status === 'imported' && consistency === 'consistent')) continue;
       const message = 'its Dockerfile was not read, so it was not audited';
       failures.push({
         outcome: 'error',

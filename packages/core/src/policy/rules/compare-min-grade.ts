@@ -1,7 +1,6 @@
 import { isAtLeast } from '../../compare/grades.ts';
 import type { LineageNode } from '../../lineage/types.ts';
 import { type FactsView, nameOf } from '../facts-view.ts';
-import { isImport } from '../imports.ts';
 import { answer, type Failure, gapFailures, type RuleCheck } from '../rule.ts';
 import type { PolicyRule } from '../types.ts';
 
@@ -28,7 +27,6 @@ export const compareMinGrade: RuleCheck<MinGrade> = {
 };
 
 function problemOf(node: LineageNode, wanted: MinGrade['grade'], view: FactsView): Failure | undefined {
-  if (view.steps(node.id).length === 0 && isImport(node, view.facts)) return undefined;
   // Not `comparisons[id]`: an id such as `__proto__` must find nothing.
   if (!Object.hasOwn(view.facts.comparisons, node.id)) {
     return {

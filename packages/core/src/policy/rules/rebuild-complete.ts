@@ -2,7 +2,6 @@ import { formatReference, type Repository } from '@imagevet/registry';
 import type { LineageNode } from '../../lineage/types.ts';
 import type { RebuildOutcome, RebuildStep } from '../../rebuild/types.ts';
 import { type FactsView, nameOf } from '../facts-view.ts';
-import { isImport } from '../imports.ts';
 import { answer, type Failure, gapFailures, type RuleCheck } from '../rule.ts';
 
 /** `rebuild.complete` */
@@ -38,7 +37,6 @@ function problemOf(node: LineageNode, view: FactsView): Failure | undefined {
   const outcomes = view.outcomes(node.id);
   const [step] = steps;
   const [outcome] = outcomes;
-  if (step === undefined && isImport(node, view.facts)) return undefined;
   if (step === undefined) {
     const message =
       node.dockerfile.status === 'imported'
@@ -133,6 +131,11 @@ export function mismatchOf(
   }
   if ([reference, step.target].some((place) => isSameRepository(place, node.reference))) {
     return mismatch('not-internal', 'it was pushed to the repository of the public image itself');
+  }
+  const { layout, consistency } = node.dockerfile;
+  if (step.layout !== undefined && (layout?.manifest !== descriptor.digest || consistency !== 'consistent')) {
+    const held = layout?.manifest ?? 'none that was read';
+    return mismatch('other-image', `${descriptor.digest} was taken over, its layout holds ${held}`);
   }
   if (step.original !== undefined && step.original !== node.image?.manifest.digest) {
     const shown = node.image?.manifest.digest ?? 'none';

@@ -165,11 +165,12 @@ describe('findBase()', () => {
       imageMaterials(parseProvenance({ ...V1, predicate: { ...V1.predicate, buildDefinition: read } })!),
     ).toEqual([]);
   });
-  it('knows the base without layers only when there is one image', () => {
+  it('infers the base without layers only when there is one image', () => {
     const min = (materials: unknown) =>
       parseProvenance({ ...V02, predicate: { ...V02.predicate, materials, buildConfig: {}, metadata: {} } })!;
     expect(findBase(min(MATERIALS), LAYERS)).toBeUndefined();
-    expect(findBase(min([MATERIALS[0], MATERIALS[2]]), LAYERS)?.reference).toBe('runtime:7-web');
+    const only = { reference: 'runtime:7-web', digest: RUNTIME, inferred: true };
+    expect(findBase(min([MATERIALS[0], MATERIALS[2]]), LAYERS)).toEqual(only);
   });
 
   it('gives the name in the Dockerfile for an image that stood in for it', () => {

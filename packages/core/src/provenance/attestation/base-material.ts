@@ -31,11 +31,15 @@ export function imageMaterials(provenance: BuildProvenance): readonly ImageMater
 
 /**
  * Finds the base among the images a build read: the one whose layers the image starts with, by the layers the
- * statement records per step. Without that record it is known only when there was one image.
+ * statement records per step. Without that record it is inferred when there was one
+ * image, which a stage may have been built on that the image only copies from.
  *
  * @param layers digests of the image's layers, base first
  */
-export function findBase(provenance: BuildProvenance, layers: readonly Digest[]): ImageMaterial | undefined {
+export function findBase(
+  provenance: BuildProvenance,
+  layers: readonly Digest[],
+): (ImageMaterial & { readonly inferred?: true }) | undefined {
   const images = imageMaterials(provenance);
   let best: { readonly digest: string; readonly length: number } | undefined;
   for (const [step, identifier] of provenance.sources) {
@@ -47,7 +51,10 @@ export function findBase(provenance: BuildProvenance, layers: readonly Digest[])
     }
   }
   if (best !== undefined) return images.find(({ digest }) => digest === best.digest);
-  return provenance.layers.size === 0 && images.length === 1 ? images[0] : undefined;
+  const [only, ...more] = images;
+  return provenance.layers.size === 0 && only !== undefined && more.length === 0
+    ? { ...only, inferred: true }
+    : undefined;
 }
 
 /** `pkg:docker/<name>@<tag>?digest=sha256:...&platform=...` */

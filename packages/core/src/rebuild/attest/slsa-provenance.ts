@@ -63,10 +63,12 @@ export function slsaProvenance(
     digest: { gitCommit: location.commit },
     name: 'context',
   };
-  const dockerfile: ResourceDescriptor = {
+  const { layout } = step;
+  const recipe: ResourceDescriptor = {
     uri: `${repository}@${location.commit}#${location.path}`,
-    digest: { sha256: digestHex(digestOf(step.dockerfile)) },
-    name: 'dockerfile',
+    ...(layout === undefined
+      ? { digest: { sha256: digestHex(digestOf(step.dockerfile)) }, name: 'dockerfile' }
+      : { digest: { gitCommit: location.commit }, name: 'layout' }),
   };
   const images = step.inputs.flatMap((input): ResourceDescriptor[] => {
     const pin = pinnedInput(input, (parent) => parents.get(parent)?.reference);
@@ -93,7 +95,7 @@ export function slsaProvenance(
           repository: location.repository,
           commit: location.commit,
           directory: location.directory,
-          dockerfile: dockerfileIn(location) ?? location.path,
+          [layout === undefined ? 'dockerfile' : 'layout']: dockerfileIn(location) ?? location.path,
           ...(parameters?.target === undefined ? {} : { target: parameters.target }),
           ...Object.fromEntries(
             Object.entries(parameters?.buildArgs ?? {}).map(([name, value]) => [`build-arg:${name}`, value]),
@@ -102,8 +104,9 @@ export function slsaProvenance(
         internalParameters: {
           stepKey: step.key,
           ...(step.original === undefined ? {} : { original: step.original }),
+          ...(layout === undefined ? {} : { layoutMatch: layout.match }),
         },
-        resolvedDependencies: [source, dockerfile, ...images],
+        resolvedDependencies: [source, recipe, ...images],
       },
       runDetails: {
         builder: {

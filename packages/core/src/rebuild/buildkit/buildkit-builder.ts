@@ -3,6 +3,7 @@ import { CoreError } from '../../errors.ts';
 import { secretsInImage } from '../build-proxy.ts';
 import { MachineCheck } from '../check-machine.ts';
 import { existingImage } from '../claim-name.ts';
+import { importImage } from '../import-image.ts';
 import { SecretCheck } from '../secret-check.ts';
 import type { Builder } from '../types.ts';
 import { BuildkitBuild } from './build.ts';
@@ -90,5 +91,6 @@ export function buildkitBuilder(options: BuildkitBuilderOptions): Builder {
       );
     },
     find: (request, operation = {}) => existingImage(request, options.registry, operation),
+    importImage: (request, operation = {}) => importImage(request, options.registry, operation),
   };
 }

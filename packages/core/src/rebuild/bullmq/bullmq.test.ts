@@ -401,7 +401,7 @@ describe.skipIf(!available('redis-server'))('openStepQueue() and startStepWorker
     onTestFinished(() => queue.close());
     const job = await queue.add('nonsense', { version: 1, step: {} });
     while ((await job.getState()) !== 'failed') await delay(20);
-    expect((await queue.getJob(job.id ?? ''))?.failedReason).toMatch(/no build of version 2/);
+    expect((await queue.getJob(job.id ?? ''))?.failedReason).toMatch(/no build of version 3/);
     const { outcomes } = await rebuild(fresh(diamond(registry.host)), { runner });
     expect(outcomes).toHaveLength(4);
   });

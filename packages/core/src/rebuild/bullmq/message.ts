@@ -4,7 +4,7 @@ import { CoreError } from '../../errors.ts';
 import type { BuiltImage, RebuildOutcome, RebuildStep } from '../types.ts';
 
 /** Version of what callers and workers tell one another. */
-const VERSION = 2;
+const VERSION = 3;
 
 /** Why a job ended that its callers had given up: whoever came meanwhile asks again. */
 export const UNWANTED = 'nobody waits for it any more';
@@ -109,6 +109,8 @@ function isStep(value: unknown): boolean {
     isObject(value.platform) &&
     (value.parameters === undefined || isParameters(value.parameters)) &&
     (value.triggers === undefined || areTriggers(value.triggers)) &&
+    (value.layout === undefined ||
+      (isObject(value.layout) && isDigest(value.layout.digest) && typeof value.layout.match === 'string')) &&
     isObject(value.location) &&
     [value.location.repository, value.location.commit, value.location.path].every(
       (text) => typeof text === 'string',

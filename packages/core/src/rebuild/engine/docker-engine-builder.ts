@@ -2,6 +2,7 @@ import { CoreError } from '../../errors.ts';
 import { secretsInImage } from '../build-proxy.ts';
 import { MachineCheck } from '../check-machine.ts';
 import { existingImage } from '../claim-name.ts';
+import { importImage } from '../import-image.ts';
 import { SecretCheck } from '../secret-check.ts';
 import type { Builder } from '../types.ts';
 import { Build } from './build.ts';
@@ -58,6 +59,7 @@ export function dockerEngineBuilder(options: DockerEngineBuilderOptions): Builde
       }
     },
     find: (request, operation = {}) => existingImage(request, options.registry, operation),
+    importImage: (request, operation = {}) => importImage(request, options.registry, operation),
     async release() {
       // Another run's builds may stand on these.
       if (running > 0 || leftovers.size === 0) return;

@@ -26,14 +26,19 @@ export interface BakeTarget {
 /**
  * Writes a plan as a file for `docker buildx bake`: Dockerfiles unchanged, every parent named by a context of its own, sources
  * at their commits. What bake builds was not checked by us, and is pushed where unjudged builds are: compare it before it is
- * signed.
+ * signed. An image that is taken over from an OCI layout is not built: what stands on it is built on the public one, by digest.
  *
- * @throws {@link CoreError} `PLAN_INVALID` for a plan without steps, for which bake has no file
+ * @throws {@link CoreError} `PLAN_INVALID` for a plan that builds nothing, for which bake has no file
  */
 export function toBakeFile(plan: RebuildPlan): BakeFile {
-  if (plan.steps.length === 0) throw new CoreError('PLAN_INVALID', 'the plan has no image to build');
-  const names = new Map(plan.steps.map((step) => [step.id, targetName(step)]));
-  const target = Object.fromEntries(plan.steps.map((step) => [targetName(step), bakeTarget(step, names)]));
+  const built = plan.steps.filter(({ layout }) => layout === undefined);
+  if (built.length === 0) throw new CoreError('PLAN_INVALID', 'the plan has no image to build');
+  const context = (step: RebuildStep) =>
+    step.layout === undefined
+      ? `target:${targetName(step)}`
+      : `docker-image://${formatReference({ ...step.reference, tag: undefined, digest: step.original ?? step.layout.digest })}`;
+  const names = new Map(plan.steps.map((step) => [step.id, context(step)]));
+  const target = Object.fromEntries(built.map((step) => [targetName(step), bakeTarget(step, names)]));
   return { group: { default: { targets: Object.keys(target) } }, target };
 }
 
@@ -46,7 +51,7 @@ function bakeTarget(step: RebuildStep, names: ReadonlyMap<string, string>): Bake
     const own = input.step === undefined ? undefined : names.get(input.step);
     const pin = pinnedInput(input, () => undefined);
     if (own === undefined && pin === undefined) return [];
-    return [[contextName(input.reference), own === undefined ? `docker-image://${pin}` : `target:${own}`]];
+    return [[contextName(input.reference), own ?? `docker-image://${pin}`]];
   });
   return {
     context: `${repository}.git#${commit}${directory === '.' ? '' : `:${directory}`}`,
