@@ -150,6 +150,30 @@ describe('archiveCollection()', () => {
     await notary.close();
   });
 
+  test.each(['{}', 'of another version'])(
+    'leaves out what a server shows under an old number: %s',
+    async (junk) => {
+      const notary = await startNotary();
+      const { server } = notary;
+      const [directory, keys] = [directoryOf(), createKeyStore()];
+      const { rootKeyIds } = await signTag(target('1'), { collection, server, keys });
+      for (const tag of ['2', '3']) await signTag(target(tag), { collection, server, keys });
+      const archive = () =>
+        archiveCollection(collection, { server, root: { keyIds: rootKeyIds }, directory });
+      const other = Buffer.from(notary.store.versions(collection, 'timestamp').at(-1)?.bytes ?? '');
+      notary.intercept = (request, reply) =>
+        /\/2\.timestamp\.json$/.test(request.path)
+          ? { ...reply, status: 200, body: junk === '{}' ? Buffer.from(junk) : other }
+          : reply;
+      expect(versionsOf(await archive(), 'timestamp').sort()).toEqual([1, 3]);
+      const at = (asOf: Date) => openArchive(directory, { asOf });
+      await expect(at(new Date(0))).resolves.toMatchObject({ asOf: new Date(0) });
+      notary.intercept = undefined;
+      expect(versionsOf(await archive(), 'timestamp').sort()).toEqual([1, 2, 3]);
+      await notary.close();
+    },
+  );
+
   test.each([
     ['the current targets', 'targets/2.json'],
     ['a former version', 'targets/1.json'],
