@@ -13,6 +13,32 @@ export interface DatedFile {
 export interface DatedFilesOptions extends OperationOptions {
   /** The time of interest. @defaultValue that of the newest version */
   readonly asOf?: Date;
+  /** What may still be asked of the history; several files can share it. @defaultValue no bound */
+  readonly questions?: Questions;
+}
+
+/** Questions about a history, each of which costs a host of the kind of GitHub one request of its hourly grant. */
+export const MAX_QUESTIONS = 20;
+
+/** A bound of questions. */
+export class Questions {
+  readonly #about: string;
+  #left = MAX_QUESTIONS;
+
+  constructor(about: string) {
+    this.#about = about;
+  }
+
+  /** @throws {@link CoreError} `SOURCE_LIMIT_EXCEEDED` for one too many */
+  take(): void {
+    this.#left -= 1;
+    if (this.#left >= 0) return;
+    throw new CoreError(
+      'SOURCE_LIMIT_EXCEEDED',
+      `looking up ${this.#about} in public records took ${MAX_QUESTIONS} questions, which is the limit`,
+      { hint: 'Name the base by digest, or give otherVersions of your own.' },
+    );
+  }
 }
 
 /**
@@ -27,18 +53,19 @@ const HOUR = 60 * 60 * 1000;
  * from the answers so far: a file that never was costs two questions. Times are rounded up to the hour, so that images of one
  * build ask the same.
  *
- * @throws {@link CoreError} of the host, except `SOURCE_NOT_FOUND`
+ * @throws {@link CoreError} of the host, except `SOURCE_NOT_FOUND`; `SOURCE_LIMIT_EXCEEDED` when `questions` has none left
  */
 export async function* datedFiles(
   host: SourceHost,
   repository: string,
   path: string,
-  { asOf, signal }: DatedFilesOptions,
+  { asOf, signal, questions }: DatedFilesOptions,
 ): AsyncGenerator<DatedFile> {
   const seen = new Set<string>();
-  const history = new FileHistory((time) =>
-    found(host.commitOf(repository, path, { signal, ...(time === undefined ? {} : { asOf: time }) })),
-  );
+  const history = new FileHistory((time) => {
+    questions?.take();
+    return found(host.commitOf(repository, path, { signal, ...(time === undefined ? {} : { asOf: time }) }));
+  });
   const start =
     asOf ?? (await newestTime(host, repository, await history.at(Number.POSITIVE_INFINITY), signal));
   if (start === undefined) return;

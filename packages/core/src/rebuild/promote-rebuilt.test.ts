@@ -76,21 +76,25 @@ describe('promoteRebuilt()', () => {
     const { digest, mediaType, size } = image.descriptor;
     const own = { ...image.reference, tag: undefined };
     const { bytes, descriptor } = await client.fetchManifest({ ...own, digest });
-    const signature = Buffer.from(
-      JSON.stringify({
-        ...(JSON.parse(Buffer.from(bytes).toString('utf8')) as object),
-        artifactType: 'application/vnd.dev.cosign.artifact.sig.v1+json',
-        subject: { mediaType, digest, size },
-      }),
-    );
-    const beside = { ...own, digest: digestOf(signature) };
-    await client.pushManifest(beside, { bytes: signature, mediaType: descriptor.mediaType });
+    const say = async (about: object) => {
+      const manifest = JSON.parse(Buffer.from(bytes).toString('utf8')) as object;
+      const said = Buffer.from(
+        JSON.stringify({ ...manifest, subject: { mediaType, digest, size }, ...about }),
+      );
+      const beside = { ...own, digest: digestOf(said) };
+      await client.pushManifest(beside, { bytes: said, mediaType: descriptor.mediaType });
+    };
+    await say({ artifactType: 'application/vnd.dev.cosign.artifact.sig.v1+json' });
+    await say({
+      artifactType: 'application/vnd.in-toto+json',
+      annotations: { 'in-toto.io/predicate-type': 'https://cosign.sigstore.dev/attestation/vuln/v1' },
+    });
     const said = async (where: typeof place) => {
       const found: (string | undefined)[] = [];
       for await (const { artifactType } of client.referrers(where, digest)) found.push(artifactType);
       return found;
     };
-    expect(await said(own)).toHaveLength(2);
+    expect(await said(own)).toHaveLength(3);
     await promoteRebuilt(plan, result, { registry: client });
     expect(await said(place)).toEqual(['application/vnd.in-toto+json']);
     const promoted = await resolveImage({ ...place, digest }, { source: client });

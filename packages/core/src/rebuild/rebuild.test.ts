@@ -373,6 +373,32 @@ describe('rebuild()', () => {
     });
   });
 
+  test('looks under another name once an image that is only copied from became another', async () => {
+    const tags = async (content: string) => {
+      const { builder } = await run({
+        builder: (inner) => ({
+          ...inner,
+          build: async (request, options) => {
+            const image = await inner.build(request, options);
+            if (!request.target.repository.endsWith('/right')) return image;
+            const digest = digestOf(content);
+            return { ...image, reference: { ...image.reference, digest }, imageId: digest };
+          },
+        }),
+      });
+      const named = builder.requests.map(({ target: { repository, tag } }) => [
+        repository.split('/').at(-1),
+        tag,
+      ]);
+      return new Map(named as [string, string][]);
+    };
+    const [one, other] = [await tags('one'), await tags('other')];
+    expect(other.get('left')).toBe(one.get('left'));
+    expect(other.get('right')).toBe(one.get('right'));
+    expect(other.get('app')).not.toBe(one.get('app'));
+    expect(await tags('one')).toEqual(one);
+  });
+
   test('skips only what stands on a failed step', async () => {
     const { result, events } = await run({ failing: ['/left'] });
     expect(result.outcomes.map(({ status }) => status)).toEqual(['built', 'failed', 'built', 'skipped']);

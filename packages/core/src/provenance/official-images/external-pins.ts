@@ -1,8 +1,14 @@
-import { type Digest, familiarReference, type ImageReference, withDefaultTag } from '@imagevet/registry';
+import {
+  type Digest,
+  familiarReference,
+  formatReference,
+  type ImageReference,
+  withDefaultTag,
+} from '@imagevet/registry';
 import type { OtherVersions } from '../../lineage/options.ts';
 import { sharedHost } from '../../lineage/shared-services.ts';
 import type { SourceHost } from '../../lineage/types.ts';
-import { datedFiles } from '../dated-files.ts';
+import { datedFiles, Questions } from '../dated-files.ts';
 
 /** Options of {@link externalPinVersions}. */
 export interface ExternalPinVersionsOptions {
@@ -26,7 +32,8 @@ export function externalPinVersions(options: ExternalPinVersionsOptions): OtherV
     if (path === undefined) return;
     const host = cache === undefined ? options.host : sharedHost(options.host, cache);
     const seen = new Set<Digest>();
-    for await (const { text } of datedFiles(host, repository, path, { asOf, signal })) {
+    const questions = new Questions(formatReference(reference));
+    for await (const { text } of datedFiles(host, repository, path, { asOf, signal, questions })) {
       const digest = parseExternalPin(text);
       if (digest === undefined || seen.has(digest)) continue;
       seen.add(digest);

@@ -2,7 +2,7 @@ import type { Digest, ImageReference, Platform } from '@imagevet/registry';
 import type { OtherVersions } from '../../lineage/options.ts';
 import { sharedHost } from '../../lineage/shared-services.ts';
 import type { SourceHost } from '../../lineage/types.ts';
-import { datedFiles } from '../dated-files.ts';
+import { datedFiles, Questions } from '../dated-files.ts';
 import { architecturesOf } from '../official-images/architectures.ts';
 import { parseRepoInfo, type RepoInfoImage } from './page.ts';
 
@@ -33,9 +33,10 @@ export function repoInfoVersions(options: RepoInfoVersionsOptions): OtherVersion
     if (name === undefined || tag === undefined) return;
     const host = cache === undefined ? options.host : sharedHost(options.host, cache);
     const seen = new Set<Digest>();
+    const questions = new Questions(`${name}:${tag}`);
     // Until some day every tag of an image was on one page.
     for (const path of [`repos/${name}/remote/${tag}.md`, `repos/${name}/tag-details.md`]) {
-      for await (const { text } of datedFiles(host, repository, path, { asOf, signal })) {
+      for await (const { text } of datedFiles(host, repository, path, { asOf, signal, questions })) {
         const image = parseRepoInfo(text).find((each) => each.name === name && each.tag === tag);
         const digest = image === undefined ? undefined : digestFor(image, platform);
         if (digest === undefined || seen.has(digest)) continue;
