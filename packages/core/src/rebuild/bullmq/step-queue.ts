@@ -69,6 +69,7 @@ class RedisStepQueue implements StepQueue {
   readonly #events: QueueEvents;
   readonly #interest: Interest;
   readonly #caller = randomUUID();
+  #closed = false;
   /** Who is to be told of a job, by its id. */
   readonly #waiting = new Map<string, Set<Wait>>();
 
@@ -121,6 +122,12 @@ class RedisStepQueue implements StepQueue {
       return await this.#follow(id, own, data, wait);
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
+      if (this.#closed) {
+        throw new CoreError('QUEUE_UNREACHABLE', `the queue was closed while ${step.id} was waited for`, {
+          hint: 'Close it after rebuild() has ended; with `await using`, write `return await rebuild(...)`.',
+          cause: error,
+        });
+      }
       if (!(error instanceof CoreError)) throw error;
       const durationMs = Math.round(performance.now() - startedAt);
       const { code, message } = error;
@@ -136,6 +143,7 @@ class RedisStepQueue implements StepQueue {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     const closing = Promise.allSettled([this.#queue.close(), this.#events.close()]);
     // BullMQ would wait for a Redis that is away.
     if (this.#redis.status === 'ready') await closing;
