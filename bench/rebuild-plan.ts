@@ -1,6 +1,6 @@
 // Plans for the rebuild claims: shared bases below many images, written down rather than resolved.
 import { createHash } from 'node:crypto';
-import type { RebuildPlan, RebuildStep, SourceHost } from '../packages/core/src/index.ts';
+import { planId, type RebuildPlan, type RebuildStep, type SourceHost } from '../packages/core/src/index.ts';
 import type { Digest } from '../packages/registry/src/index.ts';
 
 export const platform = { os: 'linux', architecture: 'amd64' };
@@ -45,7 +45,7 @@ export function planOf(
       scratch: { registry, repository: `vetted-scratch/${name}` },
     };
   });
-  return { id: `sha256:${'0'.repeat(64)}` as Digest, platform, steps, gaps: [] };
+  return { id: planId({ platform, steps }), platform, steps, gaps: [] };
 }
 
 /** 8 bases, and 32 images on them. */

@@ -12,7 +12,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   core: ['@imagevet/registry', '@imagevet/trust'],
 };
 
-/** Rooms of core: each may import those before it, and `errors.ts`. */
+/** Rooms of core: each may import those before it, and the files that stand outside them. */
 const ROOMS = [
   'dockerfile',
   'lineage',
@@ -134,7 +134,7 @@ describe('packages/core', () => {
   const source = join(root, 'packages', 'core', 'src');
 
   test.each(ROOMS)('room %s imports only rooms before it', (room) => {
-    const allowed = new Set([...ROOMS.slice(0, ROOMS.indexOf(room) + 1), 'errors.ts']);
+    const allowed = new Set([...ROOMS.slice(0, ROOMS.indexOf(room) + 1), 'errors.ts', 'canonical-json.ts']);
     const wrong = sourceFiles(join(source, room))
       .flatMap(importsOf)
       .filter(({ specifier }) => specifier.startsWith('.'))

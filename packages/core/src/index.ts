@@ -167,6 +167,7 @@ export type { ContextFinding } from './rebuild/foreign-content.ts';
 export { importImage } from './rebuild/import-image.ts';
 export { type InspectContextsOptions, inspectContexts } from './rebuild/inspect-contexts.ts';
 export type { NameRule } from './rebuild/internal-names.ts';
+export { planId } from './rebuild/plan-id.ts';
 export { type PlanRebuildOptions, type PlanTarget, planRebuild } from './rebuild/plan-rebuild.ts';
 export {
   type PromotedImage,

@@ -1,6 +1,6 @@
 import { formatReference } from '@imagevet/registry';
+import { canonicalJson } from '../canonical-json.ts';
 import { CoreError } from '../errors.ts';
-import { canonicalJson } from './canonical-json.ts';
 import { Exceptions } from './exceptions.ts';
 import { type FactsView, order, viewFacts } from './facts-view.ts';
 import { parseException, parsePolicy, policyDigest } from './parse.ts';

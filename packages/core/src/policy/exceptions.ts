@@ -1,5 +1,5 @@
 import type { Digest } from '@imagevet/registry';
-import { canonicalJson } from './canonical-json.ts';
+import { canonicalJson } from '../canonical-json.ts';
 import { type FactsView, order } from './facts-view.ts';
 import type { Failure } from './rule.ts';
 import type { ExceptionUse, PolicyException, Reason } from './types.ts';

@@ -1,6 +1,6 @@
+import { canonicalJson } from '../canonical-json.ts';
 import type { Gap } from '../errors.ts';
 import type { LineageNode } from '../lineage/types.ts';
-import { canonicalJson } from './canonical-json.ts';
 import type { Facts } from './types.ts';
 
 const STAGES: readonly Gap['stage'][] = [

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { canonicalJson } from '../canonical-json.ts';
 import { CoreError } from '../errors.ts';
-import { canonicalJson } from './canonical-json.ts';
 import { defaultPolicy } from './default-policy.ts';
 import {
   isRepositoryPattern,

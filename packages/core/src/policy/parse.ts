@@ -1,7 +1,7 @@
 import { type Digest, digestOf, isDigest } from '@imagevet/registry';
 import type { Severity } from '../audit/types.ts';
+import { canonicalJson } from '../canonical-json.ts';
 import type { CoreError } from '../errors.ts';
-import { canonicalJson } from './canonical-json.ts';
 import { documentError, type JsonNode, memberPath, readStrictJson } from './strict-json.ts';
 import type { Policy, PolicyException, PolicyRule, RuleName } from './types.ts';
 

@@ -15,6 +15,7 @@ import type { Lineage, LineageEdge, LineageNode } from '../lineage/types.ts';
 import { dockerfileIn } from './context.ts';
 import { type NameRule, pathOf } from './internal-names.ts';
 import { type NamelessStep, nameSteps } from './name-steps.ts';
+import { planId } from './plan-id.ts';
 import type { RebuildPlan, RebuildStep, StepLayout } from './types.ts';
 
 /** Where results go: `docker.io/library/php:8` becomes `<registry>/<repositoryPrefix>/library/php:8` once it is admitted. */
@@ -70,9 +71,8 @@ export function planRebuild(lineages: readonly Lineage[], options: PlanRebuildOp
     scratchPrefix: scratchPrefixOf(options.target),
     names: names ?? [{ from: '*', to: `${registry}/${repositoryPrefix}/*` }],
   });
-  const places = steps.map(({ key, target, scratch }) => [key, ...[target, scratch].map(formatReference)]);
-  const id = digestOf(JSON.stringify(places));
-  return { id, platform: first.platform, steps, gaps };
+  const { platform } = first;
+  return { id: planId({ platform, steps }), platform, steps, gaps };
 }
 
 class Planner {

@@ -11,9 +11,10 @@ import { readContext } from './context.ts';
 import { parseDockerignore } from './dockerignore.ts';
 import type { NameRule } from './internal-names.ts';
 import { packContext } from './pack-context.ts';
+import { planId } from './plan-id.ts';
 import { planRebuild } from './plan-rebuild.ts';
 import { rebuild } from './rebuild.ts';
-import type { Builder, BuildRequest, BuiltImage, RebuildEvent, RebuildPlan } from './types.ts';
+import type { Builder, BuildRequest, BuiltImage, RebuildEvent, RebuildPlan, RebuildStep } from './types.ts';
 
 const REPOSITORY = 'https://git.example/family';
 const target = { registry: 'registry.internal', repositoryPrefix: 'vetted' };
@@ -511,13 +512,38 @@ describe('rebuild()', () => {
     expect(released).toBe(1);
   });
 
+  test('takes a plan that was stored and loaded, with its members in any order, and none that was changed meanwhile', async () => {
+    const { lineage, host } = world(DIAMOND);
+    const plan = planRebuild([await lineage('app:1')], { target });
+    const stored = JSON.stringify(plan, Object.keys(membersOf(plan)).sort().reverse());
+    const loaded = JSON.parse(stored) as RebuildPlan;
+    expect(Object.keys(loaded)).not.toEqual(Object.keys(plan));
+    const { outcomes } = await rebuild(loaded, { builder: recordingBuilder(), host });
+    expect(outcomes.every(({ status }) => status === 'built')).toBe(true);
+
+    const edited = JSON.parse(stored.replace('FROM', 'FROM --platform=linux/s390x')) as RebuildPlan;
+    const builder = recordingBuilder();
+    await expect(rebuild(edited, { builder, host })).rejects.toThrow(
+      expect.objectContaining({
+        code: 'PLAN_INVALID',
+        details: expect.objectContaining({ expected: plan.id }),
+      }),
+    );
+    expect(builder.requests).toEqual([]);
+  });
+
   test('refuses a plan that is out of order, and options that make no sense', async () => {
     const { lineage, host } = world(DIAMOND);
     const plan = planRebuild([await lineage('app:1')], { target });
     const builder = recordingBuilder();
+    const withSteps = (steps: readonly RebuildStep[]) => ({
+      ...plan,
+      id: planId({ ...plan, steps }),
+      steps,
+    });
     for (const [changed, options, code] of [
-      [{ ...plan, steps: plan.steps.toReversed() }, {}, 'PLAN_INVALID'],
-      [{ ...plan, steps: [...plan.steps, ...plan.steps] }, {}, 'PLAN_INVALID'],
+      [withSteps(plan.steps.toReversed()), {}, 'PLAN_INVALID'],
+      [withSteps([...plan.steps, ...plan.steps]), {}, 'PLAN_INVALID'],
       [plan, { concurrency: 0 }, 'INVALID_OPTIONS'],
       [plan, { attempts: 1.5 }, 'INVALID_OPTIONS'],
     ] as const) {
@@ -664,3 +690,13 @@ describe('readContext() and packContext()', () => {
     expect(context.map(({ path }) => path)).toEqual(['.dockerignore', 'Dockerfile.dockerignore', 'b']);
   });
 });
+
+/** The names of all members of a value, however deep. */
+function membersOf(value: unknown): Record<string, true> {
+  const names: Record<string, true> = {};
+  JSON.stringify(value, (name: string, member: unknown) => {
+    names[name] = true;
+    return member;
+  });
+  return names;
+}

@@ -1,5 +1,6 @@
 import pLimit from 'p-limit';
 import { CoreError } from '../errors.ts';
+import { checkPlanId } from './plan-id.ts';
 import { localRunner, type StepTools } from './run-step.ts';
 import type {
   BuiltImage,
@@ -27,7 +28,7 @@ export type RebuildOptions = Omit<StepOptions, 'onLog'> &
  * only what is built on it. What is pushed is the journal: a run that was killed continues where it was.
  *
  * @throws {@link CoreError} `ENGINE_UNREACHABLE` when no engine answers, before anything is built; `PLAN_INVALID` for a plan
- * out of order; `QUEUE_UNREACHABLE` when the steps run on a queue that does not answer. Aborting stops the builds in flight and rejects with `signal.reason`.
+ * out of order, or that is not the one its id names; `QUEUE_UNREACHABLE` when the steps run on a queue that does not answer. Aborting stops the builds in flight and rejects with `signal.reason`.
  */
 export async function rebuild(plan: RebuildPlan, options: RebuildOptions): Promise<RebuildResult> {
   options.signal?.throwIfAborted();
@@ -68,6 +69,7 @@ class Run {
       this.#stop.signal,
       ...(options.signal === undefined ? [] : [options.signal]),
     ]);
+    checkPlanId(plan);
     const earlier = new Set<string>();
     for (const { id, inputs } of plan.steps) {
       const early = inputs.find(({ step }) => step !== undefined && !earlier.has(step));

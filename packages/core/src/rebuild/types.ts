@@ -57,7 +57,7 @@ export interface RebuildStep {
 
 /** What to build, in dependency order (parents first). Data: print it, store it, approve it, run it later. */
 export interface RebuildPlan {
-  /** sha256 of the plan's content. */
+  /** sha256 of the platform and the steps: `planId`. */
   readonly id: Digest;
   readonly platform: Platform;
   readonly steps: readonly RebuildStep[];

@@ -34,6 +34,7 @@ import type { SourceHost } from '../../lineage/types.ts';
 import type { QueueWorkerTask } from '../__fixtures__/queue-worker.ts';
 import { existingImage } from '../claim-name.ts';
 import { dockerEngineBuilder } from '../engine/docker-engine-builder.ts';
+import { planId } from '../plan-id.ts';
 import { rebuild } from '../rebuild.ts';
 import type { Builder, BuildRequest, BuiltImage, RebuildEvent, RebuildPlan, RebuildStep } from '../types.ts';
 import { openStepQueue, type StepQueueOptions, type StepWorkerOptions, startStepWorker } from './index.ts';
@@ -74,7 +75,7 @@ function planOf(
       scratch: { registry, repository: `vetted-scratch/${name}` },
     }),
   );
-  return { id: `sha256:${'1'.repeat(64)}`, platform, steps, gaps: [] } as RebuildPlan;
+  return { id: planId({ platform, steps }), platform, steps, gaps: [] };
 }
 
 /** Each stands on the ones before: base <- left, right <- app. */
@@ -169,14 +170,12 @@ describe.skipIf(!available('redis-server'))('openStepQueue() and startStepWorker
   /** A registry path of its own for each test, so that nothing is found that another test left. */
   const fresh = (plan: RebuildPlan): RebuildPlan => {
     const own = `t${Math.random().toString(36).slice(2)}`;
-    return {
-      ...plan,
-      steps: plan.steps.map((step) => ({
-        ...step,
-        target: { ...step.target, repository: `${own}/${step.target.repository}` },
-        scratch: { ...step.scratch, repository: `${own}/${step.scratch.repository}` },
-      })),
-    };
+    const steps = plan.steps.map((step) => ({
+      ...step,
+      target: { ...step.target, repository: `${own}/${step.target.repository}` },
+      scratch: { ...step.scratch, repository: `${own}/${step.scratch.repository}` },
+    }));
+    return { ...plan, id: planId({ ...plan, steps }), steps };
   };
 
   test('builds a diamond on two workers, each image once, and tells what happens', async () => {

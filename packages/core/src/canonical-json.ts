@@ -1,4 +1,4 @@
-import { CoreError } from '../errors.ts';
+import { CoreError } from './errors.ts';
 
 /**
  * Writes a JSON value in the one form its digest is taken of: no white space, members sorted by UTF-16 code
