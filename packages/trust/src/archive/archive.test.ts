@@ -206,6 +206,21 @@ describe('archiveCollection()', () => {
     },
   );
 
+  test('an opened archive answers for its own collection only, and reads no file longer than is asked for', async () => {
+    const notary = await startNotary();
+    const [directory, keys] = [directoryOf(), createKeyStore()];
+    const { rootKeyIds } = await signTag(target('1'), { collection, server: notary.server, keys });
+    const root = { keyIds: rootKeyIds };
+    await archiveCollection(collection, { server: notary.server, root, directory });
+    await notary.close();
+    const opened = await openArchive(directory);
+    const bytes = await opened.fetchMetadata(collection, 'root');
+    expect(await opened.fetchMetadata('archive.example.com/other', 'root')).toBeUndefined();
+    const atMost = (maxBytes: number) => opened.fetchMetadata(collection, 'root', { maxBytes });
+    expect(await atMost(bytes?.length ?? 0)).toEqual(bytes);
+    await expect(atMost((bytes?.length ?? 0) - 1)).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
+  });
+
   test('finds its way through months in which nobody asked', async () => {
     let now = new Date('2026-01-01T00:00:00Z');
     const clock = { now: () => now };
