@@ -152,23 +152,23 @@ export {
   type SlsaProvenanceOptions,
   slsaProvenance,
 } from './rebuild/attest/slsa-provenance.ts';
-export type { BuildProxy } from './rebuild/build-proxy.ts';
 export { type BuilderPoolOptions, builderPool } from './rebuild/builder-pool.ts';
 export { buildkitBuilder } from './rebuild/buildkit/buildkit-builder.ts';
 export type { BuildkitAddress } from './rebuild/buildkit/connect.ts';
 export type { BuildkitBuilderOptions } from './rebuild/buildkit/options.ts';
+export type { ContextFinding } from './rebuild/context/foreign-content.ts';
+export { type InspectContextsOptions, inspectContexts } from './rebuild/context/inspect-contexts.ts';
 export { type DoubleBuilderOptions, doubleBuilder } from './rebuild/double-build.ts';
 export { dockerEngineBuilder } from './rebuild/engine/docker-engine-builder.ts';
 export type { EngineTls } from './rebuild/engine/engine.ts';
 export type { DockerEngineBuilderOptions } from './rebuild/engine/options.ts';
 export { type BakeFile, type BakeTarget, toBakeFile } from './rebuild/export/bake-file.ts';
 export { type SourcePolicy, type SourcePolicyRule, toSourcePolicy } from './rebuild/export/source-policy.ts';
-export type { ContextFinding } from './rebuild/foreign-content.ts';
 export { importImage } from './rebuild/import-image.ts';
-export { type InspectContextsOptions, inspectContexts } from './rebuild/inspect-contexts.ts';
-export type { NameRule } from './rebuild/internal-names.ts';
-export { planId } from './rebuild/plan-id.ts';
-export { type PlanRebuildOptions, type PlanTarget, planRebuild } from './rebuild/plan-rebuild.ts';
+export type { NameRule } from './rebuild/plan/internal-names.ts';
+export { planId } from './rebuild/plan/plan-id.ts';
+export { type PlanRebuildOptions, type PlanTarget, planRebuild } from './rebuild/plan/plan-rebuild.ts';
+export { substituteBases } from './rebuild/plan/substitute-bases.ts';
 export {
   type PromotedImage,
   type PromoteRebuiltOptions,
@@ -176,7 +176,7 @@ export {
 } from './rebuild/promote-rebuilt.ts';
 export { type RebuildOptions, rebuild } from './rebuild/rebuild.ts';
 export type { StepTools } from './rebuild/run-step.ts';
-export { substituteBases } from './rebuild/substitute-bases.ts';
+export type { BuildProxy } from './rebuild/secrets/build-proxy.ts';
 export type * from './rebuild/types.ts';
 export { renderHtml } from './report/render-html.ts';
 export { renderJson } from './report/render-json.ts';

@@ -1,6 +1,6 @@
 import { formatReference, parseReference } from '@imagevet/registry';
 import { expect, test } from 'vitest';
-import { planRebuild } from '../rebuild/plan-rebuild.ts';
+import { planRebuild } from '../rebuild/plan/plan-rebuild.ts';
 import { type PretendedImage, pretendWorld, type Turn } from './__fixtures__/pretended-world.ts';
 import { resolveFamily } from './resolve-family.ts';
 import { resolveLineage } from './resolve-lineage.ts';

@@ -2,7 +2,7 @@
 import { type Platform, parseReference, RegistryClient, type ResolvedImage } from '@imagevet/registry';
 import { pushTestImage, pushTestIndex, startRegistry, type TestRegistry } from '@imagevet/registry/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { planRebuild } from '../rebuild/plan-rebuild.ts';
+import { planRebuild } from '../rebuild/plan/plan-rebuild.ts';
 import { resolveLineage } from './resolve-lineage.ts';
 import type { Lineage, ProvenanceSource, SourceHost } from './types.ts';
 

@@ -26,9 +26,9 @@ import { parseProvenance } from '../provenance/attestation/statement.ts';
 import { family } from './__fixtures__/family.ts';
 import { builtBy, provenanceOf } from './__fixtures__/provenance.ts';
 import { attestRebuild } from './attest/attest-rebuild.ts';
-import { readContext } from './context.ts';
+import { readContext } from './context/read-context.ts';
 import { dockerEngineBuilder } from './engine/docker-engine-builder.ts';
-import { planRebuild } from './plan-rebuild.ts';
+import { planRebuild } from './plan/plan-rebuild.ts';
 import { rebuild } from './rebuild.ts';
 import type { Builder, BuildRequest, BuiltImage, RebuildOutcome } from './types.ts';
 

@@ -22,7 +22,7 @@ import { slsaProvenance } from './attest/slsa-provenance.ts';
 import { dockerEngineBuilder } from './engine/docker-engine-builder.ts';
 import { toBakeFile } from './export/bake-file.ts';
 import { importImage } from './import-image.ts';
-import { planRebuild } from './plan-rebuild.ts';
+import { planRebuild } from './plan/plan-rebuild.ts';
 import { rebuild } from './rebuild.ts';
 import type { Builder } from './types.ts';
 

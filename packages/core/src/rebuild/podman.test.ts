@@ -10,7 +10,7 @@ import { compareImages } from '../compare/compare-images.ts';
 import { family } from './__fixtures__/family.ts';
 import { type PodmanService, startPodman } from './__fixtures__/podman.ts';
 import { dockerEngineBuilder } from './engine/docker-engine-builder.ts';
-import { planRebuild } from './plan-rebuild.ts';
+import { planRebuild } from './plan/plan-rebuild.ts';
 import { rebuild } from './rebuild.ts';
 import type { Builder, BuildRequest } from './types.ts';
 

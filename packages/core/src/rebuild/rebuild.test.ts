@@ -7,12 +7,12 @@ import type { BuildParameters } from '../dockerfile/types.ts';
 import { CoreError } from '../errors.ts';
 import { resolveLineage } from '../lineage/resolve-lineage.ts';
 import type { Lineage, ProvenanceSource, SourceEntry, SourceHost } from '../lineage/types.ts';
-import { readContext } from './context.ts';
-import { parseDockerignore } from './dockerignore.ts';
-import type { NameRule } from './internal-names.ts';
-import { packContext } from './pack-context.ts';
-import { planId } from './plan-id.ts';
-import { planRebuild } from './plan-rebuild.ts';
+import { parseDockerignore } from './context/dockerignore.ts';
+import { packContext } from './context/pack-context.ts';
+import { readContext } from './context/read-context.ts';
+import type { NameRule } from './plan/internal-names.ts';
+import { planId } from './plan/plan-id.ts';
+import { planRebuild } from './plan/plan-rebuild.ts';
 import { rebuild } from './rebuild.ts';
 import type { Builder, BuildRequest, BuiltImage, RebuildEvent, RebuildPlan, RebuildStep } from './types.ts';
 

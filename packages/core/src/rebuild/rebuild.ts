@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
 import { CoreError } from '../errors.ts';
-import { checkPlanId } from './plan-id.ts';
+import { checkPlanId } from './plan/plan-id.ts';
 import { localRunner, type StepTools } from './run-step.ts';
 import type {
   BuiltImage,

@@ -12,12 +12,12 @@ import { externalImages } from '../dockerfile/queries.ts';
 import { CoreError } from '../errors.ts';
 import { layoutSource } from '../lineage/layout/layout-source.ts';
 import type { SourceHost } from '../lineage/types.ts';
-import { dockerfileIn } from './context.ts';
-import { type ContextFinding, describeFinding, refuseForeignContent } from './foreign-content.ts';
-import { readStepContext } from './inspect-contexts.ts';
-import { type NameRule, readNameRules } from './internal-names.ts';
-import { pinnedInput } from './pin-inputs.ts';
-import { substituteBases } from './substitute-bases.ts';
+import { type ContextFinding, describeFinding, refuseForeignContent } from './context/foreign-content.ts';
+import { readStepContext } from './context/inspect-contexts.ts';
+import { dockerfileIn } from './context/read-context.ts';
+import { type NameRule, readNameRules } from './plan/internal-names.ts';
+import { pinnedInput } from './plan/pin-inputs.ts';
+import { substituteBases } from './plan/substitute-bases.ts';
 import type {
   Builder,
   BuildRequest,

@@ -11,7 +11,7 @@ import type { BuildParameters } from '../dockerfile/types.ts';
 import type { CoreErrorCode, Gap } from '../errors.ts';
 import type { LayoutComparison } from '../lineage/layout/compare-layout.ts';
 import type { EdgeKind, SourceEntry, SourceLocation } from '../lineage/types.ts';
-import type { ContextFinding } from './foreign-content.ts';
+import type { ContextFinding } from './context/foreign-content.ts';
 
 /** An image a step builds on: another step's result, or an image outside the plan pinned by digest. */
 export interface RebuildInput {

@@ -4,7 +4,7 @@ import type { Lineage } from '../lineage/types.ts';
 import { publicServices } from '../provenance/public-services.ts';
 import { attestRebuild } from '../rebuild/attest/attest-rebuild.ts';
 import { doubleBuilder } from '../rebuild/double-build.ts';
-import { planRebuild } from '../rebuild/plan-rebuild.ts';
+import { planRebuild } from '../rebuild/plan/plan-rebuild.ts';
 import { rebuild } from '../rebuild/rebuild.ts';
 import { localRunner } from '../rebuild/run-step.ts';
 import type { BuiltImage, RebuildPlan, RebuildResult, StepRunner } from '../rebuild/types.ts';

@@ -3,7 +3,7 @@ import type { ComparisonGrade } from '../compare/types.ts';
 import type { AsOf, ResolveLineageOptions } from '../lineage/options.ts';
 import type { LineageEvent, ProvenanceSource, SourceHost } from '../lineage/types.ts';
 import type { Policy, PolicyException } from '../policy/types.ts';
-import type { PlanTarget } from '../rebuild/plan-rebuild.ts';
+import type { PlanTarget } from '../rebuild/plan/plan-rebuild.ts';
 import type { StepTools } from '../rebuild/run-step.ts';
 import type { Builder, RebuildEvent, StepRunner } from '../rebuild/types.ts';
 import type { EndorseOptions } from './endorse.ts';

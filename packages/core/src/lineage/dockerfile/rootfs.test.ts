@@ -7,7 +7,7 @@ import { CoreError } from '../../errors.ts';
 import { defaultPolicy } from '../../policy/default-policy.ts';
 import { evaluate } from '../../policy/evaluate.ts';
 import { officialImagesSource } from '../../provenance/official-images/source.ts';
-import { planRebuild } from '../../rebuild/plan-rebuild.ts';
+import { planRebuild } from '../../rebuild/plan/plan-rebuild.ts';
 import { lineageToDot, lineageToMermaid } from '../plot.ts';
 import { resolveLineage } from '../resolve-lineage.ts';
 import type { Lineage, SourceHost } from '../types.ts';

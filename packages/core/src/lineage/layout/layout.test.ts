@@ -18,7 +18,7 @@ import { defaultPolicy } from '../../policy/default-policy.ts';
 import { evaluate } from '../../policy/evaluate.ts';
 import type { Facts } from '../../policy/types.ts';
 import { officialImagesSource } from '../../provenance/official-images/source.ts';
-import { planRebuild } from '../../rebuild/plan-rebuild.ts';
+import { planRebuild } from '../../rebuild/plan/plan-rebuild.ts';
 import { resolveLineage } from '../resolve-lineage.ts';
 import type { Lineage, SourceHost } from '../types.ts';
 import { layoutSource } from './layout-source.ts';

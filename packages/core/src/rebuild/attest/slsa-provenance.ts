@@ -1,6 +1,6 @@
 import { digestHex, digestOf, formatPlatform, formatReference, parseReference } from '@imagevet/registry';
-import { dockerfileIn } from '../context.ts';
-import { pinnedInput } from '../pin-inputs.ts';
+import { dockerfileIn } from '../context/read-context.ts';
+import { pinnedInput } from '../plan/pin-inputs.ts';
 import type { BuiltImage, RebuildInput, RebuildStep } from '../types.ts';
 
 /** What the statements are about. */

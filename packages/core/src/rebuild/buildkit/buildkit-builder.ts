@@ -1,10 +1,10 @@
 import type { OperationOptions, Platform } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
-import { secretsInImage } from '../build-proxy.ts';
 import { MachineCheck } from '../check-machine.ts';
 import { existingImage } from '../claim-name.ts';
 import { importImage } from '../import-image.ts';
-import { SecretCheck } from '../secret-check.ts';
+import { secretsInImage } from '../secrets/build-proxy.ts';
+import { SecretCheck } from '../secrets/secret-check.ts';
 import type { Builder } from '../types.ts';
 import { BuildkitBuild } from './build.ts';
 import { openBuildkit } from './connect.ts';

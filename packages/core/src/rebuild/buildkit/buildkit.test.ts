@@ -16,7 +16,7 @@ import { CoreError } from '../../errors.ts';
 import { family } from '../__fixtures__/family.ts';
 import { builtBy } from '../__fixtures__/provenance.ts';
 import { dockerEngineBuilder } from '../engine/docker-engine-builder.ts';
-import { planRebuild } from '../plan-rebuild.ts';
+import { planRebuild } from '../plan/plan-rebuild.ts';
 import { rebuild } from '../rebuild.ts';
 import type { BuildRequest, BuiltImage } from '../types.ts';
 import { buildkitBuilder } from './buildkit-builder.ts';

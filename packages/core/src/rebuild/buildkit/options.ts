@@ -1,5 +1,5 @@
 import type { Fetcher, Keychain, Pusher } from '@imagevet/registry';
-import type { BuildProxy } from '../build-proxy.ts';
+import type { BuildProxy } from '../secrets/build-proxy.ts';
 import type { BuildkitAddress } from './connect.ts';
 
 /** Options of {@link buildkitBuilder}. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { packEntries } from '../pack-context.ts';
+import { packEntries } from '../context/pack-context.ts';
 import { solve } from './control.ts';
 import { type GrpcClient, GrpcFailure } from './grpc-client.ts';
 import { DOCKERFILE_DIRECTORY, openSession } from './session.ts';

@@ -34,7 +34,7 @@ import type { SourceHost } from '../../lineage/types.ts';
 import type { QueueWorkerTask } from '../__fixtures__/queue-worker.ts';
 import { existingImage } from '../claim-name.ts';
 import { dockerEngineBuilder } from '../engine/docker-engine-builder.ts';
-import { planId } from '../plan-id.ts';
+import { planId } from '../plan/plan-id.ts';
 import { rebuild } from '../rebuild.ts';
 import type { Builder, BuildRequest, BuiltImage, RebuildEvent, RebuildPlan, RebuildStep } from '../types.ts';
 import { openStepQueue, type StepQueueOptions, type StepWorkerOptions, startStepWorker } from './index.ts';

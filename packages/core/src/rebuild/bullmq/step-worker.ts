@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Job, UnrecoverableError, Worker } from 'bullmq';
 import { CoreError } from '../../errors.ts';
-import { type PlanTarget, scratchPrefixOf } from '../plan-rebuild.ts';
+import { type PlanTarget, scratchPrefixOf } from '../plan/plan-rebuild.ts';
 import { runStep, type StepTools } from '../run-step.ts';
 import type { RebuildOutcome } from '../types.ts';
 import { answers, openConnection, PREFIX, QUEUE, type QueueConnection } from './connection.ts';

@@ -11,11 +11,11 @@ import {
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import type { Dockerfile } from '../../dockerfile/types.ts';
 import { CoreError } from '../../errors.ts';
-import { proxyArgs, refuseRecordedProxy, withoutSecrets } from '../build-proxy.ts';
 import type { MachineCheck } from '../check-machine.ts';
 import { claimName, toBuiltImage } from '../claim-name.ts';
-import { packContext } from '../pack-context.ts';
-import type { SecretCheck } from '../secret-check.ts';
+import { packContext } from '../context/pack-context.ts';
+import { proxyArgs, refuseRecordedProxy, withoutSecrets } from '../secrets/build-proxy.ts';
+import type { SecretCheck } from '../secrets/secret-check.ts';
 import type { BuildEvent, BuildRequest, BuiltImage } from '../types.ts';
 import type { Engine, EngineDescription } from './engine.ts';
 import { engineFailure, engineLost } from './failures.ts';

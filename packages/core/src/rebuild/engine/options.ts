@@ -1,5 +1,5 @@
 import type { Fetcher, Keychain, Pusher } from '@imagevet/registry';
-import type { BuildProxy } from '../build-proxy.ts';
+import type { BuildProxy } from '../secrets/build-proxy.ts';
 import type { EngineTls } from './engine.ts';
 
 /** Options of {@link dockerEngineBuilder}. */

@@ -1,6 +1,6 @@
 import { familiarReference, formatPlatform, formatReference, parseReference } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
-import { pinnedInput } from '../pin-inputs.ts';
+import { pinnedInput } from '../plan/pin-inputs.ts';
 import type { RebuildPlan, RebuildStep } from '../types.ts';
 
 /** A bake file in JSON. @see docker/buildx, bake reference */

@@ -1,7 +1,7 @@
 import { digestOf } from '@imagevet/registry';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { family } from '../__fixtures__/family.ts';
-import { planRebuild } from '../plan-rebuild.ts';
+import { planRebuild } from '../plan/plan-rebuild.ts';
 import type { RebuildPlan, RebuildResult } from '../types.ts';
 import { toBakeFile } from './bake-file.ts';
 import { toSourcePolicy } from './source-policy.ts';

@@ -1,4 +1,4 @@
-import { pinnedInput } from '../pin-inputs.ts';
+import { pinnedInput } from '../plan/pin-inputs.ts';
 import type { RebuildPlan, RebuildResult } from '../types.ts';
 
 /** A source policy as BuildKit reads it. @see moby/buildkit, sourcepolicy/pb/policy.proto */

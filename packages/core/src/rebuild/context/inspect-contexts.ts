@@ -1,8 +1,8 @@
 import type { OperationOptions } from '@imagevet/registry';
-import type { SourceEntry, SourceHost } from '../lineage/types.ts';
-import { readContext } from './context.ts';
+import type { SourceEntry, SourceHost } from '../../lineage/types.ts';
+import type { RebuildPlan, RebuildStep } from '../types.ts';
 import { type ContextFinding, findForeignContent } from './foreign-content.ts';
-import type { RebuildPlan, RebuildStep } from './types.ts';
+import { readContext } from './read-context.ts';
 
 /** Options of {@link inspectContexts}. */
 export interface InspectContextsOptions extends OperationOptions {

@@ -7,16 +7,16 @@ import {
   type Platform,
   type Repository,
 } from '@imagevet/registry';
-import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
-import { externalImages } from '../dockerfile/queries.ts';
-import { CoreError, type Gap } from '../errors.ts';
-import { triggersOf } from '../lineage/dockerfile/triggered-inputs.ts';
-import type { Lineage, LineageEdge, LineageNode } from '../lineage/types.ts';
-import { dockerfileIn } from './context.ts';
+import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
+import { externalImages } from '../../dockerfile/queries.ts';
+import { CoreError, type Gap } from '../../errors.ts';
+import { triggersOf } from '../../lineage/dockerfile/triggered-inputs.ts';
+import type { Lineage, LineageEdge, LineageNode } from '../../lineage/types.ts';
+import { dockerfileIn } from '../context/read-context.ts';
+import type { RebuildPlan, RebuildStep, StepLayout } from '../types.ts';
 import { type NameRule, pathOf } from './internal-names.ts';
 import { type NamelessStep, nameSteps } from './name-steps.ts';
 import { planId } from './plan-id.ts';
-import type { RebuildPlan, RebuildStep, StepLayout } from './types.ts';
 
 /** Where results go: `docker.io/library/php:8` becomes `<registry>/<repositoryPrefix>/library/php:8` once it is admitted. */
 export interface PlanTarget {

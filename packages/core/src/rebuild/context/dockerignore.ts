@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { CoreError } from '../errors.ts';
+import { CoreError } from '../../errors.ts';
 import { type PathPattern, parsePattern, type StepBudget } from './path-pattern.ts';
 
 /** Rules of one file. */

@@ -1,7 +1,7 @@
 import { type Duplex, PassThrough, pipeline, Readable } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { DEFAULT_LAYER_LIMITS } from '@imagevet/registry';
-import { CoreError } from '../errors.ts';
+import { CoreError } from '../../errors.ts';
 
 const GZIP = 0x1f8b;
 const ZSTD = 0x28b52ffd;

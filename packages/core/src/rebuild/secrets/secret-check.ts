@@ -8,7 +8,7 @@ import {
   type ResolvedImage,
   resolveImage,
 } from '@imagevet/registry';
-import { CoreError } from '../errors.ts';
+import { CoreError } from '../../errors.ts';
 import { inflate } from './inflate-layer.ts';
 import { findInTar, SecretSearch } from './secret-search.ts';
 

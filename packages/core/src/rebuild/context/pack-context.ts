@@ -2,8 +2,8 @@ import { hash } from 'node:crypto';
 import { posix } from 'node:path';
 import { Readable } from 'node:stream';
 import { pack } from 'tar-stream';
-import { CoreError } from '../errors.ts';
-import type { SourceEntry } from '../lineage/types.ts';
+import { CoreError } from '../../errors.ts';
+import type { SourceEntry } from '../../lineage/types.ts';
 import { parseDockerignore } from './dockerignore.ts';
 
 /** The Dockerfile to build, which is not the one of the repository. */

@@ -1,6 +1,6 @@
-import type { Dockerfile } from '../dockerfile/types.ts';
-import { CoreError } from '../errors.ts';
-import type { BuildEvent } from './types.ts';
+import type { Dockerfile } from '../../dockerfile/types.ts';
+import { CoreError } from '../../errors.ts';
+import type { BuildEvent } from '../types.ts';
 
 /**
  * Proxies of RUN, as the predefined build arguments that leave no trace in the image. Passwords in them are taken out of the

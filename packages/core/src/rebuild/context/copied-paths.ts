@@ -1,7 +1,7 @@
 import type { Platform } from '@imagevet/registry';
-import { parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
-import type { BuildParameters, Dockerfile, DockerfileInstruction } from '../dockerfile/types.ts';
-import { splitWords } from '../dockerfile/words.ts';
+import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
+import type { BuildParameters, Dockerfile, DockerfileInstruction } from '../../dockerfile/types.ts';
+import { splitWords } from '../../dockerfile/words.ts';
 import { type PathPattern, parsePattern, type StepBudget } from './path-pattern.ts';
 
 /** A Dockerfile and what its bases add to it. */

@@ -5,16 +5,16 @@ import { digestOf, formatReference, RegistryClient, resolveImage, scanImage } fr
 import { createRepository, type GitHost, startGitHost } from '@imagevet/registry/testing';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { available, dockerHost, startDockerRegistry } from '../../../../test/services.ts';
-import { resolveLineage } from '../lineage/resolve-lineage.ts';
-import type { Lineage, ProvenanceSource, SourceEntry, SourceHost } from '../lineage/types.ts';
-import { gitMirrorHost } from '../provenance/hosts/git/git-mirror.ts';
-import { dockerEngineBuilder } from './engine/docker-engine-builder.ts';
+import { available, dockerHost, startDockerRegistry } from '../../../../../test/services.ts';
+import { resolveLineage } from '../../lineage/resolve-lineage.ts';
+import type { Lineage, ProvenanceSource, SourceEntry, SourceHost } from '../../lineage/types.ts';
+import { gitMirrorHost } from '../../provenance/hosts/git/git-mirror.ts';
+import { dockerEngineBuilder } from '../engine/docker-engine-builder.ts';
+import { planRebuild } from '../plan/plan-rebuild.ts';
+import { rebuild } from '../rebuild.ts';
+import type { Builder, BuildRequest, RebuildPlan } from '../types.ts';
 import { findForeignContent, foreignContent } from './foreign-content.ts';
 import { inspectContexts } from './inspect-contexts.ts';
-import { planRebuild } from './plan-rebuild.ts';
-import { rebuild } from './rebuild.ts';
-import type { Builder, BuildRequest, RebuildPlan } from './types.ts';
 
 const OID = 'c'.repeat(64);
 const SUBMODULE = 'd'.repeat(40);

@@ -1,5 +1,5 @@
 import { formatReference, type ImageReference, parseReference } from '@imagevet/registry';
-import type { RebuildInput } from './types.ts';
+import type { RebuildInput } from '../types.ts';
 
 /**
  * The digest-qualified reference an input is built from: the rebuilt image, or the public one the plan pins. Undefined when

@@ -1,6 +1,6 @@
 import type { OperationOptions } from '@imagevet/registry';
-import { CoreError } from '../errors.ts';
-import type { SourceEntry, SourceHost, SourceLocation } from '../lineage/types.ts';
+import { CoreError } from '../../errors.ts';
+import type { SourceEntry, SourceHost, SourceLocation } from '../../lineage/types.ts';
 import { parseDockerignore } from './dockerignore.ts';
 import { foreignContent } from './foreign-content.ts';
 

@@ -1,5 +1,5 @@
 import { type ImageReference, ImagevetError, parseReference, type Repository } from '@imagevet/registry';
-import { CoreError } from '../errors.ts';
+import { CoreError } from '../../errors.ts';
 
 /** Which internal name the rebuild of a public image gets. */
 export interface NameRule {

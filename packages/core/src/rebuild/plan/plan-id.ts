@@ -1,7 +1,7 @@
 import { type Digest, digestOf } from '@imagevet/registry';
-import { canonicalJson } from '../canonical-json.ts';
-import { CoreError } from '../errors.ts';
-import type { RebuildPlan } from './types.ts';
+import { canonicalJson } from '../../canonical-json.ts';
+import { CoreError } from '../../errors.ts';
+import type { RebuildPlan } from '../types.ts';
 
 /** The id of a plan: sha256 of what it builds, in RFC 8785 form. Who approved an id approved these steps and no others. */
 export function planId({ platform, steps }: Pick<RebuildPlan, 'platform' | 'steps'>): Digest {

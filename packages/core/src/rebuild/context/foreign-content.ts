@@ -1,5 +1,5 @@
-import { CoreError } from '../errors.ts';
-import type { SourceEntry, SourceLocation } from '../lineage/types.ts';
+import { CoreError } from '../../errors.ts';
+import type { SourceEntry, SourceLocation } from '../../lineage/types.ts';
 import { CopiedPaths } from './copied-paths.ts';
 
 /** Something a build context names and the repository does not hold at that commit. Plain data. */

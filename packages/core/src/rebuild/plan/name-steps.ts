@@ -1,7 +1,7 @@
 import { digestHex, formatReference, type ImageReference, type Repository } from '@imagevet/registry';
-import { CoreError } from '../errors.ts';
+import { CoreError } from '../../errors.ts';
+import type { RebuildInput, RebuildStep } from '../types.ts';
 import { type InternalNames, type NameRule, readNameRules } from './internal-names.ts';
-import type { RebuildInput, RebuildStep } from './types.ts';
 
 /** A step that has no name yet. */
 export interface NamelessStep extends Omit<RebuildStep, 'target' | 'inputs'> {

@@ -1,6 +1,6 @@
 import { formatReference, ImagevetError, parseReference, withDefaultTag } from '@imagevet/registry';
-import { type ParseDockerfileOptions, parseDockerfile } from '../dockerfile/parse-dockerfile.ts';
-import type { BaseName, Dockerfile } from '../dockerfile/types.ts';
+import { type ParseDockerfileOptions, parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
+import type { BaseName, Dockerfile } from '../../dockerfile/types.ts';
 
 /** A piece of the text to replace. */
 interface Edit {

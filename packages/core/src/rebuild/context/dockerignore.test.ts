@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
-import { available, dockerHost } from '../../../../test/services.ts';
+import { available, dockerHost } from '../../../../../test/services.ts';
 import { parseDockerignore } from './dockerignore.ts';
 
 const TREE = [
