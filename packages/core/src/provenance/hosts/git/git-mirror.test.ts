@@ -261,7 +261,7 @@ describe('gitMirrorHost()', () => {
     for (const wrong of [tree, join(directory, 'nowhere')]) {
       await expect(open(wrong).readFile(BLOG, world.commits.blog, 'README.md')).rejects.toMatchObject({
         code: 'SOURCE_UNREACHABLE',
-        message: `open ${BLOG}: git reads no repository in ${wrong}`,
+        message: `open ${BLOG}: there is no git repository in ${wrong}`,
       });
       expect(await codeOf(open(wrong).reachability(BLOG, world.commits.blog))).toBe('SOURCE_UNREACHABLE');
     }

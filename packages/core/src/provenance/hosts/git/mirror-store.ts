@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CoreError } from '../../../errors.ts';
 import { resolvePublicAddress } from '../public-address.ts';
@@ -51,7 +51,7 @@ export class MirrorStore {
     if (!this.supports(url)) throw new CoreError('SOURCE_UNSUPPORTED', `no mirror of ${url} is allowed`);
     const remote = this.#options.remotes?.[url];
     if (remote !== undefined && !/^[a-z][a-z0-9+]*:\/\//.test(remote)) {
-      await this.#checkClone(url, remote, options.signal);
+      await checkClone(url, remote);
       return remote;
     }
     const directory = join(
@@ -82,21 +82,6 @@ export class MirrorStore {
     this.#fetches.set(directory, fetching);
     await fetching;
     return directory;
-  }
-
-  /** Nothing is fetched into a clone, so that one git cannot read would look like one without the commit. */
-  async #checkClone(url: string, remote: string, signal: AbortSignal | undefined): Promise<void> {
-    const command = { directory: remote, arguments: ['rev-parse', '--git-dir'], maxBytes: 4096, signal };
-    try {
-      await runGit(command, this.#options);
-    } catch (error) {
-      if (!(error instanceof GitExit)) throw error;
-      throw new CoreError('SOURCE_UNREACHABLE', `open ${url}: git reads no repository in ${remote}`, {
-        cause: error,
-        hint: 'Give `remotes` the path of a bare clone, or of the .git of one with a work tree.',
-        details: { repository: url },
-      });
-    }
   }
 
   #isFresh(fetched: number | undefined, notBefore: Date | 'now' | undefined): boolean {
@@ -182,6 +167,25 @@ export class MirrorStore {
     }, 200);
     return { signal: controller.signal, stop: () => clearInterval(timer) };
   }
+}
+
+/**
+ * Nothing is fetched into a clone, so that one git cannot read would look like one without the commit.
+ *
+ * @see gitrepository-layout(5)
+ */
+async function checkClone(url: string, path: string): Promise<void> {
+  const has = (name: string) =>
+    access(join(path, name)).then(
+      () => true,
+      () => false,
+    );
+  // The directory of a linked work tree has its objects elsewhere.
+  if ((await has('HEAD')) && ((await has('objects')) || (await has('commondir')))) return;
+  throw new CoreError('SOURCE_UNREACHABLE', `open ${url}: there is no git repository in ${path}`, {
+    hint: 'Give `remotes` the path of a bare clone, or of the .git of one with a work tree.',
+    details: { repository: url },
+  });
 }
 
 /** Pins the address that was checked, so that a second look-up cannot give another. */
