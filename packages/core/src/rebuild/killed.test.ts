@@ -10,7 +10,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { available, dockerHost } from '../../../../test/services.ts';
 import type { RebuildTask } from './__fixtures__/rebuild-process.ts';
 import { dockerEngineBuilder } from './engine/docker-engine-builder.ts';
-import type { RebuildEvent, RebuildOutcome, RebuildPlan } from './types.ts';
+import { planId } from './plan/plan-id.ts';
+import type { RebuildEvent, RebuildOutcome, RebuildPlan, RebuildStep } from './types.ts';
 
 const platform = { os: 'linux', architecture: 'amd64' };
 const REPOSITORY = 'https://git.example/org/chain';
@@ -40,9 +41,8 @@ describe.skipIf(!available('docker-engine', 'git'))('rebuild() killed with -9', 
     ]);
     task = { dockerHost: dockerHost ?? '', remotes: { [REPOSITORY]: remote } };
     const named = (name: string) => ({ registry: registry.host, repository: `public/${name}`, tag: '1' });
-    planOf = (prefix) => ({
-      ...{ id: digestOf(prefix), platform, gaps: [] },
-      steps: NAMES.map((name, index) => {
+    planOf = (prefix) => {
+      const steps = NAMES.map((name, index) => {
         const below = NAMES[index - 1];
         const reference = `${registry.host}/public/${below ?? 'debian'}:1`;
         return {
@@ -60,8 +60,9 @@ describe.skipIf(!available('docker-engine', 'git'))('rebuild() killed with -9', 
           target: { registry: registry.host, repository: `${prefix}/${name}`, tag: '1' },
           scratch: { registry: registry.host, repository: `${prefix}-scratch/${name}` },
         };
-      }),
-    });
+      }) as RebuildStep[];
+      return { id: planId({ platform, steps }), platform, steps, gaps: [] };
+    };
   }, 120_000);
   afterAll(async () => {
     for (const child of children) child.kill('SIGKILL');

@@ -10,6 +10,7 @@ import type { Lineage, ProvenanceSource, SourceEntry, SourceHost } from '../line
 import { parseDockerignore } from './context/dockerignore.ts';
 import { packContext } from './context/pack-context.ts';
 import { readContext } from './context/read-context.ts';
+import { pushStatus } from './engine/failures.ts';
 import type { NameRule } from './plan/internal-names.ts';
 import { planId } from './plan/plan-id.ts';
 import { planRebuild } from './plan/plan-rebuild.ts';
@@ -419,6 +420,47 @@ describe('rebuild()', () => {
   test('starts nothing more after a failure when told so', async () => {
     const { result } = await run({ failing: ['/left'], keepGoing: false, concurrency: 1 });
     expect(result.outcomes.map(({ status }) => status)).toEqual(['built', 'failed', 'skipped', 'skipped']);
+  });
+
+  test.each([
+    [1, 500, 'built', 2],
+    [9, 500, 'failed', 2],
+    [9, 403, 'failed', 1],
+    [9, undefined, 'failed', 1],
+  ])(
+    'tries a push again that the registry failed: %d times with %s',
+    async (times, status, outcome, builds) => {
+      const { lineage, host } = world({ 'base-1': 'FROM scratch\nADD rootfs.tar /' });
+      const plan = planRebuild([await lineage('base:1')], { target });
+      const builder = recordingBuilder();
+      const failing: Builder = {
+        ...builder,
+        async build(request, options) {
+          const image = await builder.build(request, options);
+          if (builder.requests.length <= times)
+            throw new CoreError('PUSH_FAILED', 'no', {
+              ...(status === undefined ? {} : { details: { status } }),
+            });
+          return image;
+        },
+      };
+      const { outcomes } = await rebuild(plan, { builder: failing, host });
+      expect(outcomes.map((one) => one.status)).toEqual([outcome]);
+      expect(builder.requests.length).toBe(builds);
+    },
+  );
+
+  test.each([
+    ['received unexpected HTTP status: 500 Internal Server Error', 500],
+    [
+      'unexpected status from PUT request to http://r.example/v2/a/blobs/uploads/x?digest=y: 507 Insufficient Storage',
+      507,
+    ],
+    ['unexpected status: 403 Forbidden', 403],
+    ['denied: requested access to the resource is denied', undefined],
+    ['status: 5000', undefined],
+  ])('reads the status a push was refused with: %s', (told, status) => {
+    expect(pushStatus(told)).toBe(status);
   });
 
   test('tries again when the engine went away, and not when the build failed', async () => {

@@ -94,7 +94,7 @@ export async function runStep(
     } catch (error) {
       options.signal?.throwIfAborted();
       if (!ImagevetError.is(error)) throw error;
-      if (attempt < (options.attempts ?? 3) && isPassing(error)) {
+      if (attempt < (options.attempts ?? 3) && isPassing(error, attempt)) {
         keep(`${error.message}; trying again`);
         await delay(RETRY_DELAY_MS * 2 ** (attempt - 1), undefined, { signal: options.signal }).catch(
           () => {},
@@ -116,9 +116,13 @@ export async function runStep(
   }
 }
 
-/** Another run that pushed the same step meanwhile leaves an image to reuse. */
-function isPassing({ code, details }: ImagevetError): boolean {
-  return PASSING.has(code) || (code === 'PUSH_FAILED' && details?.found !== undefined);
+/**
+ * Another run that pushed the same step meanwhile leaves an image to reuse. A registry that failed a push gets one more: two pushes of
+ * one blob at once fail one of them in distribution 2.8, and a registry that is full fails both.
+ */
+function isPassing({ code, details }: ImagevetError, attempt: number): boolean {
+  if (code !== 'PUSH_FAILED') return PASSING.has(code);
+  return details?.found !== undefined || (attempt === 1 && Number(details?.status) >= 500);
 }
 
 interface Found {

@@ -1,6 +1,7 @@
 import { formatReference, type ImageReference, ImagevetError } from '@imagevet/registry';
 import { parseDockerfile } from '../../dockerfile/parse-dockerfile.ts';
 import { CoreError } from '../../errors.ts';
+import { pushStatus } from '../engine/failures.ts';
 import { lineOf } from './error-details.ts';
 import { GrpcFailure } from './grpc-client.ts';
 import { isDenial } from './policy-probe.ts';
@@ -40,7 +41,10 @@ function isOfConnection(error: unknown): boolean {
 
 function failed(message: string, place: number | undefined, build: FailedBuild): CoreError {
   if (/failed to push|pushing layers/.test(message)) {
-    return new CoreError('PUSH_FAILED', `pushing ${formatReference(build.target)} failed: ${message}`);
+    const status = pushStatus(message);
+    return new CoreError('PUSH_FAILED', `pushing ${formatReference(build.target)} failed: ${message}`, {
+      ...(status === undefined ? {} : { details: { status } }),
+    });
   }
   const line = place ?? lineOfDenied(build.dockerfile, message) ?? build.line;
   const exitCode = Number(/exit code: (\d{1,3})\b/.exec(message)?.[1]);

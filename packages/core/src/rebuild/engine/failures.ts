@@ -46,3 +46,9 @@ export function engineLost(engine: string, cause?: unknown): CoreError {
     hint: 'This says nothing about the image. Run the rebuild again.',
   });
 }
+
+/** The status a registry refused a push with, as Docker Engine and BuildKit tell of it; undefined when they tell of none. */
+export function pushStatus(told: string): number | undefined {
+  const status = /\bstatus\b[^\n]{0,1000}?: ([45]\d\d)\b/.exec(told)?.[1];
+  return status === undefined ? undefined : Number(status);
+}

@@ -3,7 +3,7 @@ import { CoreError } from '../../errors.ts';
 import type { BuildEvent } from '../types.ts';
 import { decodeBuildkitTrace } from './buildkit-trace.ts';
 import { BuildPosition } from './failing-line.ts';
-import { engineLost } from './failures.ts';
+import { engineLost, pushStatus } from './failures.ts';
 import { type EngineMessage, failureIn, printableLines, readMessages } from './messages.ts';
 
 interface ReadOptions {
@@ -81,8 +81,10 @@ export async function readTransfer(
   for await (const message of readMessages(stream, options)) {
     const failure = failureIn(message);
     if (failure !== undefined) {
+      const status = pushStatus(failure);
       throw new CoreError(options.code, `${options.doing} failed: ${failure}`, {
         hint: 'Check that the engine itself can reach the registry, and may read and write there.',
+        ...(status === undefined ? {} : { details: { status } }),
       });
     }
     for (const text of printableLines(message.status)) options.onProgress?.({ type: 'push-progress', text });
