@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { digestOf } from '@imagevet/registry';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import {
   available,
   createDockerConfig,
@@ -33,44 +33,49 @@ interface Moment {
   readonly number: number;
 }
 
+/** What one row of deaths happens to. */
+interface World {
+  readonly notary: NotaryService;
+  /** Docker's configuration directory. */
+  readonly config: string;
+  readonly proxy: NotaryProxy;
+}
+
 const target = (tag: string) => ({ tag, digest: digestOf(tag), size: tag.length });
 const actions = ['publish', 'root', 'targets', 'snapshot', 'timestamp'] as const;
 
 describe.skipIf(!available('notary-server', 'notary', 'docker'))('a publisher killed by SIGKILL', () => {
   const directory = mkdtempSync(join(tmpdir(), 'imagevet-killed-'));
-  let notary: NotaryService;
-  let config: string;
-  beforeAll(async () => {
-    notary = await startNotaryServer();
-    config = createDockerConfig(directory, notary);
-  });
-  afterAll(async () => {
-    await notary.close();
-    rmSync(directory, { recursive: true, force: true });
-  });
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
   test.concurrent.each(actions)(
     '%s: at every request, answer and step nothing is lost or broken, and the next call finishes',
     async (action) => {
+      // Each has its own, so that a server that fails under one is not the failure of the others.
+      const notary = await startNotaryServer();
+      const config = createDockerConfig(mkdtempSync(join(directory, 'docker-')), notary);
       const proxy = await startNotaryProxy({ server: { url: notary.url, ca: notary.ca } });
+      const world = { notary, config, proxy };
       try {
         for (const kind of ['request', 'answer', 'step'] as const) {
           // The first number the process does not reach ends the row.
           let number = 1;
-          while (await dies(action, { kind, number }, proxy)) number += 1;
+          while (await dies(action, { kind, number }, world)) number += 1;
           const steps = action === 'publish' || action === 'timestamp' ? 4 : 6;
           if (kind === 'step') expect(number - 1).toBe(steps);
           else expect(number - 1).toBeGreaterThanOrEqual(kind === 'answer' ? 1 : 5);
         }
       } finally {
         await proxy.close();
+        await notary.close();
       }
     },
     240_000,
   );
 
   /** Lets it die at a moment and checks what is left; `false` when it ended before. */
-  async function dies(action: Action, moment: Moment, proxy: NotaryProxy): Promise<boolean> {
+  async function dies(action: Action, moment: Moment, world: World): Promise<boolean> {
+    const { notary, proxy } = world;
     const collection = `killed.example.com/${action}-at-${moment.kind}-${moment.number}-end`;
     const place = { url: proxy.url, collection, directory: mkdtempSync(join(directory, 'trust-')) };
     const keys = createKeyStore({ directory: place.directory, passphrase: PASSPHRASE });
@@ -81,18 +86,18 @@ describe.skipIf(!available('notary-server', 'notary', 'docker'))('a publisher ki
 
     const left = await keyIds(place.directory);
     expect(left).toEqual(expect.arrayContaining(before));
-    const published = await rootOf(collection);
+    const published = await rootOf(notary, collection);
     const journal = createRotationJournal(join(place.directory, 'journal'));
     const finished =
       action !== 'publish' &&
       published?.version === 2 &&
       (await journal.load(collection, action)) === undefined;
     if (published === undefined) expect(action).toBe('publish');
-    else await expectUsable(collection, published, left);
+    else await expectUsable(world, collection, published, left);
 
     await act(action, place);
     const { rootKeyIds } = await signTag(target('2'), { collection, server, keys });
-    const ended = await rootOf(collection);
+    const ended = await rootOf(notary, collection);
     for (const tag of ['1', '2']) {
       const options = { server, root: { keyIds: rootKeyIds } };
       expect((await resolveTrusted({ collection, tag }, options)).digest).toBe(digestOf(tag));
@@ -104,7 +109,7 @@ describe.skipIf(!available('notary-server', 'notary', 'docker'))('a publisher ki
     expect((await keyIds(place.directory)).length - before.length - made).toBeLessThanOrEqual(1);
     // The stock client signs with the keys that are left, after everything.
     const hash = digestOf('three').slice('sha256:'.length);
-    await stock(place.directory, 'addhash', collection, '3', '5', '--sha256', hash, '-p');
+    await stock(notary, place.directory, 'addhash', collection, '3', '5', '--sha256', hash, '-p');
     const options = { server, root: { keyIds: rootKeyIds } };
     expect((await resolveTrusted({ collection, tag: '3' }, options)).digest).toBe(digestOf('three'));
     return killed;
@@ -112,6 +117,7 @@ describe.skipIf(!available('notary-server', 'notary', 'docker'))('a publisher ki
 
   /** What stock clients that never saw it make of a collection, and whether the keys it asks for are here. */
   async function expectUsable(
+    { notary, config }: World,
     collection: string,
     root: RootMetadata,
     stored: readonly string[],
@@ -121,7 +127,7 @@ describe.skipIf(!available('notary-server', 'notary', 'docker'))('a publisher ki
       expect(stored).toEqual(expect.arrayContaining(ids));
     }
     const [listed, inspected] = await Promise.all([
-      stock(mkdtempSync(join(directory, 'reader-')), 'list', collection),
+      stock(notary, mkdtempSync(join(directory, 'reader-')), 'list', collection),
       promisify(execFile)('docker', ['trust', 'inspect', collection], {
         env: { ...process.env, DOCKER_CONFIG: config, DOCKER_CONTENT_TRUST_SERVER: notary.url },
       }),
@@ -131,7 +137,7 @@ describe.skipIf(!available('notary-server', 'notary', 'docker'))('a publisher ki
     expect(inspected.stdout).toContain(digest);
   }
 
-  async function rootOf(collection: string): Promise<RootMetadata | undefined> {
+  async function rootOf(notary: NotaryService, collection: string): Promise<RootMetadata | undefined> {
     const client = new NotaryClient({ url: notary.url, ca: notary.ca });
     try {
       const bytes = await client.fetchMetadata(collection, 'root');
@@ -141,7 +147,7 @@ describe.skipIf(!available('notary-server', 'notary', 'docker'))('a publisher ki
     }
   }
 
-  async function stock(trust: string, ...args: readonly string[]): Promise<string> {
+  async function stock(notary: NotaryService, trust: string, ...args: readonly string[]): Promise<string> {
     const options = ['-s', notary.url, '--tlscacert', notary.caFile, '-d', trust];
     const roles = ['ROOT', 'TARGETS', 'SNAPSHOT', 'DELEGATION'];
     const passphrases = roles.map((role) => [`NOTARY_${role}_PASSPHRASE`, PASSPHRASE]);
