@@ -53,6 +53,7 @@ export type { MinimumThroughput } from './http/body.ts';
 export { type ProxyOptions, proxyFromEnvironment } from './http/proxy.ts';
 export type { RateLimit } from './http/rate-limit.ts';
 export { type FilesystemEntry, type FilesystemView, mergeLayers } from './layer/filesystem-view.ts';
+export { inflateLayer } from './layer/inflate-layer.ts';
 export { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer/limits.ts';
 export {
   type ImageScan,

@@ -5,11 +5,11 @@ import type { Fetcher, ReferrerLister } from '../content/interfaces.ts';
 import { digestMismatch, verified } from '../content/verify.ts';
 import { type Digest, Digester, digestAlgorithm } from '../digest.ts';
 import { RegistryError } from '../errors.ts';
+import { inflateLayer } from '../layer/inflate-layer.ts';
 import { refuseSchema1 } from '../oci/schema1.ts';
 import type { Descriptor, Platform, VerifiedManifest } from '../oci/types.ts';
 import type { OperationOptions } from '../options.ts';
 import { formatReference, type ImageReference, type Repository } from '../reference.ts';
-import { inflated } from './inflate-archive.ts';
 
 /** An image inside an archive: as an OCI layout lists it, and as `manifest.json` does. */
 export interface ContainedImage {
@@ -87,7 +87,7 @@ export class ArchiveContent {
       const received = digester.digest();
       if (received !== diffId) throw digestMismatch(`layer ${descriptor.digest} inflated`, diffId, received);
       const plain = { ...descriptor, digest: diffId, size: digester.size };
-      yield { descriptor: plain, chunks: verified(inflated(open()), plain, `layer ${diffId}`) };
+      yield { descriptor: plain, chunks: verified(inflateLayer(open()), plain, `layer ${diffId}`) };
     }
   }
 
@@ -153,7 +153,7 @@ async function* inflatedBeside(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const queue = new PassThrough();
   const counting = (async () => {
-    for await (const piece of inflated(queue)) digester.update(piece);
+    for await (const piece of inflateLayer(queue)) digester.update(piece);
   })();
   counting.catch(() => {});
   try {

@@ -1,8 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Inflation } from '../layer/inflate.ts';
-import { checkInflation, DEFAULT_LAYER_LIMITS } from '../layer/limits.ts';
+import { inflateLayer } from '../layer/inflate-layer.ts';
 import { streamFile, withFile } from '../layout/files.ts';
 import { writeWhole } from '../layout/write-file.ts';
 import type { OperationOptions } from '../options.ts';
@@ -35,25 +34,11 @@ export async function inflateArchive(path: string, options: OpenArchiveOptions):
   const close = () => rm(directory, { recursive: true, force: true });
   try {
     const plain = join(directory, 'archive.tar');
-    const chunks = inflated(streamFile(path, { signal: options.signal }));
+    const chunks = inflateLayer(streamFile(path, { signal: options.signal }));
     await writeWhole(plain, chunks, { directory, signal: options.signal });
     return { path: plain, close };
   } catch (error) {
     await close();
     throw error;
-  }
-}
-
-/** Inflates gzip or zstd, within the limits of a layer. */
-export async function* inflated(
-  chunks: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  const inflation = new Inflation(chunks);
-  let size = 0;
-  for await (const piece of inflation) {
-    size += piece.byteLength;
-    checkInflation(inflation.receivedBytes, size, DEFAULT_LAYER_LIMITS);
-    // The inflation takes the piece back when it is asked for the next.
-    yield Buffer.from(piece);
   }
 }

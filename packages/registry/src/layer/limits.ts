@@ -33,7 +33,11 @@ export const DEFAULT_LAYER_LIMITS: LayerLimits = Object.freeze({
 const RATIO_GRACE_BYTES = 64 * 2 ** 20;
 
 /** @throws {@link RegistryError} `LIMIT_EXCEEDED` when a layer inflates to more than the limits allow. */
-export function checkInflation(received: number, inflated: number, limits: LayerLimits): void {
+export function checkInflation(
+  received: number,
+  inflated: number,
+  limits: Pick<LayerLimits, 'maxUncompressedBytes' | 'maxRatio'>,
+): void {
   if (inflated > limits.maxUncompressedBytes) {
     throw limitExceeded('uncompressed size of the layer', inflated, limits.maxUncompressedBytes);
   }

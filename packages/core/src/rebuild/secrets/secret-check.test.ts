@@ -1,10 +1,8 @@
-import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { ImagevetError, parseReference, RegistryClient } from '@imagevet/registry';
 import { pushTestImage, startRegistry, type TestImage, type TestRegistry } from '@imagevet/registry/testing';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { secretsInImage } from './build-proxy.ts';
-import { inflate } from './inflate-layer.ts';
 import { SecretCheck } from './secret-check.ts';
 import { SecretSearch } from './secret-search.ts';
 
@@ -36,44 +34,6 @@ describe('SecretSearch', () => {
     expect(new SecretSearch(['a', 'b']).isEmpty).toBe(true);
     expect(secretsInImage({ http: 'http://me:a@p/' })).toContain('me:a@');
     expect(secretsInImage({ http: 'http://p/', https: 'http://p/' })).toEqual([]);
-  });
-});
-
-describe('inflate()', () => {
-  const read = async (pieces: readonly Uint8Array[]) => {
-    const source = async function* () {
-      yield* pieces;
-    };
-    const chunks: Buffer[] = [];
-    for await (const chunk of inflate(source(), undefined)) chunks.push(Buffer.from(chunk));
-    return Buffer.concat(chunks);
-  };
-
-  test('gives what was compressed, however it comes', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.uint8Array(), fc.integer({ min: 1, max: 9 }), async (content, size) => {
-        const plain = Buffer.concat([Buffer.from('tar'), content]);
-        for (const blob of [plain, gzipSync(plain), zstdCompressSync(plain)]) {
-          const pieces = Array.from({ length: Math.ceil(blob.length / size) }, (_, index) =>
-            blob.subarray(index * size, (index + 1) * size),
-          );
-          expect(await read(pieces)).toEqual(plain);
-        }
-      }),
-      { numRuns: 25 },
-    );
-  });
-
-  test('rejects with what the source throws, and for a stream that is cut', async () => {
-    const failing = async function* () {
-      yield gzipSync('x'.repeat(100)).subarray(0, 12);
-      throw new Error('gone');
-    };
-    const all = async () => {
-      for await (const _ of inflate(failing(), undefined));
-    };
-    await expect(all()).rejects.toThrow('gone');
-    await expect(read([gzipSync('x'.repeat(100)).subarray(0, 12)])).rejects.toThrow(/unexpected end/);
   });
 });
 

@@ -1,17 +1,20 @@
 import {
+  DEFAULT_LAYER_LIMITS,
   type Digest,
   type Fetcher,
   formatReference,
   type ImageReference,
   ImagevetError,
+  inflateLayer,
   type OperationOptions,
   type ResolvedImage,
   resolveImage,
 } from '@imagevet/registry';
 import { CoreError } from '../../errors.ts';
-import { inflate } from './inflate-layer.ts';
 import { findInTar, SecretSearch } from './secret-search.ts';
 
+/** What a build of ours made may be compressed however well. */
+const LIMITS = { ...DEFAULT_LAYER_LIMITS, maxRatio: Number.POSITIVE_INFINITY };
 /** Layers that are remembered to hold nothing; a base is read once for all that is built on it. */
 const REMEMBERED = 10_000;
 
@@ -68,9 +71,10 @@ export class SecretCheck {
   ): Promise<string | undefined> {
     const layer = layers[index];
     if (layer === undefined) return undefined;
-    const open = () => inflate(registry.openBlob(reference, layer, { signal }), signal);
+    const open = () => inflateLayer(registry.openBlob(reference, layer, { signal }), LIMITS);
     const isIn = this.#search.stream();
     for await (const chunk of open()) {
+      signal?.throwIfAborted();
       // The archive as it is, so that no way to read it hides anything.
       if (isIn(chunk)) return (await findInTar(open(), this.#search)) ?? '';
     }
