@@ -2,20 +2,19 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseReference, RegistryClient, type ResolvedImage } from '@imagevet/registry';
+import { parseReference, type ResolvedImage } from '@imagevet/registry';
 import {
   createRepository,
   type GitHost,
   pushTestImage,
   startGitHost,
   startHub,
-  startRegistry,
   type TestImage,
-  type TestRegistry,
 } from '@imagevet/registry/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { publicHosts } from '../provenance/hosts/public-hosts.ts';
 import { publicSources } from '../provenance/public-sources.ts';
+import { serveDockerHub } from './__fixtures__/docker-hub.ts';
 import type { ResolveLineageOptions } from './options.ts';
 import { resolveLineage } from './resolve-lineage.ts';
 import type { Lineage, SourceHost } from './types.ts';
@@ -24,8 +23,7 @@ const SOURCE = 'https://github.com/acme/family';
 let directory: string;
 let git: GitHost;
 let hub: Awaited<ReturnType<typeof startHub>>;
-let registry: TestRegistry;
-let client: RegistryClient;
+const served = serveDockerHub('all');
 let host: SourceHost;
 let commits: readonly string[];
 
@@ -93,26 +91,17 @@ afterAll(async () => {
 });
 
 const push = (name: string, image: TestImage): Promise<ResolvedImage> =>
-  pushTestImage(client, parseReference(name), image);
+  pushTestImage(served.client, parseReference(name), image);
 
 function resolve(options: Partial<ResolveLineageOptions> = {}): Promise<Lineage> {
-  const sources = publicSources({ host, registry: client, hubUrl: hub.url });
-  return resolveLineage('app:1', { registry: client, sources, host, asOf: 'build', ...options });
+  const sources = publicSources({ host, registry: served.client, hubUrl: hub.url });
+  return resolveLineage('app:1', { registry: served.client, sources, host, asOf: 'build', ...options });
 }
 
 const commitsOf = (lineage: Lineage) => lineage.nodes.map(({ dockerfile }) => dockerfile.location?.commit);
 const codes = (lineage: Lineage) => lineage.gaps.map(({ code }) => code);
 
 describe("resolveLineage() with asOf: 'build'", () => {
-  beforeAll(async () => {
-    registry = await startRegistry();
-    client = new RegistryClient({ attempts: 1, hosts: { 'docker.io': { url: registry.url } } });
-  });
-  afterAll(async () => {
-    await client.close();
-    await registry.close();
-  });
-
   /** `base:1` and `app:1` of January; the tag of the base has moved on since when `moved`. */
   async function family({
     baseAt = '2020-01-09T09:09:09Z',
@@ -242,7 +231,7 @@ describe("resolveLineage() with asOf: 'build'", () => {
     await family({ annotations });
     host = publicHosts({ apiUrl: 'http://127.0.0.1:1', rawUrl: git.rawUrl });
     const lineage = await resolve({
-      sources: publicSources({ host, registry: client, hubUrl: hub.url }).slice(0, 2),
+      sources: publicSources({ host, registry: served.client, hubUrl: hub.url }).slice(0, 2),
       host,
     });
     host = publicHosts({ apiUrl: git.apiUrl, rawUrl: git.rawUrl });
@@ -253,7 +242,7 @@ describe("resolveLineage() with asOf: 'build'", () => {
   });
 
   test('asks about images that nobody shows as of their children, and as of now when there is none', async () => {
-    const { registry: _, ...rest } = { registry: client };
+    const { registry: _, ...rest } = { registry: served.client };
     const lineage = await resolve({ ...rest, registry: undefined as never });
     expect(lineage.nodes.map(({ asOf }) => asOf)).toEqual([undefined, undefined]);
     expect(commitsOf(lineage)).toEqual([commits[1], commits[1]]);

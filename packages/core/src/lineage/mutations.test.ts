@@ -7,21 +7,15 @@ import {
   type HistoryEntry,
   MediaType,
   parseReference,
-  RegistryClient,
   type ResolvedImage,
 } from '@imagevet/registry';
-import {
-  pushTestImage,
-  pushTestIndex,
-  startRegistry,
-  type TestImage,
-  type TestRegistry,
-} from '@imagevet/registry/testing';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { pushTestImage, pushTestIndex, type TestImage } from '@imagevet/registry/testing';
+import { expect, test } from 'vitest';
 import { buildkitAttestationSource } from '../provenance/attestation/source.ts';
 import { ociAnnotationSource } from '../provenance/image/annotations.ts';
 import { imageHistorySource } from '../provenance/image/history.ts';
 import { imageLabelSource } from '../provenance/image/labels.ts';
+import { serveDockerHub } from './__fixtures__/docker-hub.ts';
 import type { ResolveLineageOptions } from './options.ts';
 import { resolveLineage } from './resolve-lineage.ts';
 import type { Lineage, ProvenanceSource, SourceHost } from './types.ts';
@@ -35,23 +29,14 @@ const DOCKERFILES: Readonly<Record<string, string>> = {
   base: 'FROM scratch\nCOPY one /\nCOPY two /\n',
 };
 
-let registry: TestRegistry;
-let client: RegistryClient;
-beforeAll(async () => {
-  registry = await startRegistry();
-  client = new RegistryClient({ attempts: 1, hosts: { 'docker.io': { url: registry.url } } });
-});
-afterAll(async () => {
-  await client.close();
-  await registry.close();
-});
+const hub = serveDockerHub('all');
 
 const content = (name: string) => [{ path: name, content: name }];
 const copied = (name: string): HistoryEntry => ({
   ...{ created: '2018-01-01T00:00:00Z', created_by: `COPY ${name} / # buildkit` },
 });
 const push = (name: string, image: TestImage): Promise<ResolvedImage> =>
-  pushTestImage(client, parseReference(name), image);
+  pushTestImage(hub.client, parseReference(name), image);
 const naming = (digest: Digest) => ({ [`${BASE}.name`]: 'base:1', [`${BASE}.digest`]: digest });
 
 const BASE_IMAGE = {
@@ -81,12 +66,12 @@ function resolve(name = 'app:1', options: Partial<ResolveLineageOptions> = {}): 
     reachability: async () => 'reachable',
   };
   const sources = [
-    buildkitAttestationSource({ registry: client }),
+    buildkitAttestationSource({ registry: hub.client }),
     ociAnnotationSource(),
     library,
     imageLabelSource(),
   ];
-  return resolveLineage(name, { registry: client, sources, host, ...options });
+  return resolveLineage(name, { registry: hub.client, sources, host, ...options });
 }
 
 const edgeOf = (lineage: Lineage) =>
@@ -130,7 +115,7 @@ test('a base of another architecture is a contradiction', async () => {
     history: [copied('arm')],
     config: { architecture: 'arm64' },
   });
-  await pushTestIndex(client, parseReference('base:1'), [base, foreign]);
+  await pushTestIndex(hub.client, parseReference('base:1'), [base, foreign]);
   await pushApp(base, { annotations: naming(foreign.manifest.digest) });
   const lineage = await resolve();
   expect(gradeOf(lineage)).toBe('contradicted');
@@ -142,7 +127,7 @@ test('an index that shows another architecture under the name of this one is not
   const foreign = await push('base:arm', { ...BASE_IMAGE, config: { architecture: 'arm64' } });
   await pushApp(await pushBase());
   const lying = { ...foreign, platform: { os: 'linux', architecture: 'amd64' } };
-  await pushTestIndex(client, parseReference('base:1'), [lying]);
+  await pushTestIndex(hub.client, parseReference('base:1'), [lying]);
   const lineage = await resolve();
   expect(gradeOf(lineage)).toBe('claimed');
   expect(lineage.nodes[1]?.image).toBeUndefined();
@@ -356,7 +341,7 @@ test('the name of a base stays what the Dockerfile says when another stood in fo
         ...{ mediaType, digest: digestOf(bytes), size: bytes.byteLength },
         ...(annotations === undefined ? {} : { annotations }),
       };
-      await client.pushBlob(reference, blobOf(bytes, descriptor));
+      await hub.client.pushBlob(reference, blobOf(bytes, descriptor));
       return descriptor;
     };
     const document = Buffer.from(
@@ -370,7 +355,7 @@ test('the name of a base stays what the Dockerfile says when another stood in fo
         ],
       }),
     );
-    const attestation = await client.pushManifest(
+    const attestation = await hub.client.pushManifest(
       { ...reference, tag: undefined, digest: digestOf(document) },
       { bytes: document, mediaType: MediaType.ociManifest },
     );
@@ -385,7 +370,7 @@ test('the name of a base stays what the Dockerfile says when another stood in fo
     ];
     const index = { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests };
     const bytes = Buffer.from(JSON.stringify(index));
-    await client.pushManifest(reference, { bytes, mediaType: MediaType.ociIndex });
+    await hub.client.pushManifest(reference, { bytes, mediaType: MediaType.ociIndex });
   }
 });
 

@@ -5,9 +5,10 @@ import {
   RegistryClient,
   RegistryError,
 } from '@imagevet/registry';
-import { pushTestImage, startRegistry, type TestFile, type TestRegistry } from '@imagevet/registry/testing';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { pushTestImage, type TestFile } from '@imagevet/registry/testing';
+import { describe, expect, test } from 'vitest';
 import { CoreError } from '../errors.ts';
+import { serveDockerHub } from './__fixtures__/docker-hub.ts';
 import type { ResolveLineageOptions } from './options.ts';
 import { lineageToDot, lineageToMermaid } from './plot.ts';
 import { resolveLineage } from './resolve-lineage.ts';
@@ -277,16 +278,7 @@ describe('resolveLineage() on claims alone', () => {
 });
 
 describe('resolveLineage() with a registry', () => {
-  let registry: TestRegistry;
-  let client: RegistryClient;
-  beforeEach(async () => {
-    registry = await startRegistry();
-    client = new RegistryClient({ attempts: 1, hosts: { 'docker.io': { url: registry.url } } });
-  });
-  afterEach(async () => {
-    await client.close();
-    await registry.close();
-  });
+  const hub = serveDockerHub('each');
 
   const files = (name: string): readonly TestFile[] => [{ path: `srv/${name}`, content: name }];
   const copy = (name: string) => ({
@@ -299,11 +291,11 @@ describe('resolveLineage() with a registry', () => {
   };
 
   async function family() {
-    const base = await pushTestImage(client, parseReference('base:1'), {
+    const base = await pushTestImage(hub.client, parseReference('base:1'), {
       layers: [files('base')],
       history: [copy('base')],
     });
-    const app = await pushTestImage(client, parseReference('app:1'), {
+    const app = await pushTestImage(hub.client, parseReference('app:1'), {
       base,
       layers: [files('app')],
       history: [copy('app')],
@@ -316,7 +308,7 @@ describe('resolveLineage() with a registry', () => {
     options: Partial<ResolveLineageOptions> = {},
   ) => {
     const { source, host } = sourcesOf(table);
-    return resolveLineage('app:1', { registry: client, sources: [source, ...extra], host, ...options });
+    return resolveLineage('app:1', { registry: hub.client, sources: [source, ...extra], host, ...options });
   };
 
   test('proves an edge by layers and history', async () => {
@@ -336,7 +328,7 @@ describe('resolveLineage() with a registry', () => {
 
   test('says that the tag has moved, and does not call it a contradiction', async () => {
     await family();
-    await pushTestImage(client, parseReference('base:1'), {
+    await pushTestImage(hub.client, parseReference('base:1'), {
       layers: [files('rebuilt')],
       history: [copy('base')],
     });
@@ -350,7 +342,7 @@ describe('resolveLineage() with a registry', () => {
 
   test('proves the edge at the digest a claim names, after the tag has moved', async () => {
     const { base } = await family();
-    await pushTestImage(client, parseReference('base:1'), {
+    await pushTestImage(hub.client, parseReference('base:1'), {
       layers: [files('rebuilt')],
       history: [copy('base')],
     });
@@ -360,14 +352,14 @@ describe('resolveLineage() with a registry', () => {
 
   test('calls a named digest that is not the base a contradiction', async () => {
     await family();
-    const other = await pushTestImage(client, parseReference('base:other'), { layers: [files('other')] });
+    const other = await pushTestImage(hub.client, parseReference('base:other'), { layers: [files('other')] });
     const claim = claiming({ base: { reference: 'base:1', digest: other.manifest.digest } }, '1');
     expect(edgeOf(await resolve([claim]))).toMatchObject({ grade: 'contradicted' });
   });
 
   test('takes a prefix of empty layers as no proof', async () => {
-    const base = await pushTestImage(client, parseReference('base:1'), { layers: [], history: [] });
-    await pushTestImage(client, parseReference('app:1'), {
+    const base = await pushTestImage(hub.client, parseReference('base:1'), { layers: [], history: [] });
+    await pushTestImage(hub.client, parseReference('app:1'), {
       base,
       layers: [files('app')],
       history: [copy('app')],
@@ -391,7 +383,7 @@ describe('resolveLineage() with a registry', () => {
 
   test('throws for an image nobody knows, and lets an unreachable registry be a gap', async () => {
     const { host } = sourcesOf({});
-    await expect(resolveLineage('nobody:1', { registry: client, sources: [], host })).rejects.toThrow(
+    await expect(resolveLineage('nobody:1', { registry: hub.client, sources: [], host })).rejects.toThrow(
       expect.objectContaining({ code: 'NOT_FOUND' }),
     );
     const nowhere = new RegistryClient({
@@ -408,8 +400,8 @@ describe('resolveLineage() with a registry', () => {
     const { host, source } = sourcesOf(dockerfiles);
     const { digest } = app.manifest;
     const altered: Fetcher = {
-      resolve: (...asked) => client.resolve(...asked),
-      openBlob: (...asked) => client.openBlob(...asked),
+      resolve: (...asked) => hub.client.resolve(...asked),
+      openBlob: (...asked) => hub.client.openBlob(...asked),
       fetchManifest: async () => {
         throw new RegistryError('DIGEST_MISMATCH', 'other bytes');
       },
@@ -420,8 +412,8 @@ describe('resolveLineage() with a registry', () => {
 
   test('lets a registry that answers too late be a gap', async () => {
     const slow: Fetcher = {
-      resolve: (...asked) => client.resolve(...asked),
-      openBlob: (...asked) => client.openBlob(...asked),
+      resolve: (...asked) => hub.client.resolve(...asked),
+      openBlob: (...asked) => hub.client.openBlob(...asked),
       fetchManifest: async () => {
         throw new RegistryError('TIMEOUT', 'no answer');
       },
@@ -446,10 +438,10 @@ describe('resolveLineage() with a registry', () => {
 
   test('says that an image without a time may be younger than the day, unless a child proves that it was there', async () => {
     const config = { created: '1970-01-01T00:00:00Z' };
-    const base = await pushTestImage(client, parseReference('base:1'), {
+    const base = await pushTestImage(hub.client, parseReference('base:1'), {
       ...{ layers: [files('base')], history: [copy('base')], config },
     });
-    await pushTestImage(client, parseReference('app:1'), {
+    await pushTestImage(hub.client, parseReference('app:1'), {
       ...{ base, layers: [files('app')], history: [copy('app')], config },
     });
     const asOf = new Date('2018-02-01');
@@ -458,7 +450,7 @@ describe('resolveLineage() with a registry', () => {
     expect(proven.gaps.map(({ code, node }) => [code, node])).toEqual([
       ['IMAGE_TIME_UNKNOWN', 'docker.io/library/app:1 linux/amd64'],
     ]);
-    await pushTestImage(client, parseReference('base:1'), { layers: [files('new')], config });
+    await pushTestImage(hub.client, parseReference('base:1'), { layers: [files('new')], config });
     expect(codes(await resolve([], dockerfiles, { asOf }))).toEqual([
       'IMAGE_TIME_UNKNOWN',
       'IMAGE_TIME_UNKNOWN',

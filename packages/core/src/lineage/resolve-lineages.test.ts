@@ -1,7 +1,8 @@
 import { parsePlatform, parseReference, RegistryClient } from '@imagevet/registry';
-import { pushTestImage, pushTestIndex, startRegistry, type TestRegistry } from '@imagevet/registry/testing';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { pushTestImage, pushTestIndex, startRegistry } from '@imagevet/registry/testing';
+import { beforeEach, expect, test } from 'vitest';
 import { officialImagesSource } from '../provenance/official-images/source.ts';
+import { serveDockerHub } from './__fixtures__/docker-hub.ts';
 import { resolveLineages } from './resolve-lineages.ts';
 import type { SourceHost } from './types.ts';
 
@@ -10,25 +11,18 @@ const B = 'b'.repeat(40);
 const library = (arm: string): string =>
   `Maintainers: A B <a@b.example> (@ab)\nGitRepo: https://git.example/app.git\n\nTags: 1\nArchitectures: amd64, arm64v8\nGitCommit: ${A}\narm64v8-GitCommit: ${arm}\nDirectory: app\n`;
 
-let registry: TestRegistry;
-let client: RegistryClient;
+const hub = serveDockerHub('each');
 beforeEach(async () => {
-  registry = await startRegistry();
-  client = new RegistryClient({ attempts: 1, hosts: { 'docker.io': { url: registry.url } } });
   const images = [];
   for (const architecture of ['amd64', 'arm64']) {
     images.push(
-      await pushTestImage(client, parseReference(`app:${architecture}`), {
+      await pushTestImage(hub.client, parseReference(`app:${architecture}`), {
         layers: [[{ path: 'a', content: architecture }]],
         config: { architecture },
       }),
     );
   }
-  await pushTestIndex(client, parseReference('app:1'), images);
-});
-afterEach(async () => {
-  await client.close();
-  await registry.close();
+  await pushTestIndex(hub.client, parseReference('app:1'), images);
 });
 
 function hostOf(arm: string): SourceHost {
@@ -45,7 +39,7 @@ function hostOf(arm: string): SourceHost {
 }
 const resolve = (arm: string) => {
   const host = hostOf(arm);
-  return resolveLineages('app:1', { registry: client, host, sources: [officialImagesSource({ host })] });
+  return resolveLineages('app:1', { registry: hub.client, host, sources: [officialImagesSource({ host })] });
 };
 
 test('resolveLineages() collapses platforms of one source', async () => {
@@ -71,7 +65,7 @@ test('resolveLineages() tells a platform built from another commit', async () =>
 });
 
 test('resolveLineages() reads the index and the library file once for all platforms', async () => {
-  const before = registry.requests.length;
+  const before = hub.registry.requests.length;
   const read: string[] = [];
   const host = hostOf(A);
   const counting: SourceHost = {
@@ -82,8 +76,8 @@ test('resolveLineages() reads the index and the library file once for all platfo
     },
   };
   const sources = [officialImagesSource({ host: counting })];
-  await resolveLineages('app:1', { registry: client, host: counting, sources });
-  const manifests = registry.requests.slice(before).filter((request) => request.includes('/manifests/'));
+  await resolveLineages('app:1', { registry: hub.client, host: counting, sources });
+  const manifests = hub.registry.requests.slice(before).filter((request) => request.includes('/manifests/'));
   expect(manifests.filter((request) => request.endsWith('/manifests/1'))).toHaveLength(1);
   expect(manifests).toHaveLength(3);
   expect(read.sort()).toEqual(['app/Dockerfile', 'library/app']);

@@ -1,8 +1,9 @@
 // What a `--platform` takes is the image of that platform, not of the one that is asked about.
-import { type Platform, parseReference, RegistryClient, type ResolvedImage } from '@imagevet/registry';
-import { pushTestImage, pushTestIndex, startRegistry, type TestRegistry } from '@imagevet/registry/testing';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Platform, parseReference, type ResolvedImage } from '@imagevet/registry';
+import { pushTestImage, pushTestIndex } from '@imagevet/registry/testing';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { planRebuild } from '../rebuild/plan/plan-rebuild.ts';
+import { serveDockerHub } from './__fixtures__/docker-hub.ts';
 import { resolveLineage } from './resolve-lineage.ts';
 import type { Lineage, ProvenanceSource, SourceHost } from './types.ts';
 
@@ -11,20 +12,13 @@ const COMMIT = 'e'.repeat(40);
 const ARM: Platform = { os: 'linux', architecture: 'arm64' };
 const AMD: Platform = { os: 'linux', architecture: 'amd64' };
 
-let registry: TestRegistry;
-let client: RegistryClient;
+const hub = serveDockerHub('all');
 beforeAll(async () => {
-  registry = await startRegistry();
-  client = new RegistryClient({ attempts: 1, hosts: { 'docker.io': { url: registry.url } } });
   const base = await pushOn('base', [AMD, ARM]);
-  await pushTestIndex(client, parseReference('base:1'), base);
-  await pushTestIndex(client, parseReference('tool:1'), await pushOn('tool', [AMD]));
+  await pushTestIndex(hub.client, parseReference('base:1'), base);
+  await pushTestIndex(hub.client, parseReference('tool:1'), await pushOn('tool', [AMD]));
   // Every platform of the child stands on amd64's base, as a builder makes it.
-  await pushTestIndex(client, parseReference('app:1'), await pushOn('app', [AMD, ARM], base[0]));
-});
-afterAll(async () => {
-  await client.close();
-  await registry.close();
+  await pushTestIndex(hub.client, parseReference('app:1'), await pushOn('app', [AMD, ARM], base[0]));
 });
 
 function pushOn(
@@ -34,7 +28,7 @@ function pushOn(
 ): Promise<ResolvedImage[]> {
   return Promise.all(
     platforms.map(({ architecture }) =>
-      pushTestImage(client, parseReference(`${name}:${architecture}`), {
+      pushTestImage(hub.client, parseReference(`${name}:${architecture}`), {
         ...(base === undefined ? {} : { base }),
         ...{ layers: [[{ path: name, content: `${name} ${architecture}` }]], config: { architecture } },
         history: [{ created: '2018-01-01T00:00:00Z', created_by: `COPY ${name} / # buildkit` }],
@@ -65,7 +59,7 @@ function resolve(app: string, buildPlatform?: Platform, platform = ARM): Promise
     commitOf: async () => COMMIT,
     reachability: async () => 'reachable',
   };
-  return resolveLineage('app:1', { registry: client, sources: [source], host, platform });
+  return resolveLineage('app:1', { registry: hub.client, sources: [source], host, platform });
 }
 
 const idsOf = ({ nodes }: Lineage) => nodes.map(({ id }) => id.replace('docker.io/library/', ''));

@@ -1,21 +1,13 @@
 // Attack row 37: where a lineage cannot be known it is not guessed, and the verdict says what could not be known.
-import { type HistoryEntry, parseReference, RegistryClient, type ResolvedImage } from '@imagevet/registry';
-import { pushTestImage, startRegistry, type TestImage, type TestRegistry } from '@imagevet/registry/testing';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type HistoryEntry, parseReference, type ResolvedImage } from '@imagevet/registry';
+import { pushTestImage, type TestImage } from '@imagevet/registry/testing';
+import { describe, expect, test } from 'vitest';
+import { serveDockerHub } from '../lineage/__fixtures__/docker-hub.ts';
 import type { ProvenanceClaim, ProvenanceSource } from '../lineage/types.ts';
 import type { VetReport } from '../report/types.ts';
 import { vet } from './vet.ts';
 
-let registry: TestRegistry;
-let client: RegistryClient;
-beforeAll(async () => {
-  registry = await startRegistry();
-  client = new RegistryClient({ attempts: 1, hosts: { 'docker.io': { url: registry.url } } });
-});
-afterAll(async () => {
-  await client.close();
-  await registry.close();
-});
+const hub = serveDockerHub('all');
 
 const made = (created_by: string): HistoryEntry => ({
   ...{ created: '2018-01-01T00:00:00Z', created_by, comment: 'buildkit.dockerfile.v0' },
@@ -25,7 +17,7 @@ const layer = (name: string): TestImage => ({
   history: [made(`COPY ${name} / # buildkit`)],
 });
 const push = (name: string, image: TestImage): Promise<ResolvedImage> =>
-  pushTestImage(client, parseReference(name), image);
+  pushTestImage(hub.client, parseReference(name), image);
 
 type Said = Partial<ProvenanceClaim> & Pick<ProvenanceClaim, 'kind'>;
 
@@ -46,7 +38,7 @@ function judge(said: Readonly<Record<string, readonly Said[]>>, image = 'app:1')
     commitOf: async () => '',
     reachability: async () => 'unchecked' as const,
   };
-  return vet(image, { registry: client, sources: [source], host });
+  return vet(image, { registry: hub.client, sources: [source], host });
 }
 const from = (base: string, rest = 'COPY app /'): Said => ({
   ...{ kind: 'buildkit-attestation', dockerfile: `FROM ${base}\n${rest}\n` },

@@ -2,13 +2,13 @@ import {
   type HistoryEntry,
   type ImageReference,
   parseReference,
-  RegistryClient,
   type ResolvedImage,
 } from '@imagevet/registry';
-import { pushTestImage, startRegistry, type TestImage, type TestRegistry } from '@imagevet/registry/testing';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { pushTestImage, type TestImage } from '@imagevet/registry/testing';
+import { describe, expect, test } from 'vitest';
 import { CoreError } from '../../errors.ts';
 import { imageLabelSource } from '../../provenance/image/labels.ts';
+import { serveDockerHub } from '../__fixtures__/docker-hub.ts';
 import type { OtherVersions, OtherVersionsOptions, ResolveLineageOptions } from '../options.ts';
 import { resolveLineage } from '../resolve-lineage.ts';
 import type { Lineage, ProvenanceSource, SourceHost } from '../types.ts';
@@ -24,19 +24,10 @@ const made = (created_by: string, empty_layer?: true): HistoryEntry => ({
 const content = (name: string) => [{ path: name, content: name }];
 
 describe('resolveLineage() finds the base', () => {
-  let registry: TestRegistry;
-  let client: RegistryClient;
-  beforeEach(async () => {
-    registry = await startRegistry();
-    client = new RegistryClient({ attempts: 1, hosts: { 'docker.io': { url: registry.url } } });
-  });
-  afterEach(async () => {
-    await client.close();
-    await registry.close();
-  });
+  const hub = serveDockerHub('each');
 
   const push = (name: string, image: TestImage): Promise<ResolvedImage> =>
-    pushTestImage(client, parseReference(name), image);
+    pushTestImage(hub.client, parseReference(name), image);
 
   const labelled = (labels: Readonly<Record<string, string>>) => ({ config: { config: { Labels: labels } } });
 
@@ -86,7 +77,7 @@ describe('resolveLineage() finds the base', () => {
       reachability: async () => 'reachable',
     };
     const sources = [source, imageLabelSource()];
-    return resolveLineage('app:1', { registry: client, sources, host, ...options });
+    return resolveLineage('app:1', { registry: hub.client, sources, host, ...options });
   }
 
   const APP = { app: 'FROM base:1\nCOPY app /' };
@@ -173,9 +164,9 @@ describe('resolveLineage() finds the base', () => {
   test('asks for nothing more when the tag still names it', async () => {
     const base = await push('base:1', { layers: [content('base')] });
     await push('app:1', { base, layers: [content('app')], history: [made('COPY app / # buildkit')] });
-    const before = registry.requests.length;
+    const before = hub.registry.requests.length;
     expect(edgeOf(await resolve(APP))?.grade).toBe('proven');
-    const plain = registry.requests.length - before;
+    const plain = hub.registry.requests.length - before;
     const never = () => {
       throw new Error('asked');
     };

@@ -1,13 +1,8 @@
-import { type HistoryEntry, parseReference, RegistryClient, type ResolvedImage } from '@imagevet/registry';
-import {
-  pushTestImage,
-  pushTestIndex,
-  startRegistry,
-  type TestImage,
-  type TestRegistry,
-} from '@imagevet/registry/testing';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type HistoryEntry, parseReference, type ResolvedImage } from '@imagevet/registry';
+import { pushTestImage, pushTestIndex, type TestImage } from '@imagevet/registry/testing';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { imageLabelSource } from '../../provenance/image/labels.ts';
+import { serveDockerHub } from '../__fixtures__/docker-hub.ts';
 import { resolveLineage } from '../resolve-lineage.ts';
 import type { Lineage, ProvenanceClaim, ProvenanceSource } from '../types.ts';
 
@@ -23,24 +18,17 @@ const layer = (name: string): TestImage => ({
 });
 
 describe('resolveLineage() and what else is said to be the base', () => {
-  let registry: TestRegistry;
-  let client: RegistryClient;
+  const hub = serveDockerHub('each');
   let base: ResolvedImage;
   let other: ResolvedImage;
   beforeEach(async () => {
-    registry = await startRegistry();
-    client = new RegistryClient({ attempts: 1, hosts: { 'docker.io': { url: registry.url } } });
     base = await push('base:1', layer('base'));
     other = await push('other:1', layer('other'));
     await push('app:1', { base, ...layer('app') });
   });
-  afterEach(async () => {
-    await client.close();
-    await registry.close();
-  });
 
   const push = (name: string, image: TestImage): Promise<ResolvedImage> =>
-    pushTestImage(client, parseReference(name), image);
+    pushTestImage(hub.client, parseReference(name), image);
   const labelled = (digest: string) => ({
     config: { config: { Labels: { [`${BASE}.name`]: 'other:1', [`${BASE}.digest`]: digest } } },
   });
@@ -63,7 +51,7 @@ describe('resolveLineage() and what else is said to be the base', () => {
         yield* claims;
       },
     };
-    return resolveLineage('app:1', { registry: client, sources: [source, imageLabelSource()] });
+    return resolveLineage('app:1', { registry: hub.client, sources: [source, imageLabelSource()] });
   }
   const edgeOf = (lineage: Lineage) => lineage.edges.find(({ kind }) => kind === 'base');
   const said = (lineage: Lineage) =>
@@ -144,7 +132,7 @@ describe('resolveLineage() and what else is said to be the base', () => {
   });
 
   test('knows an index and the manifest in it for one image', async () => {
-    const index = await pushTestIndex(client, parseReference('base:1'), [base]);
+    const index = await pushTestIndex(hub.client, parseReference('base:1'), [base]);
     const claims = [attests('base:1', index.digest), annotates('base:1', base.manifest.digest)];
     for (const from of ['base:1', `base:1@${base.manifest.digest}`]) {
       const lineage = await resolve(from, ...claims);
@@ -253,7 +241,7 @@ describe('resolveLineage() and what else is said to be the base', () => {
           },
         },
       ];
-      const lineage = await resolveLineage('app:1', { registry: client, sources });
+      const lineage = await resolveLineage('app:1', { registry: hub.client, sources });
       expect(edgeOf(lineage)?.name).toBe('base:1');
       expect(lineage.conflicts).toMatchObject([
         {

@@ -1,8 +1,9 @@
 // An image that is updated from itself: `FROM app:latest`, pushed as `app:latest`.
-import { type HistoryEntry, parseReference, RegistryClient, type ResolvedImage } from '@imagevet/registry';
-import { pushTestImage, startRegistry, type TestRegistry } from '@imagevet/registry/testing';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type HistoryEntry, parseReference, type ResolvedImage } from '@imagevet/registry';
+import { pushTestImage } from '@imagevet/registry/testing';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { ociAnnotationSource } from '../../provenance/image/annotations.ts';
+import { serveDockerHub } from '../__fixtures__/docker-hub.ts';
 import type { ResolveLineageOptions } from '../options.ts';
 import { resolveLineage } from '../resolve-lineage.ts';
 import { spine } from '../spine.ts';
@@ -23,23 +24,20 @@ const dockerfiles: ProvenanceSource = {
 };
 
 describe('resolveLineage() of an image that is updated from itself', () => {
-  let registry: TestRegistry;
-  let client: RegistryClient;
+  const hub = serveDockerHub('each');
   let before: ResolvedImage;
   beforeEach(async () => {
-    registry = await startRegistry();
-    client = new RegistryClient({ attempts: 1, hosts: { 'docker.io': { url: registry.url } } });
-    before = await pushTestImage(client, parseReference('app:latest'), layer('one'));
-  });
-  afterEach(async () => {
-    await client.close();
-    await registry.close();
+    before = await pushTestImage(hub.client, parseReference('app:latest'), layer('one'));
   });
 
   const update = (annotations: Readonly<Record<string, string>> = {}) =>
-    pushTestImage(client, parseReference('app:latest'), { base: before, ...layer('two'), annotations });
+    pushTestImage(hub.client, parseReference('app:latest'), { base: before, ...layer('two'), annotations });
   const resolve = (options: Partial<ResolveLineageOptions> = {}): Promise<Lineage> =>
-    resolveLineage('app', { registry: client, sources: [dockerfiles, ociAnnotationSource()], ...options });
+    resolveLineage('app', {
+      registry: hub.client,
+      sources: [dockerfiles, ociAnnotationSource()],
+      ...options,
+    });
   const codes = ({ gaps }: Lineage) =>
     gaps.filter(({ stage }) => stage === 'lineage').map(({ code }) => code);
 

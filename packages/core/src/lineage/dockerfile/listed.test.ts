@@ -1,13 +1,14 @@
 // A tag that the library lists for other platforms alone, while its description still leads to the source of one of them.
-import { parsePlatform, parseReference, RegistryClient } from '@imagevet/registry';
-import { pushTestImage, startRegistry, type TestRegistry } from '@imagevet/registry/testing';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parsePlatform, parseReference } from '@imagevet/registry';
+import { pushTestImage } from '@imagevet/registry/testing';
+import { describe, expect, test } from 'vitest';
 import { CoreError } from '../../errors.ts';
 import { defaultPolicy } from '../../policy/default-policy.ts';
 import { evaluate } from '../../policy/evaluate.ts';
 import { dockerHubSource } from '../../provenance/docker-hub/source.ts';
 import { ociAnnotationSource } from '../../provenance/image/annotations.ts';
 import { officialImagesSource } from '../../provenance/official-images/source.ts';
+import { serveDockerHub } from '../__fixtures__/docker-hub.ts';
 import type { ResolveLineageOptions } from '../options.ts';
 import { resolveLineage } from '../resolve-lineage.ts';
 import type { Lineage, SourceHost } from '../types.ts';
@@ -102,19 +103,10 @@ describe('resolveLineage() of a tag that is not listed for the platform', () => 
   });
 
   describe('with a registry', () => {
-    let registry: TestRegistry;
-    let client: RegistryClient;
-    beforeAll(async () => {
-      registry = await startRegistry();
-      client = new RegistryClient({ attempts: 1, hosts: { 'docker.io': { url: registry.url } } });
-    });
-    afterAll(async () => {
-      await client.close();
-      await registry.close();
-    });
+    const hub = serveDockerHub('all');
 
     test('lets what an image says of itself stand beside it', async () => {
-      await pushTestImage(client, parseReference('base:1'), {
+      await pushTestImage(hub.client, parseReference('base:1'), {
         ...{ layers: [[{ path: 'etc/x', content: 'x' }]], history: [{ created_by: 'ADD file:0 in / ' }] },
         config: { architecture: 's390x' },
         annotations: {
@@ -122,7 +114,7 @@ describe('resolveLineage() of a tag that is not listed for the platform', () => 
           'org.opencontainers.image.revision': COMMIT,
         },
       });
-      const lineage = await resolve('base:1', { registry: client, asOf: 'now' });
+      const lineage = await resolve('base:1', { registry: hub.client, asOf: 'now' });
       expect(lineage.nodes).toMatchObject([{ dockerfile: { status: 'found', kind: 'oci-annotation' } }]);
       expect(lineage.conflicts).toMatchObject([
         { statements: [{ kind: 'oci-annotation' }, { kind: 'official-images' }] },
@@ -130,7 +122,9 @@ describe('resolveLineage() of a tag that is not listed for the platform', () => 
     });
 
     test('throws for an image that no registry has and no list either', async () => {
-      await expect(resolve('base:win', { registry: client })).rejects.toMatchObject({ code: 'NOT_FOUND' });
+      await expect(resolve('base:win', { registry: hub.client })).rejects.toMatchObject({
+        code: 'NOT_FOUND',
+      });
     });
   });
 });

@@ -2,14 +2,8 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  ImagevetError,
-  openOciLayout,
-  parseReference,
-  RegistryClient,
-  resolveImage,
-} from '@imagevet/registry';
-import { pushTestImage, startRegistry, type TestImage, type TestRegistry } from '@imagevet/registry/testing';
+import { ImagevetError, openOciLayout, parseReference, resolveImage } from '@imagevet/registry';
+import { pushTestImage, type TestImage } from '@imagevet/registry/testing';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { auditLineage } from '../../audit/audit.ts';
@@ -19,6 +13,7 @@ import { evaluate } from '../../policy/evaluate.ts';
 import type { Facts } from '../../policy/types.ts';
 import { officialImagesSource } from '../../provenance/official-images/source.ts';
 import { planRebuild } from '../../rebuild/plan/plan-rebuild.ts';
+import { serveDockerHub } from '../__fixtures__/docker-hub.ts';
 import { resolveLineage } from '../resolve-lineage.ts';
 import type { Lineage, SourceHost } from '../types.ts';
 import { layoutSource } from './layout-source.ts';
@@ -37,16 +32,11 @@ const IMAGE: TestImage = {
 };
 
 let directory: string;
-let registry: TestRegistry;
-let client: RegistryClient;
+const hub = serveDockerHub('all');
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'imagevet-imported-'));
-  registry = await startRegistry();
-  client = new RegistryClient({ attempts: 1, hosts: { 'docker.io': { url: registry.url } } });
 });
 afterAll(async () => {
-  await client.close();
-  await registry.close();
   rmSync(directory, { recursive: true, force: true });
 });
 
@@ -82,7 +72,7 @@ function hostOf(read: (path: string) => Uint8Array | undefined): SourceHost {
 
 async function resolve(read: (path: string) => Uint8Array | undefined, name = 'distro:9'): Promise<Lineage> {
   const host = hostOf(read);
-  return resolveLineage(name, { registry: client, host, sources: [officialImagesSource({ host })] });
+  return resolveLineage(name, { registry: hub.client, host, sources: [officialImagesSource({ host })] });
 }
 
 function reasonsOf(lineage: Lineage, rule: string, extra: Partial<Facts> = {}): readonly string[] {
@@ -95,7 +85,7 @@ function reasonsOf(lineage: Lineage, rule: string, extra: Partial<Facts> = {}): 
 
 describe('resolveLineage() of an image that is taken over from an OCI layout', () => {
   test('finds it to be the image, byte for byte', async () => {
-    const { manifest } = await pushTestImage(client, reference, IMAGE);
+    const { manifest } = await pushTestImage(hub.client, reference, IMAGE);
     const lineage = await resolve(await layoutOf(IMAGE));
     expect(lineage.nodes[0]?.dockerfile).toMatchObject({
       ...{ status: 'imported', consistency: 'consistent' },
@@ -106,7 +96,7 @@ describe('resolveLineage() of an image that is taken over from an OCI layout', (
   });
 
   test('finds it to be the image under a manifest with annotations of the builder', async () => {
-    await pushTestImage(client, reference, {
+    await pushTestImage(hub.client, reference, {
       ...IMAGE,
       annotations: { 'com.docker.official-images.bashbrew.arch': 'amd64' },
     });
@@ -118,7 +108,7 @@ describe('resolveLineage() of an image that is taken over from an OCI layout', (
   });
 
   test('finds the same content under another time', async () => {
-    await pushTestImage(client, reference, {
+    await pushTestImage(hub.client, reference, {
       ...IMAGE,
       config: { ...IMAGE.config, created: '2026-02-02T00:00:00Z' },
     });
@@ -151,7 +141,7 @@ describe('resolveLineage() of an image that is taken over from an OCI layout', (
       /Entrypoint of its configuration/,
     ],
   ])('says that the published image has %s', async (_name, published, difference) => {
-    await pushTestImage(client, reference, published);
+    await pushTestImage(hub.client, reference, published);
     const lineage = await resolve(await layoutOf(IMAGE));
     expect(lineage.nodes[0]?.dockerfile).toMatchObject({
       ...{ consistency: 'inconsistent', layout: { match: 'none' } },
@@ -166,7 +156,7 @@ describe('resolveLineage() of an image that is taken over from an OCI layout', (
   });
 
   test('says that a layout without its blobs could not be held against it', async () => {
-    await pushTestImage(client, reference, IMAGE);
+    await pushTestImage(hub.client, reference, IMAGE);
     const read = await layoutOf(IMAGE);
     const lineage = await resolve((path) => (path.includes('blobs') ? undefined : read(path)));
     expect(lineage.nodes[0]?.dockerfile.consistency).toBe('unchecked');
@@ -180,9 +170,9 @@ describe('resolveLineage() of an image that is taken over from an OCI layout', (
   });
 
   test('is taken over, alone and as a base', async () => {
-    const base = await pushTestImage(client, reference, IMAGE);
+    const base = await pushTestImage(hub.client, reference, IMAGE);
     const history = [{ created: '2026-01-02T00:00:00Z', created_by: 'COPY app / # buildkit' }];
-    await pushTestImage(client, parseReference('app:1'), {
+    await pushTestImage(hub.client, parseReference('app:1'), {
       base,
       layers: [[{ path: 'app', content: 'a' }]],
       history,
