@@ -5,11 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { available, findProgram } from '../../../../test/services.ts';
+import { HOSTILE, hostileReport } from './__fixtures__/hostile-report.ts';
 import {
   allowReport,
   denyReport,
-  HOSTILE,
-  hostileReport,
   incompleteReport,
   largeReport,
   singleReport,

@@ -4,11 +4,10 @@ import { gfm, gfmHtml } from 'micromark-extension-gfm';
 import { describe, expect, test } from 'vitest';
 import { defaultPolicy } from '../policy/default-policy.ts';
 import { evaluate } from '../policy/evaluate.ts';
+import { HOSTILE, hostileReport } from './__fixtures__/hostile-report.ts';
 import {
   allowReport,
   denyReport,
-  HOSTILE,
-  hostileReport,
   incompleteReport,
   largeReport,
   singleReport,

@@ -7,10 +7,10 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { defaultPolicy } from '../policy/default-policy.ts';
 import { parseException, parsePolicy } from '../policy/parse.ts';
 import type { PolicyException } from '../policy/types.ts';
+import { hostileReport } from './__fixtures__/hostile-report.ts';
 import {
   allowReport,
   denyReport,
-  hostileReport,
   incompleteReport,
   largeReport,
   singleReport,
