@@ -1,6 +1,6 @@
 import type { Reachability, RepositoryIdentity } from '../../../lineage/types.ts';
 import { type HttpOptions, WebClient } from '../../web/web-client.ts';
-import type { NamedRef } from '../input.ts';
+import { type NamedRef, property } from '../input.ts';
 import type { TreeFile } from '../tree-file.ts';
 import { HostApi, type HostQuestion } from './api.ts';
 
@@ -94,4 +94,14 @@ export interface HostDialect {
   committedAt(name: string, commit: string, question: HostQuestion): Promise<unknown>;
   /** Undefined when there is no such repository, or the host does not say which one it is. */
   identityOf(name: string, question: HostQuestion): Promise<RepositoryIdentity | undefined>;
+}
+
+/** The default branch, where the API tells of it with the repository. */
+export async function defaultBranch(
+  api: HostApi,
+  repository: string,
+  question: HostQuestion,
+): Promise<NamedRef | undefined> {
+  const branch = property(await api.json(repository, question), 'default_branch');
+  return typeof branch === 'string' ? { kind: 'branch', short: branch } : undefined;
 }

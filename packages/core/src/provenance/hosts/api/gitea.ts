@@ -1,11 +1,11 @@
 import type { RefReader } from '../../../drift/types.ts';
 import { CoreError } from '../../../errors.ts';
 import type { Reachability, SourceHost } from '../../../lineage/types.ts';
-import { commitIn, encodePath, type NamedRef, property, toQuery } from '../input.ts';
+import { commitIn, encodePath, property, toQuery } from '../input.ts';
 import type { TreeFile } from '../tree-file.ts';
 import type { HostApi, HostQuestion, Page } from './api.ts';
 import { apiHost } from './api-host.ts';
-import { type ApiHostOptions, type HostDialect, openSite } from './dialect.ts';
+import { type ApiHostOptions, defaultBranch, type HostDialect, openSite } from './dialect.ts';
 import { toTreeFiles } from './github-tree.ts';
 import { toIdentity } from './identity.ts';
 
@@ -34,11 +34,7 @@ function giteaDialect(options: GiteaHostOptions): HostDialect {
   const file = (name: string, commit: string, path: string) =>
     `${below(name)}/raw/${encodePath(path)}?ref=${commit}`;
   const refOf: HostDialect['refOf'] = async (name, ref, question) => {
-    const branch = property(
-      ref === undefined ? await api.json(below(name), question) : undefined,
-      'default_branch',
-    );
-    const named: NamedRef | undefined = typeof branch === 'string' ? { kind: 'branch', short: branch } : ref;
+    const named = ref ?? (await defaultBranch(api, below(name), question));
     if (named === undefined) return undefined;
     const list = named.kind === 'branch' ? 'branches' : 'tags';
     const answer = await api.json(`${below(name)}/${list}/${encodePath(named.short)}`, question);

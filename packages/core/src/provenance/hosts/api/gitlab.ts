@@ -3,11 +3,11 @@ import { CoreError } from '../../../errors.ts';
 import type { Reachability, SourceHost } from '../../../lineage/types.ts';
 import type { KeptAnswer } from '../../web/answer-cache.ts';
 import { blobId } from '../git/git-object.ts';
-import { commitIn, type NamedRef, property, toQuery } from '../input.ts';
+import { commitIn, property, toQuery } from '../input.ts';
 import { type TreeFile, toTreeFile } from '../tree-file.ts';
 import type { HostApi, HostQuestion } from './api.ts';
 import { apiHost } from './api-host.ts';
-import { type ApiHostOptions, type HostDialect, openSite } from './dialect.ts';
+import { type ApiHostOptions, defaultBranch, type HostDialect, openSite } from './dialect.ts';
 import { toIdentity } from './identity.ts';
 
 /** Options of {@link gitLabHost}. */
@@ -65,12 +65,7 @@ function gitLabDialect(options: GitLabHostOptions): HostDialect {
     },
     reachability: (name, commit, _ref, question) => reachability(api, below(name), commit, question),
     async refOf(name, ref, question) {
-      const branch = property(
-        ref === undefined ? await api.json(project(name), question) : {},
-        'default_branch',
-      );
-      const named: NamedRef | undefined =
-        typeof branch === 'string' ? { kind: 'branch', short: branch } : ref;
+      const named = ref ?? (await defaultBranch(api, project(name), question));
       if (named === undefined) return undefined;
       const list = named.kind === 'branch' ? 'branches' : 'tags';
       const answer = await api.json(`${below(name)}/${list}/${encodeURIComponent(named.short)}`, question);
